@@ -1,0 +1,83 @@
+//! An agent's tokens, straight to the client: a guarded stream that never touches a log.
+//!
+//! ```sh
+//! cargo run --example agent
+//! curl -N http://127.0.0.1:3001/agents/welcome -H 'X-Tenant-Id: t_alpha' -H 'X-Env: prod' \
+//!   -H "Authorization: Bearer $(cargo run -q --example chat -- token --tenant t_alpha --env prod --sub ada)"
+//! ```
+//!
+//! Such a stream has no cursors: a page that uses `EventSource` closes it on `stream.complete`, or
+//! the browser would ask the agent anew.
+
+#![allow(clippy::print_stdout, reason = "a command-line program")]
+
+use axum::{
+    Router,
+    extract::{FromRef, Path, State},
+    response::IntoResponse,
+    routing::get,
+    serve::ListenerExt as _,
+};
+use futures_util::{Stream, StreamExt as _, stream};
+use std::{sync::Arc, time::Duration};
+use tower_tenancy::{
+    ActorType, BoxError, Env, MemoryRegistry, RequireTenantScope, Routing, StreamEvent, Subject,
+    TenantId, ThreadAccess, ThreadId, ThreadRecord,
+    auth::{Algorithm, JwtKey, JwtVerifier},
+};
+
+/// What an agent would say, a word at a time. It knows nothing of tenants.
+fn think() -> impl Stream<Item = String> {
+    stream::iter("Each of these words was checked once more as it was written.".split(' ')).then(
+        |word| async move {
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            format!("{word} ")
+        },
+    )
+}
+
+async fn answer(
+    thread: ThreadAccess<Path<String>, MemoryRegistry>,
+    State(agent): State<Agent>,
+) -> impl IntoResponse {
+    let grant = thread.into_grant();
+    let routing = Routing::clone(grant.routing()).with_actor(agent.id, agent.kind);
+    let routing = Arc::new(routing);
+    let tokens = think().map(move |text| StreamEvent::new(routing.clone(), "agent.token", &text));
+    grant.guard(tokens).into_sse()
+}
+
+/// Who speaks: the application says so, not the caller.
+#[derive(Clone)]
+struct Agent {
+    id: Subject,
+    kind: ActorType,
+}
+
+#[derive(Clone, FromRef)]
+struct App {
+    threads: MemoryRegistry,
+    agent: Agent,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    tracing_subscriber::fmt().init();
+    let secret = "development-secret-that-everybody-knows";
+    let verifier = JwtVerifier::builder().key(JwtKey::hmac(Algorithm::HS256, secret)?).build()?;
+    let threads = MemoryRegistry::new();
+    threads.register(ThreadRecord::new(
+        TenantId::new("t_alpha")?,
+        Env::new("prod")?,
+        ThreadId::new("welcome")?,
+    ));
+    let agent = Agent { id: Subject::new("assistant")?, kind: ActorType::new("agent")? };
+    let app = Router::new()
+        .route("/agents/{thread}", get(answer))
+        .route_layer(RequireTenantScope::new(verifier))
+        .with_state(App { threads, agent });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3001").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener.tap_io(|tcp| drop(tcp.set_nodelay(true))), app).await?;
+    Ok(())
+}

@@ -1,0 +1,369 @@
+//! What the token proves, and who proves it.
+//!
+//! [`RequireAuth`](crate::RequireAuth) asks an [`Authenticator`]. [`JwtVerifier`] is the built-in
+//! one; an application's own needs one method:
+//!
+//! ```
+//! use std::time::{Duration, SystemTime};
+//! use tower_tenancy::{AuthContext, AuthRequest, Authenticator, Rejection, RejectionKind, Verdict};
+//! use tower_tenancy::id::Subject;
+//!
+//! #[derive(Debug)]
+//! struct ApiKeys;
+//!
+//! impl Authenticator for ApiKeys {
+//!     fn authenticate(&self, request: &AuthRequest<'_>) -> Verdict {
+//!         let key = match request.bearer_token() {
+//!             Ok(key) => key.to_owned(),
+//!             Err(rejection) => return Verdict::Ready(Err(rejection)),
+//!         };
+//!         Verdict::later(async move {
+//!             // ... look the key up in a database ...
+//!             if key != "k-123" {
+//!                 return Err(Rejection::new(RejectionKind::AuthInvalid));
+//!             }
+//!             let subject = Subject::new("robot-1").expect("a constant");
+//!             let soon = SystemTime::now() + Duration::from_secs(600);
+//!             Ok(AuthContext::new(subject, soon).with_tenants(["t_alpha"]).with_envs(["prod"]))
+//!         })
+//!     }
+//! }
+//! ```
+
+#[cfg(feature = "jwt")]
+mod jwt;
+
+#[cfg(feature = "jwt")]
+pub use jwt::{
+    Algorithm, Backend, ClaimNames, JwtConfigError, JwtKey, JwtVerifier, JwtVerifierBuilder,
+};
+
+use crate::{
+    id::{ActorType, Subject},
+    rejection::{Rejection, RejectionKind},
+};
+use http::{Extensions, HeaderMap, Method, Request, Uri, header};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// What a token, or whatever else an [`Authenticator`] accepts, proves about the caller.
+///
+/// Cloning is cheap. Making one grants nothing: only what the layer in front of a handler found
+/// counts.
+#[derive(Clone, Debug)]
+pub struct AuthContext(Arc<Proven>);
+
+#[derive(Clone, Debug)]
+struct Proven {
+    subject: Subject,
+    expires_at: SystemTime,
+    leeway: Duration,
+    tenants: Vec<String>,
+    envs: Vec<String>,
+    roles: Vec<String>,
+    actor_type: Option<ActorType>,
+}
+
+impl AuthContext {
+    /// Proves who the caller is, until when, and nothing else yet.
+    #[must_use]
+    pub fn new(subject: Subject, expires_at: SystemTime) -> Self {
+        Self(Arc::new(Proven {
+            subject,
+            expires_at,
+            leeway: Duration::ZERO,
+            tenants: Vec::new(),
+            envs: Vec::new(),
+            roles: Vec::new(),
+            actor_type: None,
+        }))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Proven)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// The tenants that the caller may name.
+    #[must_use]
+    pub fn with_tenants<T: Into<String>>(self, tenants: impl IntoIterator<Item = T>) -> Self {
+        self.with(|proven| proven.tenants = tenants.into_iter().map(Into::into).collect())
+    }
+
+    /// The envs that the caller may name.
+    #[must_use]
+    pub fn with_envs<T: Into<String>>(self, envs: impl IntoIterator<Item = T>) -> Self {
+        self.with(|proven| proven.envs = envs.into_iter().map(Into::into).collect())
+    }
+
+    /// The roles that the application may ask for.
+    #[must_use]
+    pub fn with_roles<T: Into<String>>(self, roles: impl IntoIterator<Item = T>) -> Self {
+        self.with(|proven| proven.roles = roles.into_iter().map(Into::into).collect())
+    }
+
+    /// What the caller is, such as `human` or `agent`: `routing.actor_type` of what it publishes.
+    #[must_use]
+    pub fn with_actor_type(self, actor_type: ActorType) -> Self {
+        self.with(|proven| proven.actor_type = Some(actor_type))
+    }
+
+    /// How long after [`expires_at`](Self::expires_at) the proof still holds, for clocks that
+    /// differ.
+    #[must_use]
+    pub fn with_leeway(self, leeway: Duration) -> Self {
+        self.with(|proven| proven.leeway = leeway)
+    }
+
+    /// Who the caller is.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.0.subject
+    }
+
+    /// When the proof ends, as the token says it.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        self.0.expires_at
+    }
+
+    /// When the proof stops to hold here: [`expires_at`](Self::expires_at) plus the leeway.
+    #[must_use]
+    pub fn valid_until(&self) -> SystemTime {
+        self.0.expires_at.checked_add(self.0.leeway).unwrap_or(self.0.expires_at)
+    }
+
+    /// The tenants that the caller may name, as the token spells them.
+    pub fn tenants(&self) -> impl Iterator<Item = &str> {
+        self.0.tenants.iter().map(String::as_str)
+    }
+
+    /// The envs that the caller may name, as the token spells them.
+    pub fn envs(&self) -> impl Iterator<Item = &str> {
+        self.0.envs.iter().map(String::as_str)
+    }
+
+    /// The roles of the caller.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.0.roles.iter().map(String::as_str)
+    }
+
+    /// Whether the caller has `role`.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles().any(|has| has == role)
+    }
+
+    /// What the caller is, if the token says it.
+    #[must_use]
+    pub fn actor_type(&self) -> Option<&ActorType> {
+        self.0.actor_type.as_ref()
+    }
+}
+
+/// What an [`Authenticator`] sees of a request: everything but its body.
+#[derive(Clone, Copy)]
+pub struct AuthRequest<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+}
+
+impl<'a> AuthRequest<'a> {
+    /// The head of `request`.
+    #[must_use]
+    pub fn of<B>(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    /// The request's method.
+    #[must_use]
+    pub fn method(&self) -> &'a Method {
+        self.method
+    }
+
+    /// The request's URI.
+    #[must_use]
+    pub fn uri(&self) -> &'a Uri {
+        self.uri
+    }
+
+    /// The request's headers.
+    #[must_use]
+    pub fn headers(&self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// What outer layers left on the request.
+    #[must_use]
+    pub fn extensions(&self) -> &'a Extensions {
+        self.extensions
+    }
+
+    /// The token of the one `Authorization: Bearer` header ([RFC 6750 section 2.1]); the scheme
+    /// in any case.
+    ///
+    /// # Errors
+    ///
+    /// `auth.missing` without such a header; `auth.invalid` if there are two, or if what follows
+    /// the scheme is no token.
+    ///
+    /// [RFC 6750 section 2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
+    pub fn bearer_token(&self) -> Result<&'a str, Rejection> {
+        let invalid = |why: &'static str| {
+            Rejection::new(RejectionKind::AuthInvalid).with_detail(why).with_source(why)
+        };
+        let mut values = self.headers.get_all(header::AUTHORIZATION).iter();
+        let value = values.next().ok_or(RejectionKind::AuthMissing)?;
+        if values.next().is_some() {
+            return Err(invalid("Authorization was sent more than once."));
+        }
+        let Ok(text) = value.to_str() else {
+            return Err(invalid("Authorization is not visible ASCII."));
+        };
+        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(RejectionKind::AuthMissing.into());
+        }
+        let token = token.trim_start_matches(' ');
+        let is_b64token = !token.is_empty()
+            && token.bytes().all(|b| {
+                b.is_ascii_alphanumeric()
+                    || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+            });
+        if is_b64token {
+            Ok(token)
+        } else {
+            Err(invalid("Authorization bears no token after 'Bearer'."))
+        }
+    }
+}
+
+impl fmt::Debug for AuthRequest<'_> {
+    /// Without headers and query: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthRequest")
+            .field("method", self.method)
+            .field("path", &self.uri.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A future of [`Verdict::Later`].
+pub type AuthFuture = Pin<Box<dyn Future<Output = Result<AuthContext, Rejection>> + Send>>;
+
+/// An [`Authenticator`]'s answer: at once, or later.
+pub enum Verdict {
+    /// The answer. Costs neither a box nor a clone of the inner service.
+    Ready(Result<AuthContext, Rejection>),
+    /// The answer needs to wait for something. It owns all that it needs.
+    Later(AuthFuture),
+}
+
+impl Verdict {
+    /// The answer will be what `future` gives.
+    #[must_use]
+    pub fn later<F>(future: F) -> Self
+    where
+        F: Future<Output = Result<AuthContext, Rejection>> + Send + 'static,
+    {
+        Self::Later(Box::pin(future))
+    }
+}
+
+impl fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(result) => f.debug_tuple("Ready").field(result).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+/// Decides what a request proves about its caller.
+///
+/// Three outcomes, three kinds of rejection: the caller proved nothing (`auth.missing`,
+/// `auth.invalid`, `auth.expired`), or it cannot be told right now
+/// ([`RejectionKind::KeysUnavailable`]). A failed look-up is never an answer of "no".
+///
+/// See the [module docs](self) for an example.
+pub trait Authenticator: Send + Sync {
+    /// Decides.
+    fn authenticate(&self, request: &AuthRequest<'_>) -> Verdict;
+}
+
+impl<F> Authenticator for F
+where
+    F: Fn(&AuthRequest<'_>) -> Verdict + Send + Sync,
+{
+    fn authenticate(&self, request: &AuthRequest<'_>) -> Verdict {
+        self(request)
+    }
+}
+
+impl<A: Authenticator + ?Sized> Authenticator for Arc<A> {
+    fn authenticate(&self, request: &AuthRequest<'_>) -> Verdict {
+        (**self).authenticate(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AuthContext, AuthRequest};
+    use crate::{clock::from_unix, id::Subject};
+    use http::Request;
+    use std::time::Duration;
+
+    fn bearer(values: &[&str]) -> Result<String, &'static str> {
+        let mut request = Request::new(());
+        for value in values {
+            request.headers_mut().append("authorization", value.parse().unwrap());
+        }
+        let token = AuthRequest::of(&request).bearer_token();
+        token.map(str::to_owned).map_err(|rejection| rejection.code())
+    }
+
+    #[test]
+    fn one_bearer_token_is_found_whatever_the_case_of_the_scheme() {
+        for value in ["Bearer a.b-c", "bearer a.b-c", "BEARER   a.b-c"] {
+            assert_eq!(bearer(&[value]).as_deref(), Ok("a.b-c"), "{value}");
+        }
+    }
+
+    #[test]
+    fn no_token_is_missing_and_a_bad_or_second_header_is_invalid() {
+        for (values, code) in [
+            (vec![], "auth.missing"),
+            (vec!["Basic YTpi"], "auth.missing"),
+            (vec![""], "auth.missing"),
+            (vec!["Bearer"], "auth.invalid"),
+            (vec!["Bearer "], "auth.invalid"),
+            (vec!["Bearer a b"], "auth.invalid"),
+            (vec!["Bearer a,Bearer b"], "auth.invalid"),
+            (vec!["Bearer a", "Bearer a"], "auth.invalid"),
+        ] {
+            assert_eq!(bearer(&values), Err(code), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn leeway_extends_validity_and_never_overflows() {
+        let subject = Subject::new("u").unwrap();
+        let auth = AuthContext::new(subject.clone(), from_unix(100));
+        let auth = auth.with_leeway(Duration::from_secs(60));
+        assert_eq!(auth.valid_until(), from_unix(160));
+        let forever = AuthContext::new(subject, from_unix(u64::MAX)).with_leeway(Duration::MAX);
+        assert_eq!(forever.valid_until(), forever.expires_at());
+    }
+}

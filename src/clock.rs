@@ -1,0 +1,124 @@
+//! Where the time comes from: the system, or a test.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A sleep that a [`Clock`] made.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Tells the time of day and wakes sleepers.
+///
+/// The time of day is the authority for expiry; a sleep only makes sure that somebody looks.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The time of day.
+    fn now(&self) -> SystemTime;
+
+    /// A future that is done after about `duration`.
+    fn sleep(&self, duration: Duration) -> Sleep;
+}
+
+/// The operating system's clock, with tokio's timer.
+///
+/// # Panics
+///
+/// Sleeping needs a tokio runtime with its timer enabled, as every tokio-based server has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// The clock used where none was chosen.
+pub(crate) fn system() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+/// 9999-12-31T23:59:59Z, the last second that RFC 3339 can write: later times mean "never".
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A number of seconds since 1970 as a time, however large.
+pub(crate) fn from_unix(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND))
+}
+
+/// `time` as RFC 3339 in UTC with milliseconds.
+pub(crate) fn to_rfc3339(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let last = Duration::from_secs(LAST_SECOND);
+    humantime::format_rfc3339_millis(UNIX_EPOCH + seconds.min(last)).to_string()
+}
+
+#[cfg(test)]
+pub(crate) mod manual {
+    use super::{Clock, Sleep, from_unix};
+    use std::{
+        sync::{Arc, Mutex},
+        task::Waker,
+        time::{Duration, SystemTime},
+    };
+
+    /// A clock that moves when told to. Its sleeps end when the clock passes them.
+    #[derive(Clone, Debug)]
+    pub(crate) struct ManualClock(Arc<Mutex<(SystemTime, Vec<Waker>)>>);
+
+    impl ManualClock {
+        pub(crate) fn at(unix: u64) -> Self {
+            Self(Arc::new(Mutex::new((from_unix(unix), Vec::new()))))
+        }
+
+        pub(crate) fn shared(&self) -> Arc<dyn Clock> {
+            Arc::new(self.clone())
+        }
+
+        pub(crate) fn advance(&self, by: Duration) {
+            let wakers = {
+                let mut state = self.0.lock().unwrap();
+                state.0 += by;
+                std::mem::take(&mut state.1)
+            };
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    impl Clock for ManualClock {
+        fn now(&self) -> SystemTime {
+            self.0.lock().unwrap().0
+        }
+
+        fn sleep(&self, duration: Duration) -> Sleep {
+            let state = Arc::clone(&self.0);
+            let until = self.now() + duration;
+            Box::pin(std::future::poll_fn(move |cx| {
+                let mut state = state.lock().unwrap();
+                if state.0 >= until {
+                    return std::task::Poll::Ready(());
+                }
+                state.1.push(cx.waker().clone());
+                std::task::Poll::Pending
+            }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{from_unix, to_rfc3339};
+
+    #[test]
+    fn times_are_written_with_milliseconds_and_never_overflow() {
+        assert_eq!(to_rfc3339(from_unix(1_795_348_800)), "2026-11-22T12:00:00.000Z");
+        assert_eq!(to_rfc3339(from_unix(u64::MAX)), "9999-12-31T23:59:59.000Z");
+    }
+}

@@ -1,0 +1,267 @@
+//! What the request claims: its tenant, its env and its id.
+
+use crate::{
+    id::{Env, InvalidId, RequestId, TenantId},
+    rejection::{Rejection, RejectionKind},
+};
+use http::{Extensions, HeaderMap, HeaderName};
+use std::{fmt::Display, sync::Arc};
+
+/// Names the tenant. Exactly one.
+pub const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
+/// Names the env. Exactly one.
+pub const X_ENV: HeaderName = HeaderName::from_static("x-env");
+/// Names the request. At most one; echoed on the response.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The envs that a service serves, and the other names they go by.
+///
+/// The default serves `dev`, `staging` and `prod`, and knows `development`, `stage` and
+/// `production` as their aliases.
+///
+/// ```
+/// use tower_tenancy::Envs;
+///
+/// let envs = Envs::new(["prod", "eu-prod"])?.alias("live", "prod")?;
+/// # Ok::<(), tower_tenancy::id::InvalidId>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Envs(Arc<Vec<(Env, Env)>>);
+
+const DEFAULT_ALIASES: [(&str, &str); 3] =
+    [("development", "dev"), ("stage", "staging"), ("production", "prod")];
+
+impl Envs {
+    /// Serves `names`. The default aliases of those among them stay.
+    ///
+    /// # Errors
+    ///
+    /// A name that is not an [`Env`].
+    pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, InvalidId> {
+        let mut table = Vec::new();
+        for name in names {
+            let env = Env::new(name)?;
+            table.push((env.clone(), env));
+        }
+        let mut envs = Self(Arc::new(table));
+        for (alias, name) in DEFAULT_ALIASES {
+            if envs.resolve(name).is_some() && envs.resolve(alias).is_none() {
+                envs = envs.alias(alias, name)?;
+            }
+        }
+        Ok(envs)
+    }
+
+    /// Takes `alias` for `name` as well. An alias of an env that is not served means nothing.
+    ///
+    /// # Errors
+    ///
+    /// A name that is not an [`Env`].
+    pub fn alias(mut self, alias: &str, name: &str) -> Result<Self, InvalidId> {
+        Arc::make_mut(&mut self.0).push((Env::new(alias)?, Env::new(name)?));
+        Ok(self)
+    }
+
+    /// The served env that goes by `name`.
+    fn resolve(&self, name: &str) -> Option<&Env> {
+        let (_, env) = self.0.iter().find(|(known, _)| known.as_str() == name)?;
+        self.0.iter().any(|(known, served)| known == served && served == env).then_some(env)
+    }
+
+    fn served(&self) -> String {
+        let names = self.0.iter().filter(|(known, env)| known == env).map(|(_, env)| env.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Default for Envs {
+    fn default() -> Self {
+        let names = ["dev", "staging", "prod"];
+        // The names are constants and valid; were they not, no env would be served at all.
+        Self::new(names).unwrap_or_else(|_| Self(Arc::default()))
+    }
+}
+
+/// What the request claims. It proves nothing: only [`TenantScope`](crate::TenantScope) does.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    tenant: TenantId,
+    env: Env,
+    request_id: RequestId,
+    envs: Envs,
+}
+
+impl RequestContext {
+    /// Reads tenant and env off the headers of a request whose id is known.
+    pub(crate) fn read(
+        headers: &HeaderMap,
+        request_id: RequestId,
+        envs: &Envs,
+    ) -> Result<Self, Rejection> {
+        let tenant = required(headers, &X_TENANT_ID, "X-Tenant-Id")?;
+        let env = required(headers, &X_ENV, "X-Env")?;
+        let tenant = TenantId::new(tenant).map_err(|why| invalid("X-Tenant-Id", why))?;
+        let env = envs.resolve(env).cloned().ok_or_else(|| {
+            invalid("X-Env", format_args!("names no env served here, which are: {}", envs.served()))
+        })?;
+        Ok(Self { tenant, env, request_id, envs: envs.clone() })
+    }
+
+    /// The tenant that the request names.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The env that the request names, aliases resolved.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// The id of the request: the client's, or a generated one.
+    #[must_use]
+    pub fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
+
+    /// Whether `name` is the env of this request, by its own name or an alias.
+    pub(crate) fn is_env(&self, name: &str) -> bool {
+        self.envs.resolve(name) == Some(&self.env)
+    }
+}
+
+/// The id that the request bears, or a fresh one.
+///
+/// # Errors
+///
+/// The id is malformed or sent more than once, also when another layer's extension says so: it
+/// becomes part of JSON and of log lines.
+pub(crate) fn request_id(
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<RequestId, Rejection> {
+    let name = "X-Request-Id";
+    let sent = single(headers, &X_REQUEST_ID, name)?;
+    match sent.or(from_tower_http(extensions, name)?) {
+        Some(id) => RequestId::new(id).map_err(|why| invalid(name, why)),
+        None => Ok(RequestId::generate()),
+    }
+}
+
+#[cfg(feature = "tower-http")]
+fn from_tower_http<'a>(
+    extensions: &'a Extensions,
+    name: &str,
+) -> Result<Option<&'a str>, Rejection> {
+    let set = extensions.get::<tower_http::request_id::RequestId>();
+    let text = set.map(|id| id.header_value().to_str());
+    text.transpose().map_err(|_| invalid(name, "is not visible ASCII"))
+}
+
+#[cfg(not(feature = "tower-http"))]
+fn from_tower_http<'a>(_: &'a Extensions, _: &str) -> Result<Option<&'a str>, Rejection> {
+    Ok(None)
+}
+
+fn required<'a>(
+    headers: &'a HeaderMap,
+    header: &HeaderName,
+    name: &str,
+) -> Result<&'a str, Rejection> {
+    single(headers, header, name)?.ok_or_else(|| {
+        Rejection::new(RejectionKind::ContextMissing)
+            .with_detail(format!("Send exactly one {name} header."))
+    })
+}
+
+/// The one value of a header. Two are refused, not chosen from.
+fn single<'a>(
+    headers: &'a HeaderMap,
+    header: &HeaderName,
+    name: &str,
+) -> Result<Option<&'a str>, Rejection> {
+    let mut values = headers.get_all(header).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(invalid(name, "was sent more than once"));
+    }
+    value.to_str().map(Some).map_err(|_| invalid(name, "is not visible ASCII"))
+}
+
+fn invalid(name: &str, why: impl Display) -> Rejection {
+    Rejection::new(RejectionKind::ContextInvalid).with_detail(format!("{name} {why}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Envs, RequestContext, request_id};
+    use crate::{id::RequestId, rejection::Rejection};
+    use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.append(HeaderName::from_static(name), value);
+        }
+        headers
+    }
+
+    fn read(pairs: &[(&'static str, &str)]) -> Result<RequestContext, Rejection> {
+        RequestContext::read(&headers(pairs), RequestId::generate(), &Envs::default())
+    }
+
+    #[test]
+    fn tenant_and_env_are_read_and_aliases_resolved() {
+        let context = read(&[("x-tenant-id", "t_alpha"), ("x-env", "production")]).unwrap();
+        assert_eq!(context.tenant().as_str(), "t_alpha");
+        assert_eq!(context.env().as_str(), "prod");
+        assert!(context.is_env("prod") && context.is_env("production") && !context.is_env("dev"));
+    }
+
+    #[test]
+    fn anything_but_one_good_tenant_and_env_is_refused() {
+        let t = ("x-tenant-id", "t_alpha");
+        let e = ("x-env", "prod");
+        for (pairs, code) in [
+            (vec![], "context.missing"),
+            (vec![t], "context.missing"),
+            (vec![e], "context.missing"),
+            (vec![t, t, e], "context.invalid"),
+            (vec![t, e, e], "context.invalid"),
+            (vec![t, ("x-env", "PROD")], "context.invalid"),
+            (vec![t, ("x-env", "qa")], "context.invalid"),
+            (vec![t, ("x-env", "")], "context.invalid"),
+            (vec![("x-tenant-id", ""), e], "context.invalid"),
+            (vec![("x-tenant-id", "T_Unknown"), e], "context.invalid"),
+            (vec![("x-tenant-id", "a, b"), e], "context.invalid"),
+            (vec![("x-tenant-id", "\u{e4}"), e], "context.invalid"),
+        ] {
+            assert_eq!(read(&pairs).unwrap_err().code(), code, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn served_envs_replace_the_default_ones_and_keep_their_aliases() {
+        let envs = Envs::new(["qa", "prod"]).unwrap().alias("test", "qa").unwrap();
+        let resolve = |name| envs.resolve(name).map(ToString::to_string);
+        assert_eq!(resolve("test").as_deref(), Some("qa"));
+        assert_eq!(resolve("production").as_deref(), Some("prod"));
+        assert_eq!(resolve("dev"), None);
+        let stray = Envs::new(["qa"]).unwrap().alias("x", "prod").unwrap();
+        assert!(stray.resolve("x").is_none() && stray.resolve("prod").is_none());
+    }
+
+    #[test]
+    fn request_id_is_the_clients_or_fresh_and_never_malformed() {
+        let none = Extensions::new();
+        let id = |pairs: &[(&'static str, &str)]| request_id(&headers(pairs), &none);
+        assert_eq!(id(&[("x-request-id", "r-1")]).unwrap().as_str(), "r-1");
+        assert_ne!(id(&[]).unwrap(), id(&[]).unwrap());
+        for bad in ["", "a b", "a\"b", "a/b", &"x".repeat(129)] {
+            assert_eq!(id(&[("x-request-id", bad)]).unwrap_err().code(), "context.invalid");
+        }
+        assert!(id(&[("x-request-id", "a"), ("x-request-id", "a")]).is_err());
+    }
+}

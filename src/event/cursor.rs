@@ -1,0 +1,223 @@
+//! Positions in a thread's log, and where a client asks to resume.
+
+use crate::rejection::{Rejection, RejectionKind};
+use http::{HeaderMap, HeaderName, Uri};
+use std::{fmt, str::FromStr};
+
+/// What a reconnecting `EventSource` sends (WHATWG HTML section 9.2.3).
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// The query parameter for clients that cannot set the header.
+const LAST_EVENT_ID_QUERY: &str = "last_event_id";
+
+/// The incarnation of a thread's log: random, so that no other log has the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// The epoch of a log that begins now.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().as_u64_pair().1)
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The position after one event of one thread's log: an event's `id`.
+///
+/// Its text is opaque to clients and at most 37 bytes of `[0-9a-f-]`, which a browser sends
+/// without a CORS preflight. It is no secret and gives no access: whose thread is read is decided
+/// by the grant alone, and a cursor of another thread is of another [`Epoch`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    epoch: Epoch,
+    seq: u64,
+}
+
+impl Cursor {
+    /// The position after event `seq` of `epoch`; 0 is before the first.
+    #[must_use]
+    pub fn new(epoch: Epoch, seq: u64) -> Self {
+        Self { epoch, seq }
+    }
+
+    /// The incarnation of the log that this is a position in.
+    #[must_use]
+    pub fn epoch(self) -> Epoch {
+        self.epoch
+    }
+
+    /// The event that this is the position after.
+    #[must_use]
+    pub fn seq(self) -> u64 {
+        self.seq
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}-{}", self.epoch, self.seq)
+    }
+}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for Cursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The text is not a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor")]
+pub struct InvalidCursor;
+
+impl FromStr for Cursor {
+    type Err = InvalidCursor;
+
+    /// Takes exactly what [`Display`](fmt::Display) writes: one spelling a cursor.
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let (epoch, seq) = text.split_once('-').ok_or(InvalidCursor)?;
+        let epoch = u64::from_str_radix(epoch, 16).map_err(|_| InvalidCursor)?;
+        let seq = seq.parse().map_err(|_| InvalidCursor)?;
+        let cursor = Self { epoch: Epoch(epoch), seq };
+        if cursor.to_string() == text { Ok(cursor) } else { Err(InvalidCursor) }
+    }
+}
+
+/// Where a client asks to start: after the last event that it has seen, if any.
+///
+/// Taken from the `Last-Event-ID` header or the `last_event_id` query parameter. A browser that
+/// reconnects repeats its URL, so the header wins over the query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastEventId {
+    /// Nothing was sent: live from now.
+    #[default]
+    Live,
+    /// `earliest`: from the oldest retained event.
+    Earliest,
+    /// After the event that this cursor names.
+    After(Cursor),
+}
+
+impl LastEventId {
+    /// Reads it off the head of a request. `None` if nothing was sent.
+    ///
+    /// # Errors
+    ///
+    /// `cursor.invalid` for text that is no cursor, or for a header or parameter sent twice.
+    pub fn of(headers: &HeaderMap, uri: &Uri) -> Result<Option<Self>, Rejection> {
+        let invalid = || Rejection::new(RejectionKind::CursorInvalid);
+        let twice = || invalid().with_detail("The cursor to resume from was sent more than once.");
+
+        let mut values = headers.get_all(LAST_EVENT_ID).iter();
+        let header = values.next();
+        if values.next().is_some() {
+            return Err(twice());
+        }
+        if let Some(value) = header.filter(|value| !value.is_empty()) {
+            return value.to_str().map_err(|_| invalid())?.parse().map(Some).map_err(|_| invalid());
+        }
+
+        let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        let mut values = query.filter(|(name, _)| name == LAST_EVENT_ID_QUERY);
+        let value = values.next();
+        if values.next().is_some() {
+            return Err(twice());
+        }
+        match value.filter(|(_, value)| !value.is_empty()) {
+            Some((_, value)) => value.parse().map(Some).map_err(|_| invalid()),
+            None => Ok(None),
+        }
+    }
+}
+
+impl FromStr for LastEventId {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        match text {
+            "" => Ok(Self::Live),
+            "earliest" => Ok(Self::Earliest),
+            cursor => cursor.parse().map(Self::After),
+        }
+    }
+}
+
+impl From<Cursor> for LastEventId {
+    fn from(cursor: Cursor) -> Self {
+        Self::After(cursor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cursor, Epoch, LastEventId};
+    use http::HeaderMap;
+    use proptest::{prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn cursors_have_one_spelling(epoch: u64, seq: u64, text in "[0-9a-fA-F+ -]{0,40}") {
+            let cursor = Cursor::new(Epoch(epoch), seq);
+            prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+            if let Ok(parsed) = text.parse::<Cursor>() {
+                prop_assert_eq!(parsed.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn cursors_are_short_and_need_no_preflight() {
+        let text = Cursor::new(Epoch(u64::MAX), u64::MAX).to_string();
+        assert!(text.len() <= 128, "{text}");
+        assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b)));
+    }
+
+    fn of(headers: &[&str], uri: &str) -> Result<Option<LastEventId>, &'static str> {
+        let mut map = HeaderMap::new();
+        for value in headers {
+            map.append("last-event-id", value.parse().unwrap());
+        }
+        LastEventId::of(&map, &uri.parse().unwrap()).map_err(|rejection| rejection.code())
+    }
+
+    #[test]
+    fn header_wins_over_query_and_empty_means_none() {
+        let cursor = Cursor::new(Epoch(7), 3);
+        let after = Ok(Some(LastEventId::After(cursor)));
+        let text = cursor.to_string();
+        let query = format!("/?a=b&last_event_id={text}");
+        assert_eq!(of(&[&text], "/"), after);
+        assert_eq!(of(&[], &query), after);
+        assert_eq!(of(&[""], &query), after);
+        assert_eq!(of(&[&text], "/?last_event_id=earliest"), after);
+        assert_eq!(of(&["earliest"], &query), Ok(Some(LastEventId::Earliest)));
+        for uri in ["/", "/?last_event_id=", "/?other=1"] {
+            assert_eq!(of(&[], uri), Ok(None));
+        }
+    }
+
+    #[test]
+    fn malformed_or_repeated_cursors_are_refused() {
+        for (headers, uri) in [
+            (vec!["42"], "/"),
+            (vec!["earliest", "earliest"], "/"),
+            (vec!["0000000000000007-03"], "/"),
+            (vec!["000000000000000G-3"], "/"),
+            (vec![], "/?last_event_id=nope"),
+            (vec![], "/?last_event_id=earliest&last_event_id=earliest"),
+        ] {
+            assert_eq!(of(&headers, uri), Err("cursor.invalid"), "{headers:?} {uri}");
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The envelope: an event, encoded once, for one thread.
+//!
+//! ```json
+//! {"v":1,"id":"<cursor>","type":"message","ts":"2026-11-22T12:00:00.000Z",
+//!  "routing":{"tenant_id":"t_alpha","env":"prod","thread_id":"th-1","actor_id":"u-1","actor_type":"human"},
+//!  "meta":{"trace_id":"<request that receives it>","origin_trace_id":"<request that published it>","seq":42},
+//!  "data":{"text":"hi"}}
+//! ```
+//!
+//! `id` and `meta.seq` are the log's; an event that never was in a log has neither. `trace_id` is
+//! filled in at delivery, from the connection that receives the event.
+
+mod cursor;
+mod routing;
+
+pub use cursor::{Cursor, Epoch, InvalidCursor, LAST_EVENT_ID, LastEventId};
+pub use routing::Routing;
+
+use crate::{clock::to_rfc3339, id::RequestId};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use std::{fmt, sync::Arc, time::SystemTime};
+
+/// The type of an event: `[A-Za-z0-9._:/~-]{1,64}`, not one of the reserved ones.
+///
+/// `stream.*`, `auth.*`, `access.*`, `error` and `open` are reserved for notices, in any case: a
+/// client must be able to tell what the library says from what somebody published.
+///
+/// ```
+/// use tower_tenancy::EventType;
+///
+/// assert!(EventType::new("agent.token").is_ok());
+/// assert!(EventType::new("stream.gap").is_err());
+/// assert!(EventType::new("two\nlines").is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct EventType(Arc<str>);
+
+/// Why an event cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidEvent {
+    /// The type is empty, longer than 64 bytes, or has a character outside `[A-Za-z0-9._:/~-]`.
+    #[error("the event type must be 1 to 64 characters of [A-Za-z0-9._:/~-]")]
+    Type,
+    /// The type is reserved for notices.
+    #[error("the event type is reserved: stream.*, auth.*, access.*, error and open are notices")]
+    Reserved,
+    /// The data cannot be written as JSON.
+    #[error("the data cannot be written as JSON")]
+    Data(#[source] serde_json::Error),
+}
+
+impl EventType {
+    /// Checks `text` against the rule.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEvent::Type`] or [`InvalidEvent::Reserved`].
+    pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidEvent> {
+        let text = text.as_ref();
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:/~-".contains(&b);
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+            return Err(InvalidEvent::Type);
+        }
+        let family = text.split_once('.').map_or(text, |(family, _)| family);
+        let is = |name: &str| family.eq_ignore_ascii_case(name);
+        let alone = family.len() == text.len();
+        if ((is("stream") || is("auth") || is("access")) && !alone)
+            || ((is("error") || is("open")) && alone)
+        {
+            return Err(InvalidEvent::Reserved);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The type as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+/// One event of one thread, encoded once and shared by all that receive it.
+///
+/// ```
+/// use tower_tenancy::{Env, Routing, StreamEvent, TenantId, ThreadId};
+///
+/// let routing = Routing::new(TenantId::new("t_alpha")?, Env::new("prod")?, ThreadId::new("th-1")?);
+/// let event = StreamEvent::new(routing, "agent.token", &serde_json::json!({ "text": "Hel" }))?;
+/// assert_eq!(event.routing().tenant().as_str(), "t_alpha");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It reaches a client only through a grant of its thread: see
+/// [`ThreadGrant::guard`](crate::ThreadGrant::guard).
+#[derive(Clone)]
+pub struct StreamEvent(Arc<Sealed>);
+
+struct Sealed {
+    routing: Arc<Routing>,
+    event_type: EventType,
+    cursor: Option<Cursor>,
+    /// The whole envelope, but for the value of `meta.trace_id`.
+    json: Box<str>,
+    /// Where in `json` that value goes.
+    trace_at: usize,
+}
+
+impl StreamEvent {
+    /// An event of the application's own stream, outside any log: it has no id and no `seq`, and a
+    /// client cannot resume after it.
+    ///
+    /// # Errors
+    ///
+    /// A type that is malformed or reserved; data that is no JSON.
+    pub fn new(
+        routing: impl Into<Arc<Routing>>,
+        event_type: impl AsRef<str>,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<Self, InvalidEvent> {
+        let draft = NewEvent::new(routing.into(), EventType::new(event_type)?, data, None)?;
+        Ok(draft.encode(None, SystemTime::now()))
+    }
+
+    /// Whose event this is.
+    #[must_use]
+    pub fn routing(&self) -> &Routing {
+        &self.0.routing
+    }
+
+    /// What kind of event this is.
+    #[must_use]
+    pub fn event_type(&self) -> &EventType {
+        &self.0.event_type
+    }
+
+    /// The event's `id`: the position after it in its thread's log.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.0.cursor
+    }
+
+    /// How much memory the encoded event takes, in bytes.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        self.0.json.len()
+    }
+
+    /// The envelope in two parts; the trace id goes between them.
+    pub(crate) fn halves(&self) -> (&[u8], &[u8]) {
+        self.0.json.as_bytes().split_at_checked(self.0.trace_at).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for StreamEvent {
+    /// Without the data: it is the tenant's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamEvent")
+            .field("routing", &self.0.routing)
+            .field("event_type", &self.0.event_type)
+            .field("cursor", &self.0.cursor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An event that a log is to take in: everything but its place.
+///
+/// Only a [`Publisher`](crate::Publisher) makes one; a log [seals](Self::seal) it.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    routing: Arc<Routing>,
+    event_type: EventType,
+    data: Box<RawValue>,
+    origin_trace_id: Option<RequestId>,
+}
+
+impl NewEvent {
+    pub(crate) fn new(
+        routing: Arc<Routing>,
+        event_type: EventType,
+        data: &(impl Serialize + ?Sized),
+        origin_trace_id: Option<RequestId>,
+    ) -> Result<Self, InvalidEvent> {
+        let data = to_raw_value(data).map_err(InvalidEvent::Data)?;
+        Ok(Self { routing, event_type, data, origin_trace_id })
+    }
+
+    /// Whose event this is.
+    #[must_use]
+    pub fn routing(&self) -> &Routing {
+        &self.routing
+    }
+
+    /// The thread that the event is to be appended to.
+    #[must_use]
+    pub fn thread(&self) -> &crate::id::ThreadKey {
+        self.routing.key()
+    }
+
+    /// Gives the event its place in the log and the time it was taken in.
+    #[must_use]
+    pub fn seal(self, at: Cursor, time: SystemTime) -> StreamEvent {
+        self.encode(Some(at), time)
+    }
+
+    fn encode(self, cursor: Option<Cursor>, time: SystemTime) -> StreamEvent {
+        let mut json = String::with_capacity(384 + self.data.get().len());
+        json.push_str(r#"{"v":1"#);
+        if let Some(cursor) = cursor {
+            json.push_str(&format!(r#","id":"{cursor}""#));
+        }
+        let event_type = self.event_type.as_str();
+        let ts = to_rfc3339(time);
+        // Names and subjects always serialise.
+        let routing = serde_json::to_string(&*self.routing).unwrap_or_default();
+        json.push_str(&format!(
+            r#","type":"{event_type}","ts":"{ts}","routing":{routing},"meta":{{"trace_id":""#
+        ));
+        let trace_at = json.len();
+        json.push('"');
+        if let Some(origin) = &self.origin_trace_id {
+            json.push_str(&format!(r#","origin_trace_id":"{origin}""#));
+        }
+        if let Some(cursor) = cursor {
+            json.push_str(&format!(r#","seq":{}"#, cursor.seq()));
+        }
+        json.push_str(r#"},"data":"#);
+        // Raw JSON may hold line ends between its tokens, never inside: the envelope is one line.
+        let data = self.data.get();
+        if data.contains(['\r', '\n']) {
+            json.push_str(&data.replace(['\r', '\n'], " "));
+        } else {
+            json.push_str(data);
+        }
+        json.push('}');
+        StreamEvent(Arc::new(Sealed {
+            routing: self.routing,
+            event_type: self.event_type,
+            cursor,
+            json: json.into(),
+            trace_at,
+        }))
+    }
+}
+
+/// An event that passed a grant: checked against its thread, and stamped with the id of the
+/// request that receives it.
+#[derive(Clone, Debug)]
+pub struct StampedEvent {
+    event: StreamEvent,
+    trace_id: RequestId,
+}
+
+impl StampedEvent {
+    pub(crate) fn new(event: StreamEvent, trace_id: RequestId) -> Self {
+        Self { event, trace_id }
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &StreamEvent {
+        &self.event
+    }
+
+    /// The id of the request that receives it.
+    #[must_use]
+    pub fn trace_id(&self) -> &RequestId {
+        &self.trace_id
+    }
+
+    /// The whole envelope as one line of JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Bytes {
+        self.pieces().concat().into()
+    }
+
+    pub(crate) fn pieces(&self) -> [&[u8]; 3] {
+        let (head, tail) = self.event.halves();
+        [head, self.trace_id.as_str().as_bytes(), tail]
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{
+        Cursor, Epoch, EventType, InvalidEvent, NewEvent, Routing, StampedEvent, StreamEvent,
+    };
+    use crate::{
+        clock::from_unix,
+        id::{ActorType, Env, RequestId, Subject, TenantId, ThreadId},
+    };
+    use proptest::{prop_assert_eq, proptest};
+    use serde_json::{json, value::RawValue};
+    use std::sync::Arc;
+
+    pub(crate) fn routing(tenant: &str, thread: &str) -> Arc<Routing> {
+        Arc::new(Routing::new(
+            TenantId::new(tenant).unwrap(),
+            Env::new("prod").unwrap(),
+            ThreadId::new(thread).unwrap(),
+        ))
+    }
+
+    fn parsed(event: StreamEvent) -> serde_json::Value {
+        let stamped = StampedEvent::new(event, RequestId::new("r-1").unwrap());
+        serde_json::from_slice(&stamped.to_json()).unwrap()
+    }
+
+    #[test]
+    fn a_sealed_event_is_the_whole_envelope() {
+        let actor = Subject::new("auth0|\"1\"").unwrap();
+        let routing =
+            (*routing("t_a", "th")).clone().with_actor(actor, ActorType::new("human").unwrap());
+        let origin = RequestId::new("r-0").unwrap();
+        let draft = NewEvent::new(
+            routing.into(),
+            EventType::new("message").unwrap(),
+            &json!({"text": "hi"}),
+            Some(origin),
+        );
+        let cursor = Cursor::new(Epoch::random(), 42);
+        let event = draft.unwrap().seal(cursor, from_unix(1_795_348_800));
+        assert_eq!(
+            parsed(event),
+            json!({
+                "v": 1, "id": cursor.to_string(), "type": "message", "ts": "2026-11-22T12:00:00.000Z",
+                "routing": {
+                    "tenant_id": "t_a", "env": "prod", "thread_id": "th",
+                    "actor_id": "auth0|\"1\"", "actor_type": "human",
+                },
+                "meta": {"trace_id": "r-1", "origin_trace_id": "r-0", "seq": 42},
+                "data": {"text": "hi"},
+            })
+        );
+    }
+
+    #[test]
+    fn an_event_outside_a_log_has_neither_id_nor_seq() {
+        let event = StreamEvent::new(routing("t_a", "th"), "x", "y").unwrap();
+        assert_eq!(event.cursor(), None);
+        let json = parsed(event);
+        assert!(json.get("id").is_none() && json["meta"].get("seq").is_none());
+    }
+
+    #[test]
+    fn raw_data_with_line_ends_stays_one_line_and_the_same_json() {
+        let raw = RawValue::from_string("{\r\n  \"a\": \"x\\ny\",\n  \"b\": 1\r}".into()).unwrap();
+        let event = StreamEvent::new(routing("t_a", "th"), "x", &raw).unwrap();
+        let (head, tail) = event.halves();
+        assert!(!head.iter().chain(tail).any(|b| matches!(b, b'\r' | b'\n')));
+        assert_eq!(parsed(event)["data"], json!({"a": "x\ny", "b": 1}));
+    }
+
+    #[test]
+    fn reserved_and_malformed_types_are_errors() {
+        for reserved in
+            ["stream.gap", "Stream.x", "auth.expired", "access.", "error", "open", "OPEN"]
+        {
+            assert!(matches!(EventType::new(reserved), Err(InvalidEvent::Reserved)), "{reserved}");
+        }
+        for bad in ["", "a b", "a\nb", "a\rb", "a\0b", "ä", &"x".repeat(65)] {
+            assert!(matches!(EventType::new(bad), Err(InvalidEvent::Type)), "{bad:?}");
+        }
+        for good in ["message", "stream", "streams.x", "errors", "open.door", "a:b/c~d", "authx.y"]
+        {
+            assert!(EventType::new(good).is_ok(), "{good}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_data_comes_back_as_it_was(text in "\\PC*|(\r|\n|\"|\\\\|\u{0}|\u{2028}){0,8}") {
+            let event = StreamEvent::new(routing("t_a", "th"), "x", &text).unwrap();
+            prop_assert_eq!(&parsed(event)["data"], &json!(text));
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Validated names: tenant, env, thread, request id and subject.
+//!
+//! Every id has one spelling, a bounded length and a charset without separators or control
+//! characters. They are compared byte for byte; nothing is trimmed, folded or normalised.
+
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+
+/// Longest tenant, env and thread id, in bytes.
+const MAX_NAME: usize = 64;
+/// Longest request id, in bytes.
+const MAX_REQUEST_ID: usize = 128;
+/// Longest subject, in bytes.
+const MAX_SUBJECT: usize = 255;
+
+/// Why a text is not an id.
+///
+/// The message names the rule and never repeats the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidId {
+    /// The text is empty.
+    #[error("is empty")]
+    Empty,
+    /// The text is longer than its kind of id may be.
+    #[error("is longer than {max} bytes")]
+    TooLong {
+        /// The longest that this kind of id may be, in bytes.
+        max: usize,
+    },
+    /// The text contains a character that its kind of id may not.
+    #[error("has a character outside {allowed}")]
+    Charset {
+        /// The characters that this kind of id may have.
+        allowed: &'static str,
+    },
+    /// The text is a placeholder such as `t_unknown`, which stands for "nobody filled this in".
+    #[error("is a placeholder")]
+    Placeholder,
+}
+
+/// `t_unknown`, in any case, is what front ends send when nobody filled a field in.
+fn refuse_placeholder(text: &str) -> Result<(), InvalidId> {
+    if text.eq_ignore_ascii_case("t_unknown") { Err(InvalidId::Placeholder) } else { Ok(()) }
+}
+
+/// `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`, not a placeholder.
+fn check_name(text: &str) -> Result<(), InvalidId> {
+    let bytes = text.as_bytes();
+    let Some(first) = bytes.first() else { return Err(InvalidId::Empty) };
+    if bytes.len() > MAX_NAME {
+        return Err(InvalidId::TooLong { max: MAX_NAME });
+    }
+    if !first.is_ascii_alphanumeric()
+        || !bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    {
+        return Err(InvalidId::Charset { allowed: "[A-Za-z0-9][A-Za-z0-9_-]*" });
+    }
+    refuse_placeholder(text)
+}
+
+/// `[A-Za-z0-9._-]{1,128}`, not a placeholder. Needs no escaping in JSON, a header or a log line.
+fn check_request_id(text: &str) -> Result<(), InvalidId> {
+    if text.is_empty() {
+        return Err(InvalidId::Empty);
+    }
+    if text.len() > MAX_REQUEST_ID {
+        return Err(InvalidId::TooLong { max: MAX_REQUEST_ID });
+    }
+    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+        return Err(InvalidId::Charset { allowed: "[A-Za-z0-9._-]" });
+    }
+    refuse_placeholder(text)
+}
+
+/// Free text such as `auth0|123`, without control characters.
+fn check_subject(text: &str) -> Result<(), InvalidId> {
+    if text.is_empty() {
+        return Err(InvalidId::Empty);
+    }
+    if text.len() > MAX_SUBJECT {
+        return Err(InvalidId::TooLong { max: MAX_SUBJECT });
+    }
+    if text.chars().any(char::is_control) {
+        return Err(InvalidId::Charset { allowed: "text without control characters" });
+    }
+    Ok(())
+}
+
+macro_rules! id {
+    ($(#[$docs:meta])* $name:ident, $check:ident) => {
+        $(#[$docs])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text` against the rule of this type.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidId`] says which part of the rule the text breaks.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
+                let text = text.as_ref();
+                $check(text)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+id! {
+    /// Whose data: `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
+    ///
+    /// ```
+    /// use tower_tenancy::TenantId;
+    ///
+    /// assert_eq!(TenantId::new("t_alpha")?.as_str(), "t_alpha");
+    /// assert!(TenantId::new("T_Unknown").is_err(), "a placeholder is nobody's tenant");
+    /// assert!(TenantId::new("a/b").is_err());
+    /// # Ok::<(), tower_tenancy::id::InvalidId>(())
+    /// ```
+    TenantId, check_name
+}
+
+id! {
+    /// Which deployment environment, such as `prod`: `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
+    Env, check_name
+}
+
+id! {
+    /// The addressable stream inside a tenant and env: `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
+    ///
+    /// The same thread id in two tenants is two threads.
+    ThreadId, check_name
+}
+
+id! {
+    /// One request, in logs and in every event of its stream: `[A-Za-z0-9._-]{1,128}`.
+    RequestId, check_request_id
+}
+
+id! {
+    /// Who acts, as the token says: up to 255 bytes without control characters (`auth0|123`).
+    Subject, check_subject
+}
+
+id! {
+    /// What acts, such as `human` or `agent`: `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
+    ActorType, check_name
+}
+
+impl RequestId {
+    /// A fresh id: time-ordered and unguessable (UUID version 7, RFC 9562 section 5.7).
+    #[must_use]
+    pub fn generate() -> Self {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let text: &str = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+        Self(text.into())
+    }
+}
+
+/// Names one thread of one tenant in one env: the key of a log or a map.
+///
+/// Two keys are equal only if all three parts are, whatever the parts contain: nothing is
+/// concatenated. An engine that needs text gets an injective one from [`ThreadKey::to_path`].
+/// Keys are made by grants and publishers; there is no public constructor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ThreadKey {
+    tenant: TenantId,
+    env: Env,
+    thread: ThreadId,
+}
+
+impl ThreadKey {
+    pub(crate) fn new(tenant: TenantId, env: Env, thread: ThreadId) -> Self {
+        Self { tenant, env, thread }
+    }
+
+    /// Whose thread this is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The env that the thread lives in.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// The thread's id inside its tenant and env.
+    #[must_use]
+    pub fn thread(&self) -> &ThreadId {
+        &self.thread
+    }
+
+    /// `tenant/env/thread`: different keys give different texts, since no part can hold a `/`.
+    #[must_use]
+    pub fn to_path(&self) -> String {
+        format!("{}/{}/{}", self.tenant, self.env, self.thread)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Env, InvalidId, RequestId, Subject, TenantId, ThreadId, ThreadKey};
+    use proptest::{prop_assert_eq, proptest};
+
+    #[test]
+    fn names_are_bounded_ascii_and_no_placeholder() {
+        for good in ["a", "t_alpha", "0-9", &"x".repeat(64)] {
+            assert!(TenantId::new(good).is_ok(), "{good}");
+        }
+        for (bad, why) in [
+            ("", InvalidId::Empty),
+            (&"x".repeat(65), InvalidId::TooLong { max: 64 }),
+            ("t_unknown", InvalidId::Placeholder),
+            ("T_UNKNOWN", InvalidId::Placeholder),
+        ] {
+            assert_eq!(TenantId::new(bad), Err(why), "{bad}");
+        }
+        for bad in ["_a", "-a", "a b", " a", "a ", "a.b", "a/b", "a:b", "ä", "a\0", "a\n"] {
+            assert!(matches!(TenantId::new(bad), Err(InvalidId::Charset { .. })), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn subjects_are_free_text_without_control_characters() {
+        assert!(Subject::new("auth0|123 ü").is_ok());
+        assert!(Subject::new("a\u{7f}").is_err());
+        assert!(Subject::new("x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn generated_request_ids_are_valid_ordered_and_differ() {
+        let ids: Vec<_> = (0..100).map(|_| RequestId::generate()).collect();
+        assert!(ids.iter().all(|id| RequestId::new(id).is_ok()));
+        assert!(ids.windows(2).all(|w| w[0] < w[1]));
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_injective(
+            a in ("[a-b_-]{1,3}", "[a-b_-]{1,3}", "[a-b_-]{1,3}"),
+            b in ("[a-b_-]{1,3}", "[a-b_-]{1,3}", "[a-b_-]{1,3}"),
+        ) {
+            let key = |(t, e, th): &(String, String, String)| {
+                Some(ThreadKey::new(
+                    TenantId::new(t).ok()?,
+                    Env::new(e).ok()?,
+                    ThreadId::new(th).ok()?,
+                ))
+            };
+            if let (Some(x), Some(y)) = (key(&a), key(&b)) {
+                prop_assert_eq!(a == b, x == y);
+                prop_assert_eq!(a == b, x.to_path() == y.to_path());
+            }
+        }
+    }
+}

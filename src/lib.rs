@@ -1,0 +1,52 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// A module uses only modules above it; `tests/it/layering.rs` holds it to that.
+pub mod id;
+
+pub mod clock;
+
+mod framing;
+
+pub mod rejection;
+
+pub mod context;
+
+pub mod auth;
+
+mod scope;
+
+pub mod event;
+
+mod access;
+
+pub mod delivery;
+
+pub mod stream;
+
+pub mod log;
+
+mod sse;
+
+pub mod middleware;
+
+#[cfg(feature = "axum")]
+mod extract;
+
+pub use access::{
+    Member, MemoryRegistry, NamesThread, ThreadGrant, ThreadRecord, ThreadRegistry,
+    verify_thread_access,
+};
+pub use auth::{AuthContext, AuthRequest, Authenticator, Verdict};
+pub use context::{Envs, RequestContext};
+pub use delivery::{Delivery, Ending, Gap, GapReason};
+pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEvent};
+#[cfg(feature = "axum")]
+pub use extract::ThreadAccess;
+pub use id::{ActorType, Env, RequestId, Subject, TenantId, ThreadId};
+pub use log::{EventLog, MemoryLog, OnGap, Publisher, Subscription};
+pub use middleware::{RequireAuth, RequireRequestContext, RequireTenantScope, TenantEnvGuard};
+pub use rejection::{BoxError, Rejection, RejectionKind};
+pub use scope::TenantScope;
+pub use sse::SseBody;
+pub use stream::{GuardedStream, OnMismatch};

@@ -1,0 +1,351 @@
+//! The log in memory: one ring a thread, one waker slot a waiting reader.
+
+mod ring;
+#[cfg(test)]
+mod tests;
+
+use super::{EventLog, Extent, LogError, LogReader};
+use crate::{
+    clock::{self, Clock},
+    event::{Cursor, NewEvent, StreamEvent},
+    id::ThreadKey,
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    future::{Future, ready},
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, SystemTime},
+};
+
+use ring::{Appended, Place, Ring, size};
+
+/// Threads are found through one of these many maps, so that publishers seldom meet.
+const SHARDS: usize = 16;
+/// An [`EventLog`] in memory, bounded in every direction. Clones share it.
+///
+/// It keeps of each thread the newest 1,024 events of at most 1 MiB together and an hour of age,
+/// and of all threads together 256 MiB and 100,000 threads, unless [built](Self::builder)
+/// otherwise. What makes room are the threads that were written longest ago and that nobody reads.
+///
+/// It is gone with the process: a cursor of before a restart is answered with a gap.
+#[derive(Clone)]
+pub struct MemoryLog(Arc<Shared>);
+
+struct Shared {
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    hasher: RandomState,
+    shards: [Mutex<HashMap<ThreadKey, Arc<Thread>>>; SHARDS],
+    totals: Totals,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    events: usize,
+    bytes: usize,
+    age: Duration,
+    total_bytes: usize,
+    threads: usize,
+}
+
+#[derive(Default)]
+struct Totals {
+    bytes: AtomicUsize,
+    threads: AtomicUsize,
+    /// The number of threads at which to look for some to let go of, once `Limits::threads` of
+    /// them proved to be in use.
+    sweep_at: AtomicUsize,
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self::builder().build()
+    }
+}
+
+impl MemoryLog {
+    /// An empty log with the default limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts with the default limits.
+    pub fn builder() -> MemoryLogBuilder {
+        MemoryLogBuilder {
+            limits: Limits {
+                events: 1024,
+                bytes: 1 << 20,
+                age: Duration::from_secs(3600),
+                total_bytes: 256 << 20,
+                threads: 100_000,
+            },
+            clock: clock::system(),
+        }
+    }
+
+    fn thread(&self, key: &ThreadKey) -> Arc<Thread> {
+        let shared = &*self.0;
+        let index = shared.hasher.hash_one(key) as usize % SHARDS;
+        let Some(shard) = shared.shards.get(index) else { return Arc::default() };
+        if let Some(thread) = lock(shard).get(key) {
+            return Arc::clone(thread);
+        }
+        self.make_room_for_thread();
+        let mut threads = lock(shard);
+        let thread = threads.entry(key.clone()).or_insert_with(|| {
+            shared.totals.threads.fetch_add(1, Ordering::Relaxed);
+            Arc::default()
+        });
+        Arc::clone(thread)
+    }
+
+    fn append_now(&self, event: NewEvent) -> Result<StreamEvent, LogError> {
+        let shared = &*self.0;
+        let thread = self.thread(event.thread());
+        let now = shared.clock.now();
+        let (sealed, outcome) = {
+            let mut ring = lock(&thread.ring);
+            let sealed = event.seal(Cursor::new(ring.epoch, ring.next), now);
+            if size(&sealed) > shared.limits.bytes {
+                return Err(LogError::TooLarge { max: shared.limits.bytes });
+            }
+            // Counted before anybody else can evict it.
+            shared.totals.bytes.fetch_add(size(&sealed), Ordering::Relaxed);
+            (sealed.clone(), ring.push(sealed, now, shared.limits))
+        };
+        // Outside the lock: dropping events and waking readers both take their time.
+        let Appended { evicted, wakers } = outcome;
+        self.drop_evicted(evicted);
+        wakers.into_iter().for_each(Waker::wake);
+        if shared.totals.bytes.load(Ordering::Relaxed) > shared.limits.total_bytes {
+            self.make_room_for_bytes();
+        }
+        Ok(sealed)
+    }
+
+    fn drop_evicted(&self, evicted: Vec<StreamEvent>) {
+        self.0.totals.bytes.fetch_sub(evicted.iter().map(size).sum(), Ordering::Relaxed);
+    }
+
+    fn make_room_for_thread(&self) {
+        let Shared { limits, totals, .. } = &*self.0;
+        let threads = totals.threads.load(Ordering::Relaxed);
+        if threads < limits.threads.max(totals.sweep_at.load(Ordering::Relaxed)) {
+            return;
+        }
+        self.release_idle(|totals| {
+            totals.threads.load(Ordering::Relaxed) >= limits.threads - limits.threads / 8
+        });
+        let left = totals.threads.load(Ordering::Relaxed);
+        totals.sweep_at.store(left + left / 8 + 1, Ordering::Relaxed);
+    }
+
+    fn make_room_for_bytes(&self) {
+        let Shared { limits, totals, shards, .. } = &*self.0;
+        let target = limits.total_bytes - limits.total_bytes / 8;
+        let too_many = |totals: &Totals| totals.bytes.load(Ordering::Relaxed) > target;
+        self.release_idle(too_many);
+        // What is left is being read: each thread gives its older half, and says so by its extent.
+        for shard in shards {
+            if !too_many(totals) {
+                return;
+            }
+            let threads: Vec<_> = lock(shard).values().cloned().collect();
+            for thread in threads {
+                let evicted = lock(&thread.ring).give_older_half();
+                self.drop_evicted(evicted);
+            }
+        }
+    }
+
+    /// Lets go of threads that nobody reads or writes, longest unwritten first, while `too_many`.
+    ///
+    /// Who returns with a cursor of such a thread meets a new epoch, and is told of the gap.
+    fn release_idle(&self, too_many: impl Fn(&Totals) -> bool) {
+        let Shared { shards, totals, .. } = &*self.0;
+        // Nobody can take a thread up while its shard is locked, so nobody is cut off.
+        let idle = |thread: &Arc<Thread>| Arc::strong_count(thread) == 1;
+        let mut candidates: Vec<(Option<SystemTime>, usize, ThreadKey)> = Vec::new();
+        for (index, shard) in shards.iter().enumerate() {
+            let threads = lock(shard);
+            let unread = threads.iter().filter(|(_, thread)| idle(thread));
+            candidates.extend(
+                unread.map(|(key, thread)| (lock(&thread.ring).written, index, key.clone())),
+            );
+        }
+        candidates.sort_unstable_by_key(|(written, ..)| *written);
+        for (_, index, key) in candidates {
+            if !too_many(totals) {
+                return;
+            }
+            let Some(shard) = shards.get(index) else { return };
+            let mut threads = lock(shard);
+            if threads.get(&key).is_some_and(idle)
+                && let Some(thread) = threads.remove(&key)
+            {
+                drop(threads);
+                totals.threads.fetch_sub(1, Ordering::Relaxed);
+                totals.bytes.fetch_sub(lock(&thread.ring).bytes, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for MemoryLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLog")
+            .field("limits", &self.0.limits)
+            .field("threads", &self.0.totals.threads)
+            .field("bytes", &self.0.totals.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`MemoryLog`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct MemoryLogBuilder {
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+}
+
+impl MemoryLogBuilder {
+    /// Keeps at most this many events of a thread; at least one.
+    pub fn max_events(mut self, events: usize) -> Self {
+        self.limits.events = events.max(1);
+        self
+    }
+
+    /// Keeps at most this many bytes of a thread. A larger event is refused.
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// Keeps events at most this long.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.limits.age = age;
+        self
+    }
+
+    /// Keeps at most this many bytes of all threads together.
+    pub fn max_total_bytes(mut self, bytes: usize) -> Self {
+        self.limits.total_bytes = bytes;
+        self
+    }
+
+    /// Keeps at most this many threads, not counting more that are being read.
+    pub fn max_threads(mut self, threads: usize) -> Self {
+        self.limits.threads = threads;
+        self
+    }
+
+    /// The clock that dates events and ages them.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes the log.
+    #[must_use]
+    pub fn build(self) -> MemoryLog {
+        MemoryLog(Arc::new(Shared {
+            limits: self.limits,
+            clock: self.clock,
+            hasher: RandomState::new(),
+            shards: Default::default(),
+            totals: Totals::default(),
+        }))
+    }
+}
+
+impl EventLog for MemoryLog {
+    type Reader = MemoryReader;
+
+    fn append(
+        &self,
+        event: NewEvent,
+    ) -> impl Future<Output = Result<StreamEvent, LogError>> + Send {
+        ready(self.append_now(event))
+    }
+
+    fn reader(&self, thread: &ThreadKey) -> MemoryReader {
+        MemoryReader { log: self.clone(), thread: self.thread(thread), place: None }
+    }
+}
+
+/// A panic while a lock was held left at worst one event half counted; refusing every reader for
+/// ever would be worse.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Default)]
+struct Thread {
+    ring: Mutex<Ring>,
+}
+
+/// Reads one thread of a [`MemoryLog`].
+pub struct MemoryReader {
+    log: MemoryLog,
+    thread: Arc<Thread>,
+    place: Option<Place>,
+}
+
+impl LogReader for MemoryReader {
+    fn poll_extent(&mut self, _: &mut Context<'_>) -> Poll<Result<Extent, LogError>> {
+        let now = self.log.0.clock.now();
+        let (evicted, extent) = {
+            let mut ring = lock(&self.thread.ring);
+            (ring.expire(now, self.log.0.limits.age), ring.extent())
+        };
+        self.log.drop_evicted(evicted);
+        Poll::Ready(Ok(extent))
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        after: Cursor,
+        max: usize,
+        into: &mut VecDeque<StreamEvent>,
+    ) -> Poll<Result<Extent, LogError>> {
+        let now = self.log.0.clock.now();
+        let (evicted, read) = {
+            let mut ring = lock(&self.thread.ring);
+            let evicted = ring.expire(now, self.log.0.limits.age);
+            let extent = ring.extent();
+            let read = if after == extent.head() {
+                self.place = Some(ring.waiting.wait(self.place, cx.waker()));
+                Poll::Pending
+            } else {
+                ring.copy_after(after, max, into);
+                Poll::Ready(Ok(extent))
+            };
+            (evicted, read)
+        };
+        self.log.drop_evicted(evicted);
+        read
+    }
+}
+
+impl Drop for MemoryReader {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            lock(&self.thread.ring).waiting.leave(place);
+        }
+    }
+}
+
+impl fmt::Debug for MemoryReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryReader").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,144 @@
+//! The events of one thread, and who waits for more.
+
+use super::Limits;
+use crate::{
+    event::{Cursor, Epoch, StreamEvent},
+    log::Extent,
+};
+use std::{
+    collections::VecDeque,
+    mem,
+    task::Waker,
+    time::{Duration, SystemTime},
+};
+
+/// What an event costs beside its text, in bytes, roughly.
+const EVENT_OVERHEAD: usize = 160;
+
+/// What an event counts for in the limits, in bytes.
+pub(super) fn size(event: &StreamEvent) -> usize {
+    event.encoded_len() + EVENT_OVERHEAD
+}
+
+pub(super) struct Ring {
+    pub(super) epoch: Epoch,
+    pub(super) next: u64,
+    events: VecDeque<(SystemTime, StreamEvent)>,
+    pub(super) bytes: usize,
+    pub(super) written: Option<SystemTime>,
+    pub(super) waiting: Waiting,
+}
+
+pub(super) struct Appended {
+    pub(super) evicted: Vec<StreamEvent>,
+    pub(super) wakers: Vec<Waker>,
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self {
+            epoch: Epoch::random(),
+            next: 1,
+            events: VecDeque::new(),
+            bytes: 0,
+            written: None,
+            waiting: Waiting::default(),
+        }
+    }
+}
+
+impl Ring {
+    pub(super) fn extent(&self) -> Extent {
+        Extent { epoch: self.epoch, oldest: self.next - self.events.len() as u64, next: self.next }
+    }
+
+    pub(super) fn push(&mut self, event: StreamEvent, now: SystemTime, limits: Limits) -> Appended {
+        self.next += 1;
+        self.bytes += size(&event);
+        self.written = Some(now);
+        self.events.push_back((now, event));
+        let mut evicted = self.expire(now, limits.age);
+        while self.events.len() > limits.events || self.bytes > limits.bytes {
+            evicted.extend(self.evict());
+        }
+        Appended { evicted, wakers: self.waiting.take() }
+    }
+
+    fn evict(&mut self) -> Option<StreamEvent> {
+        let (_, event) = self.events.pop_front()?;
+        self.bytes -= size(&event);
+        Some(event)
+    }
+
+    /// Lets go of what is too old.
+    pub(super) fn expire(&mut self, now: SystemTime, age: Duration) -> Vec<StreamEvent> {
+        let too_old = |(time, _): &(SystemTime, StreamEvent)| {
+            now.duration_since(*time).is_ok_and(|elapsed| elapsed > age)
+        };
+        let mut evicted = Vec::new();
+        while self.events.front().is_some_and(too_old) {
+            evicted.extend(self.evict());
+        }
+        evicted
+    }
+
+    /// Finds the place by arithmetic. A cursor outside the extent finds nothing.
+    pub(super) fn copy_after(&self, after: Cursor, max: usize, into: &mut VecDeque<StreamEvent>) {
+        let extent = self.extent();
+        let skip = after.seq().checked_sub(extent.earliest().seq());
+        let Some(skip) = skip.filter(|_| after.epoch() == extent.epoch) else { return };
+        let from = usize::try_from(skip).unwrap_or(usize::MAX).min(self.events.len());
+        let to = from.saturating_add(max).min(self.events.len());
+        into.extend(self.events.range(from..to).map(|(_, event)| event.clone()));
+    }
+
+    pub(super) fn give_older_half(&mut self) -> Vec<StreamEvent> {
+        (0..self.events.len().div_ceil(2)).filter_map(|_| self.evict()).collect()
+    }
+}
+
+/// Wakers of the readers that wait for the next event.
+///
+/// A reader that waits again before there was one replaces its own waker, so there are never more
+/// than readers.
+#[derive(Default)]
+pub(super) struct Waiting {
+    /// How often all were woken: a place of an earlier round is void.
+    round: u64,
+    pub(super) wakers: Vec<Waker>,
+    /// Places of this round whose readers are gone.
+    free: Vec<usize>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    round: u64,
+    index: usize,
+}
+
+impl Waiting {
+    pub(super) fn wait(&mut self, place: Option<Place>, waker: &Waker) -> Place {
+        let mine = place.filter(|place| place.round == self.round).map(|place| place.index);
+        let index = mine.or_else(|| self.free.pop()).unwrap_or(self.wakers.len());
+        match self.wakers.get_mut(index) {
+            Some(slot) => slot.clone_from(waker),
+            None => self.wakers.push(waker.clone()),
+        }
+        Place { round: self.round, index }
+    }
+
+    pub(super) fn leave(&mut self, place: Place) {
+        if place.round == self.round
+            && let Some(slot) = self.wakers.get_mut(place.index)
+        {
+            *slot = Waker::noop().clone();
+            self.free.push(place.index);
+        }
+    }
+
+    fn take(&mut self) -> Vec<Waker> {
+        self.round += 1;
+        self.free.clear();
+        mem::take(&mut self.wakers)
+    }
+}

@@ -1,0 +1,203 @@
+//! One subscriber's cursor over a thread's log.
+
+use super::{EventLog, Extent, LogError, LogReader};
+use crate::{
+    access::ThreadGrant,
+    delivery::{Delivery, Gap, GapReason},
+    event::{Cursor, LastEventId, StreamEvent},
+    rejection::Rejection,
+};
+use futures_core::Stream;
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// Most events that are taken from the log at once. What a stalled subscriber holds on to.
+const BATCH: usize = 32;
+
+/// Where reading goes on after a gap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnGap {
+    /// At the oldest event that is still there.
+    #[default]
+    Oldest,
+    /// Live, from now.
+    Live,
+    /// Nowhere: the stream ends.
+    Close,
+}
+
+impl ThreadGrant {
+    /// Reads the grant's thread from where the client asks to start.
+    ///
+    /// # Errors
+    ///
+    /// `log.unavailable` if the log does not answer.
+    pub async fn subscribe<L: EventLog>(
+        &self,
+        log: &L,
+        from: impl Into<LastEventId>,
+    ) -> Result<Subscription<L::Reader>, Rejection> {
+        let mut reader = log.reader(self.key());
+        let extent = poll_fn(|cx| reader.poll_extent(cx)).await?;
+        Ok(Subscription::new(reader, extent, from.into()))
+    }
+}
+
+/// A stream of a thread's events after a cursor, live once it has caught up.
+///
+/// It begins with a position, or with a gap if the client's cursor cannot be served. It is meant
+/// for [`ThreadGrant::guard`].
+#[must_use = "streams do nothing unless polled"]
+pub struct Subscription<R> {
+    reader: R,
+    /// The position after the last event that was given out.
+    at: Cursor,
+    start: Start,
+    on_gap: OnGap,
+    /// Read, and not given out yet.
+    batch: VecDeque<StreamEvent>,
+    ended: bool,
+}
+
+/// What is to be said before any event.
+enum Start {
+    Said,
+    Position,
+    /// The first read finds the same and says it in the words of `on_gap`.
+    Gap(GapReason, Extent),
+}
+
+impl<R: LogReader> Subscription<R> {
+    fn new(reader: R, extent: Extent, from: LastEventId) -> Self {
+        let (at, start) = match from {
+            LastEventId::Live => (extent.head(), Start::Position),
+            LastEventId::Earliest => (extent.earliest(), Start::Position),
+            LastEventId::After(cursor) => match unservable(cursor, extent) {
+                None => (cursor, Start::Position),
+                Some(reason) => (cursor, Start::Gap(reason, extent)),
+            },
+        };
+        Self { reader, at, start, on_gap: OnGap::default(), batch: VecDeque::new(), ended: false }
+    }
+
+    /// Where reading goes on after a gap.
+    pub fn on_gap(mut self, choice: OnGap) -> Self {
+        self.on_gap = choice;
+        self
+    }
+
+    fn gap(&mut self, reason: GapReason, extent: Extent) -> Delivery {
+        let requested = self.at;
+        let resumes_at = match self.on_gap {
+            OnGap::Oldest => Some(extent.earliest()),
+            OnGap::Live => Some(extent.head()),
+            OnGap::Close => None,
+        };
+        match resumes_at {
+            Some(cursor) => self.at = cursor,
+            None => self.ended = true,
+        }
+        Delivery::Gap(Gap { reason, requested, oldest: extent.earliest(), resumes_at })
+    }
+
+    /// Gives out `event` if it is the very next one.
+    fn advance(&mut self, event: StreamEvent) -> Result<Delivery, LogError> {
+        let next = Cursor::new(self.at.epoch(), self.at.seq() + 1);
+        if event.cursor() != Some(next) {
+            return Err(LogError::Broken("an event is not the one after its predecessor"));
+        }
+        self.at = next;
+        Ok(Delivery::Event(event))
+    }
+}
+
+/// The one rule of resuming: why the events after `cursor` cannot be served, if they cannot.
+fn unservable(cursor: Cursor, extent: Extent) -> Option<GapReason> {
+    if cursor.epoch() != extent.epoch || cursor.seq() > extent.head().seq() {
+        Some(GapReason::Unknown)
+    } else if cursor.seq() < extent.earliest().seq() {
+        Some(GapReason::Trimmed)
+    } else {
+        None
+    }
+}
+
+impl<R: LogReader + Unpin> Stream for Subscription<R> {
+    type Item = Result<Delivery, LogError>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Delivery, LogError>>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        match std::mem::replace(&mut this.start, Start::Said) {
+            Start::Said => {}
+            Start::Position => return Poll::Ready(Some(Ok(this.at.into()))),
+            Start::Gap(reason, extent) => return Poll::Ready(Some(Ok(this.gap(reason, extent)))),
+        }
+        if this.batch.is_empty() {
+            let read = ready!(this.reader.poll_read(cx, this.at, BATCH, &mut this.batch));
+            match read.map(|extent| (unservable(this.at, extent), extent)) {
+                Ok((None, _)) => {}
+                Ok((Some(reason), extent)) => {
+                    this.batch.clear();
+                    return Poll::Ready(Some(Ok(this.gap(reason, extent))));
+                }
+                Err(error) => {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+        let item = match this.batch.pop_front() {
+            Some(event) => this.advance(event),
+            None => Err(LogError::Broken("a read gave nothing and did not wait")),
+        };
+        this.ended = item.is_err();
+        Poll::Ready(Some(item))
+    }
+}
+
+impl<R> fmt::Debug for Subscription<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unservable;
+    use crate::{
+        delivery::GapReason,
+        event::{Cursor, Epoch},
+        log::Extent,
+    };
+
+    #[test]
+    fn a_cursor_is_served_only_from_inside_what_is_retained() {
+        let epoch = Epoch::random();
+        let extent = Extent { epoch, oldest: 5, next: 9 };
+        for (seq, expected) in [
+            (0, Some(GapReason::Trimmed)),
+            (3, Some(GapReason::Trimmed)),
+            (4, None),
+            (8, None),
+            (9, Some(GapReason::Unknown)),
+            (u64::MAX, Some(GapReason::Unknown)),
+        ] {
+            assert_eq!(unservable(Cursor::new(epoch, seq), extent), expected, "{seq}");
+        }
+        let foreign = Cursor::new(Epoch::random(), 6);
+        assert_eq!(unservable(foreign, extent), Some(GapReason::Unknown));
+        let empty = Extent { epoch, oldest: 1, next: 1 };
+        assert_eq!(unservable(Cursor::new(epoch, 0), empty), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! What each layer asks of a request.
+#![expect(private_interfaces, unnameable_types, reason = "the trait of checks is sealed")]
+
+use crate::{
+    auth::{AuthContext, AuthFuture, AuthRequest, Authenticator, Verdict},
+    context::{self, Envs, RequestContext, X_REQUEST_ID},
+    id::RequestId,
+    rejection::{Rejection, RejectionKind},
+    scope::Contexts,
+};
+use http::{Extensions, HeaderValue, Request, header};
+use std::{fmt, sync::Arc};
+use tracing::{Span, field};
+
+/// A check of one request, done by a layer. Sealed: the aliases of
+/// [`Require`](super::Require) are all there are.
+pub trait Check: Clone + sealed::Check {}
+
+impl<C: Clone + sealed::Check> Check for C {}
+
+pub(super) mod sealed {
+    use super::{Begun, Extensions, Rejection, Request};
+    use crate::auth::AuthContext;
+
+    pub trait Check {
+        /// Looks at the request, and writes down what it finds.
+        fn begin<B>(&self, request: &mut Request<B>, begun: &mut Begun);
+
+        /// Goes on where an authenticator had to wait.
+        fn finish(
+            &self,
+            extensions: &mut Extensions,
+            answer: Result<AuthContext, Rejection>,
+        ) -> Result<(), Rejection>;
+    }
+}
+
+/// What a check found at first sight.
+pub(super) struct Begun {
+    pub(super) verdict: Step,
+    /// Everything inside the layer runs in it.
+    pub(super) span: Span,
+    /// The request id, for the response.
+    pub(super) echo: Option<HeaderValue>,
+}
+
+pub(super) enum Step {
+    Decided(Result<(), Rejection>),
+    Waiting(AuthFuture),
+}
+
+impl Default for Begun {
+    fn default() -> Self {
+        Self { verdict: Step::Decided(Ok(())), span: Span::none(), echo: None }
+    }
+}
+
+/// The check of [`RequireRequestContext`](super::RequireRequestContext).
+#[derive(Clone, Debug, Default)]
+pub struct ContextCheck {
+    pub(super) envs: Envs,
+}
+
+impl ContextCheck {
+    fn read<B>(&self, request: &mut Request<B>, begun: &mut Begun) -> Result<(), Rejection> {
+        let id = context::request_id(request.headers(), request.extensions());
+        // A refusal for a malformed id bears a fresh one: the log line must be found again.
+        let (id, refused) = match id {
+            Ok(id) => (id, None),
+            Err(rejection) => (RequestId::generate(), Some(rejection)),
+        };
+        begun.span = tracing::info_span!(
+            "request",
+            request_id = id.as_str(),
+            tenant = field::Empty,
+            env = field::Empty
+        );
+        begun.echo = HeaderValue::try_from(id.as_str()).ok();
+        if let Some(rejection) = refused {
+            return Err(rejection);
+        }
+        let context = RequestContext::read(request.headers(), id, &self.envs)?;
+        begun.span.record("tenant", context.tenant().as_str());
+        begun.span.record("env", context.env().as_str());
+        if let Some(id) = &begun.echo {
+            if !request.headers().contains_key(X_REQUEST_ID) {
+                request.headers_mut().insert(X_REQUEST_ID, id.clone());
+            }
+            share_with_tower_http(request.extensions_mut(), id);
+        }
+        Contexts::set_request(request.extensions_mut(), context);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "tower-http")]
+fn share_with_tower_http(extensions: &mut Extensions, id: &HeaderValue) {
+    extensions.insert(tower_http::request_id::RequestId::new(id.clone()));
+}
+
+#[cfg(not(feature = "tower-http"))]
+fn share_with_tower_http(_: &mut Extensions, _: &HeaderValue) {}
+
+impl sealed::Check for ContextCheck {
+    fn begin<B>(&self, request: &mut Request<B>, begun: &mut Begun) {
+        begun.verdict = Step::Decided(self.read(request, begun));
+    }
+
+    fn finish(
+        &self,
+        _: &mut Extensions,
+        answer: Result<AuthContext, Rejection>,
+    ) -> Result<(), Rejection> {
+        answer.map(|_| ())
+    }
+}
+
+/// The check of [`RequireAuth`](super::RequireAuth).
+#[derive(Clone)]
+pub struct AuthCheck {
+    authenticator: Arc<dyn Authenticator>,
+    pub(super) optional: bool,
+}
+
+impl AuthCheck {
+    pub(super) fn new(authenticator: Arc<dyn Authenticator>) -> Self {
+        Self { authenticator, optional: false }
+    }
+}
+
+impl fmt::Debug for AuthCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthCheck").field("optional", &self.optional).finish_non_exhaustive()
+    }
+}
+
+impl sealed::Check for AuthCheck {
+    fn begin<B>(&self, request: &mut Request<B>, begun: &mut Begun) {
+        if let header::Entry::Occupied(mut values) =
+            request.headers_mut().entry(header::AUTHORIZATION)
+        {
+            values.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
+        begun.verdict = match self.authenticator.authenticate(&AuthRequest::of(request)) {
+            Verdict::Ready(answer) => Step::Decided(self.finish(request.extensions_mut(), answer)),
+            Verdict::Later(future) => Step::Waiting(future),
+        };
+    }
+
+    fn finish(
+        &self,
+        extensions: &mut Extensions,
+        answer: Result<AuthContext, Rejection>,
+    ) -> Result<(), Rejection> {
+        let auth = match answer {
+            Ok(auth) => Some(auth),
+            Err(none) if self.optional && none.kind() == RejectionKind::AuthMissing => None,
+            Err(rejection) => return Err(rejection),
+        };
+        Contexts::set_auth(extensions, auth);
+        Ok(())
+    }
+}
+
+/// The check of [`TenantEnvGuard`](super::TenantEnvGuard).
+#[derive(Clone, Copy, Debug)]
+pub struct GuardCheck;
+
+impl sealed::Check for GuardCheck {
+    fn begin<B>(&self, request: &mut Request<B>, begun: &mut Begun) {
+        begun.verdict = Step::Decided(Contexts::conclude(request.extensions_mut()));
+    }
+
+    fn finish(
+        &self,
+        extensions: &mut Extensions,
+        _: Result<AuthContext, Rejection>,
+    ) -> Result<(), Rejection> {
+        Contexts::conclude(extensions)
+    }
+}
+
+/// The check of [`RequireTenantScope`](super::RequireTenantScope).
+#[derive(Clone, Debug)]
+pub struct ScopeCheck {
+    pub(super) context: ContextCheck,
+    pub(super) auth: AuthCheck,
+}
+
+impl sealed::Check for ScopeCheck {
+    fn begin<B>(&self, request: &mut Request<B>, begun: &mut Begun) {
+        self.context.begin(request, begun);
+        if matches!(begun.verdict, Step::Decided(Ok(()))) {
+            let span = begun.span.clone();
+            let _in_span = span.enter();
+            self.auth.begin(request, begun);
+        }
+        if matches!(begun.verdict, Step::Decided(Ok(()))) {
+            GuardCheck.begin(request, begun);
+        }
+    }
+
+    fn finish(
+        &self,
+        extensions: &mut Extensions,
+        answer: Result<AuthContext, Rejection>,
+    ) -> Result<(), Rejection> {
+        self.auth.finish(extensions, answer)?;
+        Contexts::conclude(extensions)
+    }
+}

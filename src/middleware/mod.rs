@@ -1,0 +1,189 @@
+//! The layers: one engine, four checks.
+//!
+//! [`RequireTenantScope`] does all three checks in one layer. Its parts also stand alone and in
+//! order: [`RequireRequestContext`], [`RequireAuth`], [`TenantEnvGuard`].
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use std::convert::Infallible;
+//! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+//! use tower_tenancy::{
+//!     RequireTenantScope, TenantScope,
+//!     auth::{Algorithm, JwtKey, JwtVerifier},
+//! };
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = JwtKey::hmac(Algorithm::HS256, b"at least 32 bytes of a random secret")?;
+//! let verifier = JwtVerifier::builder().key(key).build()?;
+//!
+//! let service = ServiceBuilder::new().layer(RequireTenantScope::new(verifier)).service_fn(
+//!     |request: Request<()>| async move {
+//!         let tenant = TenantScope::from_extensions(request.extensions()).map(|s| s.tenant().clone());
+//!         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(format!("{tenant:?}"))))
+//!     },
+//! );
+//!
+//! let refused = service.oneshot(Request::new(())).await?;
+//! assert_eq!(refused.status(), 400, "the request names no tenant");
+//! # Ok(()) }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();
+//! ```
+//!
+//! # Shape
+//!
+//! `Request<ReqBody> -> Result<Response<ResBody>, S::Error>` in and out, for any bodies. A refusal
+//! is a response, made by the layer's [`RejectWith`](crate::rejection::RejectWith); the
+//! [`Rejection`](crate::Rejection) is in its extensions. A rejection that a handler or an extractor
+//! answers with is told in the same way on its way out.
+//!
+//! # Backpressure
+//!
+//! Readiness of the inner service is held while a check decides, and never assumed of a clone
+//! ([tower's rule][clone]). An answer that is ready at once costs no clone of the inner service.
+//!
+//! [clone]: tower_service::Service#be-careful-when-cloning-inner-services
+
+mod check;
+mod future;
+mod service;
+
+pub use check::{AuthCheck, Check, ContextCheck, GuardCheck, ScopeCheck};
+pub use future::RequireFuture;
+pub use service::RequireService;
+
+use crate::{auth::Authenticator, context::Envs, rejection::ByContentType};
+use std::sync::Arc;
+use tower_layer::Layer;
+
+/// A layer that lets a request through only if a check allows it. Used by its aliases.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Require<C, R = ByContentType> {
+    check: C,
+    reject_with: R,
+}
+
+/// Refuses requests that do not name one tenant and one served env (400), names the request, and
+/// opens the span that carries all three.
+///
+/// See the [module docs](self) for an example of its use.
+///
+/// - Reads `X-Tenant-Id`, `X-Env` and `X-Request-Id`; leaves a
+///   [`RequestContext`](crate::RequestContext).
+/// - Generates a request id where there is none, puts it on the request for the services inside,
+///   and echoes it on the response, refusals included.
+/// - With the feature `tower-http`, takes the id of tower-http's `RequestId` extension where the
+///   header is absent, and sets that extension for the layers inside.
+/// - Everything inside runs in a tracing span `request` with `tenant`, `env` and `request_id`.
+pub type RequireRequestContext<R = ByContentType> = Require<ContextCheck, R>;
+
+/// Refuses requests whose token proves nothing (401).
+///
+/// Asks its [`Authenticator`] and leaves an [`AuthContext`](crate::AuthContext). The
+/// `Authorization` header is marked sensitive, so that nothing inside logs it.
+pub type RequireAuth<R = ByContentType> = Require<AuthCheck, R>;
+
+/// Refuses requests whose token does not speak for the tenant and env that they name (403).
+///
+/// Stands inside [`RequireRequestContext`] and [`RequireAuth`], and refuses every request where
+/// one of them is missing; leaves a [`TenantScope`](crate::TenantScope).
+pub type TenantEnvGuard<R = ByContentType> = Require<GuardCheck, R>;
+
+/// All three checks in one layer: context (400), token (401), and that they agree (403).
+///
+/// The same as [`RequireRequestContext`], [`RequireAuth`] and [`TenantEnvGuard`] in this order, at
+/// a third of the cost in `axum::Router::layer`.
+pub type RequireTenantScope<R = ByContentType> = Require<ScopeCheck, R>;
+
+impl<C> Require<C> {
+    const fn with_check(check: C) -> Self {
+        Self { check, reject_with: ByContentType }
+    }
+}
+
+impl<C, R> Require<C, R> {
+    /// Refuses in another way: [`GrpcStatus`](crate::rejection::GrpcStatus),
+    /// [`WrapBody`](crate::rejection::WrapBody), or a closure `Fn(&Rejection) -> Response<_>`.
+    pub fn reject_with<T>(self, reject_with: T) -> Require<C, T> {
+        Require { check: self.check, reject_with }
+    }
+}
+
+impl Default for RequireRequestContext {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RequireRequestContext {
+    /// Serves `dev`, `staging` and `prod`, and their aliases.
+    pub fn new() -> Self {
+        Self::with_check(ContextCheck::default())
+    }
+}
+
+impl<R> RequireRequestContext<R> {
+    /// Serves these envs instead.
+    pub fn envs(mut self, envs: Envs) -> Self {
+        self.check.envs = envs;
+        self
+    }
+}
+
+impl RequireAuth {
+    /// Asks `authenticator` about every request.
+    pub fn new(authenticator: impl Authenticator + 'static) -> Self {
+        Self::with_check(AuthCheck::new(Arc::new(authenticator)))
+    }
+}
+
+impl<R> RequireAuth<R> {
+    /// Lets requests without a token through, for routes where who calls may stay open:
+    /// `Option<AuthContext>` is `None` there. A bad token is refused all the same, and so is
+    /// everything that needs a [`TenantScope`](crate::TenantScope).
+    pub fn optional(mut self) -> Self {
+        self.check.optional = true;
+        self
+    }
+}
+
+impl Default for TenantEnvGuard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TenantEnvGuard {
+    /// The guard. There is nothing to configure.
+    pub const fn new() -> Self {
+        Self::with_check(GuardCheck)
+    }
+}
+
+impl RequireTenantScope {
+    /// Serves the default envs, and asks `authenticator` about every request.
+    pub fn new(authenticator: impl Authenticator + 'static) -> Self {
+        Self::with_check(ScopeCheck {
+            context: ContextCheck::default(),
+            auth: AuthCheck::new(Arc::new(authenticator)),
+        })
+    }
+}
+
+impl<R> RequireTenantScope<R> {
+    /// Serves these envs instead.
+    pub fn envs(mut self, envs: Envs) -> Self {
+        self.check.context.envs = envs;
+        self
+    }
+}
+
+impl<S, C: Clone, R: Clone> Layer<S> for Require<C, R> {
+    type Service = RequireService<S, C, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequireService::new(inner, self.check.clone(), self.reject_with.clone())
+    }
+}

@@ -1,0 +1,165 @@
+//! One typed reason for a refusal, and how it is told to a client.
+//!
+//! A [`Rejection`] reaches the client in the dialect of its request: `application/problem+json`
+//! ([RFC 9457]) with a `WWW-Authenticate` challenge ([RFC 6750 section 3]) where there is one, a
+//! gRPC status, or, for a browser's `EventSource` that should try again, a short event stream.
+//! [`RejectWith`] is where an application puts its own style instead.
+//!
+//! ```
+//! use tower_tenancy::{Rejection, RejectionKind};
+//!
+//! let rejection = Rejection::new(RejectionKind::TenantMismatch);
+//! assert_eq!(rejection.status(), 403);
+//! assert_eq!(rejection.code(), "tenant.mismatch");
+//! ```
+//!
+//! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
+//! [RFC 6750 section 3]: https://www.rfc-editor.org/rfc/rfc6750#section-3
+
+mod respond;
+mod wire;
+
+#[cfg(feature = "axum")]
+pub(crate) use respond::problem;
+pub(crate) use respond::stream_headers;
+pub use respond::{ByContentType, Client, GrpcStatus, RejectWith, WrapBody, WrappedBody};
+pub use wire::RejectionKind;
+
+use http::StatusCode;
+use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
+
+/// An error of the application's or of a dependency, kept for the log.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// How long a client is asked to wait after trouble of ours.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Why a request was refused: what the client is told, and what only the log is told.
+///
+/// [`Display`](fmt::Display) and [`detail`](Self::detail) are safe for clients: they never repeat
+/// a token, a claim or another tenant's ids. [`source`](Error::source) is for logs.
+///
+/// The layers put the rejection into the extensions of the response that they refuse with, so
+/// that an outer layer can count or restyle it.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    kind: RejectionKind,
+    detail: Option<Cow<'static, str>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+    retry_after: Option<Duration>,
+    /// A layer has told it in the dialect of the request; an extractor cannot.
+    pub(crate) dressed: bool,
+    /// Whoever refused has already told the log, with more than a rejection knows.
+    pub(crate) logged: bool,
+}
+
+impl Rejection {
+    /// A refusal of this kind, told in the kind's own words.
+    #[must_use]
+    pub fn new(kind: RejectionKind) -> Self {
+        let retry_after = kind.is_retryable().then_some(RETRY_AFTER);
+        Self { kind, detail: None, source: None, retry_after, dressed: false, logged: false }
+    }
+
+    /// Tells the client something more precise. It must not repeat a secret or a foreign id.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Keeps the cause for the log. No client sees it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into().into());
+        self
+    }
+
+    /// Asks the client to wait this long before it tries again (`Retry-After`, RFC 9110 section
+    /// 10.2.3). Rejections worth retrying ask for five seconds by themselves.
+    #[must_use]
+    pub fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    /// A layer is missing in front of a handler or of another layer.
+    pub(crate) fn layer_missing(needed: &'static str, layer: &'static str) -> Self {
+        tracing::error!(
+            needed,
+            layer,
+            "refusing the request: nothing provides the {needed}; \
+             put the {layer} layer in front of this route"
+        );
+        Self::new(RejectionKind::Misconfigured)
+            .with_source(format!("the {layer} layer is missing, which provides the {needed}"))
+            .already_logged()
+    }
+
+    pub(crate) fn already_logged(mut self) -> Self {
+        self.logged = true;
+        self
+    }
+
+    /// What kind of refusal this is.
+    #[must_use]
+    pub fn kind(&self) -> RejectionKind {
+        self.kind
+    }
+
+    /// The stable code that clients match on, such as `tenant.mismatch`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.kind.code()
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.kind.status()
+    }
+
+    /// What the client is told to do about it.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        self.detail.as_deref().unwrap_or(self.kind.wire().detail)
+    }
+
+    /// How long the client is asked to wait before it tries again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// One line for the people on call, as loud as the trouble is ours or an attempt on others.
+    pub(crate) fn log(&mut self) {
+        if std::mem::replace(&mut self.logged, true) {
+            return;
+        }
+        let code = self.code();
+        let cause = self.source.as_deref().map(tracing::field::display);
+        match self.status().as_u16() {
+            500.. => tracing::error!(code, cause, "request refused"),
+            403 => tracing::warn!(code, cause, "request refused"),
+            _ => tracing::info!(code, cause, "request refused"),
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code(), self.detail())
+    }
+}
+
+impl Error for Rejection {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<RejectionKind> for Rejection {
+    fn from(kind: RejectionKind) -> Self {
+        Self::new(kind)
+    }
+}

@@ -1,0 +1,260 @@
+//! The one table of rejections: what each kind is called and which number it has on each wire.
+
+use http::StatusCode;
+
+/// Why a request was refused.
+///
+/// | code | HTTP | gRPC | WebSocket |
+/// |---|---|---|---|
+/// | `context.missing`, `context.invalid`, `cursor.invalid` | 400 | 3 `INVALID_ARGUMENT` | 4400 |
+/// | `auth.missing`, `auth.invalid`, `auth.expired` | 401 | 16 `UNAUTHENTICATED` | 4401 |
+/// | `tenant.mismatch`, `env.mismatch`, `auth.insufficient_scope`, `thread.forbidden` | 403 | 7 `PERMISSION_DENIED` | 4403 |
+/// | `stream.limit` | 429 | 8 `RESOURCE_EXHAUSTED` | 1013 |
+/// | `auth.keys_unavailable`, `registry.unavailable`, `log.unavailable` | 503 | 14 `UNAVAILABLE` | 1013 |
+/// | `server.misconfigured` | 500 | 13 `INTERNAL` | 1011 |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// The request does not name its tenant or env.
+    ContextMissing,
+    /// The request names its tenant, env or request id wrongly, or more than once.
+    ContextInvalid,
+    /// The request bears no token.
+    AuthMissing,
+    /// The token proves nothing: malformed, forged, or meant for somebody else.
+    AuthInvalid,
+    /// The token was good and is over.
+    AuthExpired,
+    /// The token does not speak for the tenant that the request names.
+    TenantMismatch,
+    /// The token does not speak for the env that the request names.
+    EnvMismatch,
+    /// The token lacks a role or scope that the application asks for.
+    InsufficientScope,
+    /// The thread does not exist, is another tenant's, or is closed to this caller: all the same.
+    ThreadForbidden,
+    /// The cursor to resume from is not one that was ever given out.
+    CursorInvalid,
+    /// Too many streams.
+    StreamLimit,
+    /// The keys that tokens are verified with cannot be had.
+    KeysUnavailable,
+    /// The thread registry does not answer.
+    RegistryUnavailable,
+    /// The event log does not answer.
+    LogUnavailable,
+    /// A layer is missing in front of the handler. The log says which.
+    Misconfigured,
+}
+
+/// One row of the table.
+pub(super) struct Wire {
+    pub(super) code: &'static str,
+    pub(super) http: StatusCode,
+    pub(super) grpc: u8,
+    pub(super) websocket: u16,
+    /// Told to the client unless the rejection has a detail of its own.
+    pub(super) detail: &'static str,
+}
+
+const fn row(
+    code: &'static str,
+    http: StatusCode,
+    grpc: u8,
+    websocket: u16,
+    detail: &'static str,
+) -> Wire {
+    Wire { code, http, grpc, websocket, detail }
+}
+
+impl RejectionKind {
+    /// Every kind, in the order of the table.
+    pub const ALL: [Self; 15] = [
+        Self::ContextMissing,
+        Self::ContextInvalid,
+        Self::AuthMissing,
+        Self::AuthInvalid,
+        Self::AuthExpired,
+        Self::TenantMismatch,
+        Self::EnvMismatch,
+        Self::InsufficientScope,
+        Self::ThreadForbidden,
+        Self::CursorInvalid,
+        Self::StreamLimit,
+        Self::KeysUnavailable,
+        Self::RegistryUnavailable,
+        Self::LogUnavailable,
+        Self::Misconfigured,
+    ];
+
+    pub(super) const fn wire(self) -> Wire {
+        use StatusCode as S;
+        match self {
+            Self::ContextMissing => row(
+                "context.missing",
+                S::BAD_REQUEST,
+                3,
+                4400,
+                "Send the tenant and the env of the request, each in one header.",
+            ),
+            Self::ContextInvalid => row(
+                "context.invalid",
+                S::BAD_REQUEST,
+                3,
+                4400,
+                "The tenant, env or request id is malformed or sent more than once.",
+            ),
+            Self::AuthMissing => row(
+                "auth.missing",
+                S::UNAUTHORIZED,
+                16,
+                4401,
+                "Send exactly one 'Authorization: Bearer <token>' header.",
+            ),
+            Self::AuthInvalid => row(
+                "auth.invalid",
+                S::UNAUTHORIZED,
+                16,
+                4401,
+                "The token is not valid here. Get a new one from the issuer that this service trusts.",
+            ),
+            Self::AuthExpired => row(
+                "auth.expired",
+                S::UNAUTHORIZED,
+                16,
+                4401,
+                "The token has expired. Renew it and try again.",
+            ),
+            Self::TenantMismatch => row(
+                "tenant.mismatch",
+                S::FORBIDDEN,
+                7,
+                4403,
+                "The token does not speak for the tenant that the request names.",
+            ),
+            Self::EnvMismatch => row(
+                "env.mismatch",
+                S::FORBIDDEN,
+                7,
+                4403,
+                "The token does not speak for the env that the request names.",
+            ),
+            Self::InsufficientScope => row(
+                "auth.insufficient_scope",
+                S::FORBIDDEN,
+                7,
+                4403,
+                "The token lacks a role or scope that this needs.",
+            ),
+            Self::ThreadForbidden => row(
+                "thread.forbidden",
+                S::FORBIDDEN,
+                7,
+                4403,
+                "There is no such thread for this caller in the tenant and env of the request.",
+            ),
+            Self::CursorInvalid => row(
+                "cursor.invalid",
+                S::BAD_REQUEST,
+                3,
+                4400,
+                "Resume from an event id that this service gave out, from 'earliest', or from none.",
+            ),
+            Self::StreamLimit => row(
+                "stream.limit",
+                S::TOO_MANY_REQUESTS,
+                8,
+                1013,
+                "Too many streams are open. Close one, or try again later.",
+            ),
+            Self::KeysUnavailable => row(
+                "auth.keys_unavailable",
+                S::SERVICE_UNAVAILABLE,
+                14,
+                1013,
+                "Tokens cannot be verified right now. Try again later.",
+            ),
+            Self::RegistryUnavailable => row(
+                "registry.unavailable",
+                S::SERVICE_UNAVAILABLE,
+                14,
+                1013,
+                "Access to the thread cannot be checked right now. Try again later.",
+            ),
+            Self::LogUnavailable => row(
+                "log.unavailable",
+                S::SERVICE_UNAVAILABLE,
+                14,
+                1013,
+                "The events of the thread cannot be read or written right now. Try again later.",
+            ),
+            Self::Misconfigured => row(
+                "server.misconfigured",
+                S::INTERNAL_SERVER_ERROR,
+                13,
+                1011,
+                "The server is set up wrongly and refuses every request here. Its log says why.",
+            ),
+        }
+    }
+
+    /// The stable code that clients match on, such as `tenant.mismatch`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.wire().code
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        self.wire().http
+    }
+
+    /// The gRPC status code.
+    #[must_use]
+    pub const fn grpc_code(self) -> u8 {
+        self.wire().grpc
+    }
+
+    /// The WebSocket close code, for a refusal after the upgrade.
+    #[must_use]
+    pub const fn close_code(self) -> u16 {
+        self.wire().websocket
+    }
+
+    /// Whether the trouble is temporary, so that the same request may pass later.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(
+            self,
+            Self::StreamLimit
+                | Self::KeysUnavailable
+                | Self::RegistryUnavailable
+                | Self::LogUnavailable
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RejectionKind;
+
+    #[test]
+    fn table_is_complete_and_consistent() {
+        for (i, kind) in RejectionKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, i, "ALL follows the declaration");
+            let (grpc, close) = match kind.status().as_u16() {
+                400 => (3, 4400),
+                401 => (16, 4401),
+                403 => (7, 4403),
+                429 => (8, 1013),
+                503 => (14, 1013),
+                500 => (13, 1011),
+                other => panic!("{other}"),
+            };
+            assert_eq!((kind.grpc_code(), kind.close_code()), (grpc, close), "{}", kind.code());
+            assert_eq!(kind.is_retryable(), matches!(kind.status().as_u16(), 429 | 503));
+        }
+        assert_eq!(RejectionKind::ALL.len() - 1, RejectionKind::Misconfigured as usize);
+    }
+}

@@ -1,0 +1,239 @@
+//! Where request and token agree: the rule of the tenant guard, and what it makes.
+
+use crate::{
+    auth::AuthContext,
+    context::RequestContext,
+    id::{Env, RequestId, Subject, TenantId},
+    rejection::{Rejection, RejectionKind},
+};
+use http::Extensions;
+
+/// Proof that the token speaks for the tenant and env that the request names.
+///
+/// Only [`TenantEnvGuard`](crate::TenantEnvGuard) and
+/// [`RequireTenantScope`](crate::RequireTenantScope) make one. It is proof of a moment: a stream
+/// that is opened with it still ends when the token does.
+#[derive(Clone, Debug)]
+pub struct TenantScope {
+    request: RequestContext,
+    auth: AuthContext,
+}
+
+impl TenantScope {
+    /// The rule: the token names the request's tenant, and its env.
+    pub(crate) fn agree(request: &RequestContext, auth: &AuthContext) -> Result<Self, Rejection> {
+        let disagree = |kind, token: Vec<&str>| {
+            Err(Rejection::new(kind).with_source(format!(
+                "subject {:?} asks for {}/{}, but the token speaks for {token:?}",
+                auth.subject(),
+                request.tenant(),
+                request.env(),
+            )))
+        };
+        if !auth.tenants().any(|tenant| tenant == request.tenant().as_str()) {
+            return disagree(RejectionKind::TenantMismatch, auth.tenants().collect());
+        }
+        if !auth.envs().any(|env| request.is_env(env)) {
+            return disagree(RejectionKind::EnvMismatch, auth.envs().collect());
+        }
+        Ok(Self { request: request.clone(), auth: auth.clone() })
+    }
+
+    /// The tenant that request and token agree on.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        self.request.tenant()
+    }
+
+    /// The env that request and token agree on.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        self.request.env()
+    }
+
+    /// The id of the request: `meta.trace_id` of every event that its stream delivers.
+    #[must_use]
+    pub fn request_id(&self) -> &RequestId {
+        self.request.request_id()
+    }
+
+    /// Who the caller is.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        self.auth.subject()
+    }
+
+    /// What the token proves: roles for the application's own checks, and its expiry.
+    #[must_use]
+    pub fn auth(&self) -> &AuthContext {
+        &self.auth
+    }
+}
+
+/// How the request was authenticated.
+#[derive(Clone, Debug)]
+enum Authenticated {
+    As(AuthContext),
+    /// Optional authentication was asked for, and the request bears no token.
+    Anonymous,
+}
+
+/// What the layers found out about a request: one entry in its extensions.
+///
+/// A layer that runs again takes back what was concluded from its earlier answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Contexts {
+    request: Option<RequestContext>,
+    auth: Option<Authenticated>,
+    scope: Option<TenantScope>,
+}
+
+impl Contexts {
+    fn of(extensions: &mut Extensions) -> &mut Self {
+        extensions.get_or_insert_default()
+    }
+
+    pub(crate) fn set_request(extensions: &mut Extensions, request: RequestContext) {
+        let contexts = Self::of(extensions);
+        contexts.scope = None;
+        contexts.request = Some(request);
+    }
+
+    /// `None` where authentication is optional and the request bears no token.
+    pub(crate) fn set_auth(extensions: &mut Extensions, auth: Option<AuthContext>) {
+        let contexts = Self::of(extensions);
+        contexts.scope = None;
+        contexts.auth = Some(auth.map_or(Authenticated::Anonymous, Authenticated::As));
+    }
+
+    /// Holds what is known against the rule, and keeps the scope.
+    pub(crate) fn conclude(extensions: &mut Extensions) -> Result<(), Rejection> {
+        let request = RequestContext::from_extensions(extensions)?;
+        let auth = AuthContext::optional(extensions)?.ok_or(RejectionKind::AuthMissing)?;
+        let scope = TenantScope::agree(request, auth)?;
+        Self::of(extensions).scope = Some(scope);
+        Ok(())
+    }
+}
+
+impl RequestContext {
+    /// What the layers left on the request, for hosts without extractors.
+    ///
+    /// # Errors
+    ///
+    /// `server.misconfigured` if no [`RequireRequestContext`](crate::RequireRequestContext) stands
+    /// in front.
+    pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
+        extensions
+            .get::<Contexts>()
+            .and_then(|contexts| contexts.request.as_ref())
+            .ok_or_else(|| Rejection::layer_missing("request context", "RequireRequestContext"))
+    }
+}
+
+impl AuthContext {
+    /// What the layers left on the request, for hosts without extractors.
+    ///
+    /// # Errors
+    ///
+    /// `server.misconfigured` if no [`RequireAuth`](crate::RequireAuth) stands in front;
+    /// `auth.missing` if authentication was optional and the request bears no token.
+    pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
+        Self::optional(extensions)?.ok_or_else(|| RejectionKind::AuthMissing.into())
+    }
+
+    /// `None` only where optional authentication was asked for.
+    pub(crate) fn optional(extensions: &Extensions) -> Result<Option<&Self>, Rejection> {
+        match extensions.get::<Contexts>().and_then(|contexts| contexts.auth.as_ref()) {
+            Some(Authenticated::As(auth)) => Ok(Some(auth)),
+            Some(Authenticated::Anonymous) => Ok(None),
+            None => Err(Rejection::layer_missing("auth context", "RequireAuth")),
+        }
+    }
+}
+
+impl TenantScope {
+    /// What the layers left on the request, for hosts without extractors.
+    ///
+    /// # Errors
+    ///
+    /// `server.misconfigured` if no [`TenantEnvGuard`](crate::TenantEnvGuard) stands in front.
+    pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
+        extensions
+            .get::<Contexts>()
+            .and_then(|contexts| contexts.scope.as_ref())
+            .ok_or_else(|| Rejection::layer_missing("tenant scope", "TenantEnvGuard"))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Contexts, TenantScope};
+    use crate::{
+        auth::AuthContext,
+        clock::from_unix,
+        context::{Envs, RequestContext, X_ENV, X_TENANT_ID},
+        id::{RequestId, Subject},
+    };
+    use http::{Extensions, HeaderMap};
+
+    pub(crate) fn request(tenant: &str, env: &str) -> RequestContext {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_TENANT_ID, tenant.parse().unwrap());
+        headers.insert(X_ENV, env.parse().unwrap());
+        RequestContext::read(&headers, RequestId::new("req-1").unwrap(), &Envs::default()).unwrap()
+    }
+
+    pub(crate) fn auth(tenants: &[&str], envs: &[&str]) -> AuthContext {
+        AuthContext::new(Subject::new("ada").unwrap(), from_unix(u64::MAX))
+            .with_tenants(tenants.iter().copied())
+            .with_envs(envs.iter().copied())
+    }
+
+    pub(crate) fn scope(tenant: &str) -> TenantScope {
+        TenantScope::agree(&request(tenant, "prod"), &auth(&[tenant], &["prod"])).unwrap()
+    }
+
+    #[test]
+    fn request_and_token_must_agree_on_tenant_and_env() {
+        let asks = request("t_a", "prod");
+        for (tenants, envs, code) in [
+            (vec!["t_a"], vec!["prod"], None),
+            (vec!["t_b", "t_a"], vec!["dev", "production"], None),
+            (vec!["t_b"], vec!["prod"], Some("tenant.mismatch")),
+            (vec!["T_A"], vec!["prod"], Some("tenant.mismatch")),
+            (vec!["t_a "], vec!["prod"], Some("tenant.mismatch")),
+            (vec![], vec!["prod"], Some("tenant.mismatch")),
+            (vec![], vec![], Some("tenant.mismatch")),
+            (vec!["t_a"], vec!["dev"], Some("env.mismatch")),
+            (vec!["t_a"], vec![], Some("env.mismatch")),
+        ] {
+            let result = TenantScope::agree(&asks, &auth(&tenants, &envs));
+            assert_eq!(result.err().map(|r| r.code()), code, "{tenants:?} {envs:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_tell_the_client_what_the_token_says() {
+        let rejection = TenantScope::agree(&request("t_a", "prod"), &auth(&["t_secret"], &[]));
+        let rejection = rejection.unwrap_err();
+        assert!(!rejection.to_string().contains("t_secret"));
+        assert!(std::error::Error::source(&rejection).unwrap().to_string().contains("t_secret"));
+    }
+
+    #[test]
+    fn what_was_concluded_is_taken_back_when_a_layer_runs_again() {
+        let mut extensions = Extensions::new();
+        assert!(Contexts::conclude(&mut extensions).is_err());
+        Contexts::set_request(&mut extensions, request("t_a", "prod"));
+        assert!(Contexts::conclude(&mut extensions).is_err());
+        Contexts::set_auth(&mut extensions, Some(auth(&["t_a"], &["prod"])));
+        assert!(TenantScope::from_extensions(&extensions).is_err());
+        Contexts::conclude(&mut extensions).unwrap();
+        assert!(TenantScope::from_extensions(&extensions).is_ok());
+        Contexts::set_request(&mut extensions, request("t_b", "prod"));
+        assert!(TenantScope::from_extensions(&extensions).is_err());
+        Contexts::set_auth(&mut extensions, None);
+        assert_eq!(Contexts::conclude(&mut extensions).unwrap_err().code(), "auth.missing");
+    }
+}

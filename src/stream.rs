@@ -1,0 +1,423 @@
+//! The adapter: any stream of events, held against a grant at the last moment.
+
+use crate::{
+    access::ThreadGrant,
+    clock::{self, Clock, Sleep},
+    delivery::{Delivery, Ending, Outbound},
+    event::StreamEvent,
+    rejection::BoxError,
+};
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// Most items of the source that one poll looks at without giving anything out.
+const POLL_BUDGET: usize = 64;
+/// Farthest ahead that the timer is set. The time of day is looked at then, and may have jumped.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// An item of a stream that can be guarded: whatever is `Into<Delivery>`, or a `Result` of it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no tenant, env and thread, so it cannot be put on a guarded stream",
+    note = "make a `StreamEvent` of it: `StreamEvent::new(grant.routing().clone(), \"type\", &data)`"
+)]
+pub trait IntoDelivery {
+    /// The delivery, or why the source failed.
+    ///
+    /// # Errors
+    ///
+    /// The source's own.
+    fn into_delivery(self) -> Result<Delivery, BoxError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<Delivery>> IntoDelivery for T {
+    fn into_delivery(self) -> Result<Delivery, BoxError> {
+        Ok(self.into())
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<Delivery>, E: Into<BoxError>> IntoDelivery for Result<T, E> {
+    fn into_delivery(self) -> Result<Delivery, BoxError> {
+        self.map(Into::into).map_err(Into::into)
+    }
+}
+
+/// What to do when a source gives an event of another thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMismatch {
+    /// Leave the event out and go on.
+    #[default]
+    Drop,
+    /// End the stream with [`Ending::SourceFailed`].
+    Close,
+}
+
+impl ThreadGrant {
+    /// Guards `stream`: what comes out belongs to the grant's thread, bears the request's id, and
+    /// ends with the token.
+    ///
+    /// The items are events, positions and gaps, or `Result`s of them: a subscription to a log, or
+    /// the application's own stream.
+    ///
+    /// ```
+    /// # use futures_util::Stream;
+    /// use futures_util::{StreamExt as _, stream};
+    /// use tower_tenancy::{SseBody, StreamEvent, ThreadGrant};
+    ///
+    /// /// Tokens of an agent, straight to the client.
+    /// fn tokens(
+    ///     grant: ThreadGrant,
+    ///     tokens: impl Stream<Item = String>,
+    /// ) -> SseBody<impl Stream<Item = Result<StreamEvent, tower_tenancy::event::InvalidEvent>>> {
+    ///     let routing = grant.routing().clone();
+    ///     let events =
+    ///         tokens.map(move |text| StreamEvent::new(routing.clone(), "agent.token", &text));
+    ///     grant.guard(events).into_sse()
+    /// }
+    /// ```
+    pub fn guard<S>(self, stream: S) -> GuardedStream<S>
+    where
+        S: Stream,
+        S::Item: IntoDelivery,
+    {
+        GuardedStream {
+            source: stream,
+            grant: self,
+            clock: clock::system(),
+            alarm: None,
+            on_mismatch: OnMismatch::default(),
+            mismatches: Arc::default(),
+            last_word: None,
+            ended: false,
+        }
+    }
+}
+
+pin_project! {
+    /// A stream that provably belongs to one grant. Made by [`ThreadGrant::guard`].
+    ///
+    /// It checks the tenant, env and thread of each event when it gives it out, never earlier, and
+    /// the time of day before each item: not one event comes after the token's expiry plus leeway,
+    /// however busy or idle the source is. The last item is an [`Outbound::End`].
+    #[must_use = "streams do nothing unless polled"]
+    pub struct GuardedStream<S> {
+        #[pin]
+        source: S,
+        grant: ThreadGrant,
+        clock: Arc<dyn Clock>,
+        // Armed when the source is first idle: a busy one looks at the time itself.
+        alarm: Option<Sleep>,
+        on_mismatch: OnMismatch,
+        mismatches: Arc<AtomicU64>,
+        last_word: Option<Ending>,
+        ended: bool,
+    }
+}
+
+impl<S> GuardedStream<S> {
+    /// What to do when the source gives an event of another thread. It never gets out.
+    pub fn on_mismatch(mut self, choice: OnMismatch) -> Self {
+        self.on_mismatch = choice;
+        self
+    }
+
+    /// Counts events of other threads in `counter`, which many streams may share.
+    ///
+    /// Anything but 0 is a bug in whatever made the source, and worth waking somebody up.
+    pub fn count_mismatches(mut self, counter: Arc<AtomicU64>) -> Self {
+        self.mismatches = counter;
+        self
+    }
+
+    /// The clock that expiry is held against.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    pub(crate) fn shared_clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+}
+
+/// What to do about one thing that the source gave.
+enum Step {
+    Give(Outbound),
+    End(Ending),
+}
+
+impl<S> GuardedStream<S>
+where
+    S: Stream,
+    S::Item: IntoDelivery,
+{
+    /// What to do about `item`; an error is an event of another thread.
+    fn step(grant: &ThreadGrant, item: Option<S::Item>) -> Result<Step, StreamEvent> {
+        let Some(item) = item else { return Ok(Step::End(Ending::Complete)) };
+        Ok(match item.into_delivery() {
+            Ok(Delivery::Event(event)) => Step::Give(Outbound::Event(grant.stamp(event)?)),
+            Ok(Delivery::Position(cursor)) => Step::Give(Outbound::Position(cursor)),
+            Ok(Delivery::Gap(gap)) => Step::Give(Outbound::Gap(gap)),
+            Err(error) => {
+                let scope = grant.scope();
+                tracing::error!(
+                    thread = %grant.key().to_path(),
+                    request_id = %scope.request_id(),
+                    error = %error,
+                    "the source of a stream failed"
+                );
+                Step::End(Ending::SourceFailed)
+            }
+        })
+    }
+}
+
+impl<S> Stream for GuardedStream<S>
+where
+    S: Stream,
+    S::Item: IntoDelivery,
+{
+    type Item = Outbound;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outbound>> {
+        let mut this = self.project();
+        if *this.ended {
+            return Poll::Ready(None);
+        }
+        let mut end = |ending| {
+            *this.ended = true;
+            Poll::Ready(Some(Outbound::End(ending)))
+        };
+        if let Some(ending) = this.last_word.take() {
+            return end(ending);
+        }
+        let deadline = this.grant.scope().auth().valid_until();
+        for _ in 0..POLL_BUDGET {
+            // The time of day is the authority, also for a source that is never idle.
+            let left = match deadline.duration_since(this.clock.now()) {
+                Ok(left) if !left.is_zero() => left,
+                _ => return end(Ending::AuthExpired),
+            };
+            let Poll::Ready(item) = this.source.as_mut().poll_next(cx) else {
+                let clock = &*this.clock;
+                let alarm = this.alarm.get_or_insert_with(|| clock.sleep(left.min(LONGEST_SLEEP)));
+                if alarm.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                *this.alarm = None;
+                continue;
+            };
+            match Self::step(this.grant, item) {
+                Ok(Step::End(ending)) => return end(ending),
+                Ok(Step::Give(outbound)) => {
+                    if matches!(&outbound, Outbound::Gap(gap) if gap.resumes_at.is_none()) {
+                        *this.last_word = Some(Ending::Gap);
+                    }
+                    return Poll::Ready(Some(outbound));
+                }
+                Err(foreign) => {
+                    this.mismatches.fetch_add(1, Ordering::Relaxed);
+                    audit(this.grant, &foreign);
+                    if *this.on_mismatch == OnMismatch::Close {
+                        return end(Ending::SourceFailed);
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// An event of another thread was about to be written: the one line that must wake somebody.
+fn audit(grant: &ThreadGrant, foreign: &StreamEvent) {
+    let scope = grant.scope();
+    tracing::error!(
+        target: "tower_tenancy::audit",
+        granted = %grant.key().to_path(),
+        event = %foreign.routing().key().to_path(),
+        event_type = foreign.event_type().as_str(),
+        cursor = foreign.cursor().map(tracing::field::display),
+        subject = %scope.subject(),
+        request_id = %scope.request_id(),
+        "an event of another thread was held back"
+    );
+}
+
+impl<S: fmt::Debug> fmt::Debug for GuardedStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedStream")
+            .field("source", &self.source)
+            .field("grant", &self.grant)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OnMismatch;
+    use crate::{
+        access::tests::grant,
+        auth::AuthContext,
+        clock::{from_unix, manual::ManualClock},
+        delivery::{Delivery, Ending, Outbound},
+        event::{StreamEvent, tests::routing},
+        id::Subject,
+        rejection::BoxError,
+        scope::{TenantScope, tests as scopes},
+    };
+    use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+    use proptest::{collection::vec, prop_assert, prop_assert_eq, proptest};
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::Duration,
+    };
+
+    fn event(tenant: &str, thread: &str) -> StreamEvent {
+        StreamEvent::new(routing(tenant, thread), "x", "y").unwrap()
+    }
+
+    /// What comes out of a guarded stream that never has to wait.
+    fn drained<S: Stream<Item = Outbound>>(stream: S) -> (Vec<StreamEvent>, Option<Ending>) {
+        let mut events = Vec::new();
+        let mut ending = None;
+        for outbound in stream.collect::<Vec<_>>().now_or_never().expect("ready") {
+            assert_eq!(ending, None, "the end is the last item");
+            match outbound {
+                Outbound::Event(stamped) => {
+                    assert_eq!(stamped.trace_id().as_str(), "req-1");
+                    events.push(stamped.event().clone());
+                }
+                Outbound::End(reason) => ending = Some(reason),
+                Outbound::Position(_) | Outbound::Gap(_) => {}
+            }
+        }
+        (events, ending)
+    }
+
+    proptest! {
+        #[test]
+        fn no_mismatch_gets_out_of_arbitrary_streams(
+            // A small hostile pool: prefixes of each other, same ids in two tenants.
+            routes in vec(("a|b|a-b|ab", "a|b|a-b|ab"), 0..60),
+            close: bool,
+        ) {
+            let counter = Arc::new(AtomicU64::new(0));
+            let events: Vec<_> = routes.iter().map(|(t, th)| event(t, th)).collect();
+            let guarded = grant(scopes::scope("a"), "b").guard(stream::iter(events));
+            let choice = if close { OnMismatch::Close } else { OnMismatch::Drop };
+            let guarded = guarded.on_mismatch(choice).count_mismatches(counter.clone());
+            let (out, ending) = drained(guarded);
+
+            let ours = |(tenant, thread): &&(String, String)| tenant == "a" && thread == "b";
+            prop_assert!(out.iter().all(|e| e.routing() == &*routing("a", "b")));
+            let foreign = routes.iter().filter(|route| !ours(route)).count();
+            if close {
+                prop_assert_eq!(out.len(), routes.iter().take_while(ours).count());
+                prop_assert_eq!(counter.load(Ordering::Relaxed), u64::from(foreign > 0));
+            } else {
+                prop_assert_eq!(out.len(), routes.len() - foreign);
+                prop_assert_eq!(counter.load(Ordering::Relaxed), foreign as u64);
+            }
+            let failed = close && foreign > 0;
+            let expected = if failed { Ending::SourceFailed } else { Ending::Complete };
+            prop_assert_eq!(ending, Some(expected));
+        }
+    }
+
+    #[test]
+    fn the_env_of_an_event_counts_too() {
+        use crate::{
+            event::Routing,
+            id::{Env, TenantId, ThreadId},
+        };
+        let dev = Routing::new(
+            TenantId::new("a").unwrap(),
+            Env::new("dev").unwrap(),
+            ThreadId::new("b").unwrap(),
+        );
+        let source = stream::iter([StreamEvent::new(dev, "x", "y").unwrap()]);
+        assert!(drained(grant(scopes::scope("a"), "b").guard(source)).0.is_empty());
+    }
+
+    #[test]
+    fn a_source_that_fails_ends_the_stream_for_that_reason() {
+        let source = stream::iter([Ok(event("a", "b")), Err("boom"), Ok(event("a", "b"))]);
+        let (out, ending) = drained(grant(scopes::scope("a"), "b").guard(source));
+        assert_eq!((out.len(), ending), (1, Some(Ending::SourceFailed)));
+    }
+
+    fn expiring(at: u64, leeway: u64) -> TenantScope {
+        let auth = AuthContext::new(Subject::new("ada").unwrap(), from_unix(at))
+            .with_leeway(Duration::from_secs(leeway))
+            .with_tenants(["a"])
+            .with_envs(["prod"]);
+        TenantScope::agree(&scopes::request("a", "prod"), &auth).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_idle_stream_ends_with_the_token_and_its_leeway() {
+        let clock = ManualClock::at(1000);
+        let source = stream::pending::<StreamEvent>();
+        let guarded = grant(expiring(8000, 60), "b").guard(source).clock(clock.shared());
+        let mut guarded = guarded.boxed();
+        assert!(guarded.next().now_or_never().is_none());
+        // Past the farthest alarm, and then to the very second.
+        for step in [3600, 3400, 59] {
+            clock.advance(Duration::from_secs(step));
+            assert!(guarded.next().now_or_never().is_none(), "{step}");
+        }
+        let waiting = tokio::spawn(async move { guarded.next().await });
+        tokio::task::yield_now().await;
+        clock.advance(Duration::from_secs(1));
+        let last = waiting.await.unwrap();
+        assert!(matches!(last, Some(Outbound::End(Ending::AuthExpired))), "{last:?}");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_is_never_idle_does_not_outlive_the_token() {
+        let clock = ManualClock::at(1000);
+        let ticking = clock.clone();
+        let source = stream::repeat_with(move || {
+            ticking.advance(Duration::from_secs(1));
+            event("a", "b")
+        });
+        let guarded = grant(expiring(1100, 0), "b").guard(source).clock(clock.shared());
+        let out: Vec<_> = guarded.collect().await;
+        assert_eq!(out.len(), 101, "one event a second, and the end");
+        assert!(matches!(out.last(), Some(Outbound::End(Ending::AuthExpired))));
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_foreign_events_yields_to_other_tasks() {
+        let source = stream::repeat_with(|| event("a", "other"));
+        let mut guarded = grant(scopes::scope("a"), "b").guard(source).boxed();
+        assert!(
+            guarded.next().now_or_never().is_none(),
+            "the poll ends though the source does not"
+        );
+    }
+
+    #[test]
+    fn whatever_is_a_delivery_or_a_result_of_one_can_be_guarded() {
+        let cursor = "0000000000000001-1".parse::<crate::event::Cursor>().unwrap();
+        let plain = stream::iter([Delivery::Event(event("a", "b")), cursor.into()]);
+        assert_eq!(drained(grant(scopes::scope("a"), "b").guard(plain)).0.len(), 1);
+        let results = stream::iter([Ok::<_, BoxError>(event("a", "b"))]);
+        assert_eq!(drained(grant(scopes::scope("a"), "b").guard(results)).0.len(), 1);
+    }
+}
