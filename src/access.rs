@@ -122,6 +122,12 @@ impl MemoryRegistry {
         });
         new
     }
+
+    /// Forgets a thread. Says whether it was there. Streams that are open go on.
+    pub fn remove(&self, tenant: &TenantId, env: &Env, thread: &ThreadId) -> bool {
+        let key = ThreadKey::new(tenant.clone(), env.clone(), thread.clone());
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&key).is_some()
+    }
 }
 
 impl ThreadRegistry for MemoryRegistry {
@@ -172,8 +178,8 @@ impl NamesThread for ThreadId {
 /// # Errors
 ///
 /// `thread.forbidden` if there is no such thread, it is another tenant's or env's, or the caller
-/// is no member: all the same to the client, told apart in the log. `registry.unavailable` if the
-/// registry cannot tell.
+/// is no member: all the same to the client, told apart in the log. `auth.expired` if the scope is
+/// older than its token. `registry.unavailable` if the registry cannot tell.
 pub async fn verify_thread_access<R, T>(
     registry: &R,
     scope: &TenantScope,
@@ -197,6 +203,8 @@ where
         Err(Rejection::new(RejectionKind::ThreadForbidden).with_source(reason).already_logged())
     };
 
+    // A scope may have been kept: it is proof of a moment.
+    scope.auth().remaining()?;
     // An id that cannot exist is unknown, like any other that does not.
     let Ok(id) = ThreadId::new(thread.thread_id()) else {
         return refuse("", "the thread id is malformed", None);

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// A sleep that a [`Clock`] made.
-pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 /// Tells the time of day and wakes sleepers.
 ///

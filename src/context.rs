@@ -58,7 +58,10 @@ impl Envs {
     ///
     /// A name that is not an [`Env`].
     pub fn alias(mut self, alias: &str, name: &str) -> Result<Self, InvalidId> {
-        Arc::make_mut(&mut self.0).push((Env::new(alias)?, Env::new(name)?));
+        let table = Arc::make_mut(&mut self.0);
+        // The last word on an alias counts; a served env keeps its own name.
+        table.retain(|(known, env)| known.as_str() != alias || known == env);
+        table.push((Env::new(alias)?, Env::new(name)?));
         Ok(self)
     }
 
@@ -249,6 +252,8 @@ mod tests {
         assert_eq!(resolve("test").as_deref(), Some("qa"));
         assert_eq!(resolve("production").as_deref(), Some("prod"));
         assert_eq!(resolve("dev"), None);
+        let moved = Envs::new(["qa", "prod"]).unwrap().alias("production", "qa").unwrap();
+        assert_eq!(moved.resolve("production").unwrap().as_str(), "qa");
         let stray = Envs::new(["qa"]).unwrap().alias("x", "prod").unwrap();
         assert!(stray.resolve("x").is_none() && stray.resolve("prod").is_none());
     }

@@ -1,6 +1,9 @@
 //! What a stream hands over: events, positions, gaps, and the reason for its end.
 
-use crate::event::{Cursor, StampedEvent, StreamEvent};
+use crate::{
+    event::{Cursor, Routing, StampedEvent, StreamEvent},
+    id::ThreadKey,
+};
 
 /// What a source gives to [`ThreadGrant::guard`](crate::ThreadGrant::guard).
 #[derive(Clone, Debug)]
@@ -8,10 +11,21 @@ use crate::event::{Cursor, StampedEvent, StreamEvent};
 pub enum Delivery {
     /// An event.
     Event(StreamEvent),
-    /// Where reading goes on: a client that reconnects now has missed nothing before it.
-    Position(Cursor),
+    /// Where reading goes on.
+    Position(Position),
     /// Events are missing here.
     Gap(Gap),
+}
+
+impl Delivery {
+    /// Whose delivery this is.
+    pub(crate) fn thread(&self) -> &ThreadKey {
+        match self {
+            Self::Event(event) => event.routing().key(),
+            Self::Position(position) => &position.thread,
+            Self::Gap(gap) => &gap.thread,
+        }
+    }
 }
 
 impl From<StreamEvent> for Delivery {
@@ -20,9 +34,9 @@ impl From<StreamEvent> for Delivery {
     }
 }
 
-impl From<Cursor> for Delivery {
-    fn from(cursor: Cursor) -> Self {
-        Self::Position(cursor)
+impl From<Position> for Delivery {
+    fn from(position: Position) -> Self {
+        Self::Position(position)
     }
 }
 
@@ -32,18 +46,89 @@ impl From<Gap> for Delivery {
     }
 }
 
+/// Where reading of a thread goes on: a client that reconnects there has missed nothing before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    thread: ThreadKey,
+    cursor: Cursor,
+}
+
+impl Position {
+    /// A position in the thread that `routing` names.
+    #[must_use]
+    pub fn new(routing: &Routing, cursor: Cursor) -> Self {
+        Self::of(routing.key().clone(), cursor)
+    }
+
+    pub(crate) fn of(thread: ThreadKey, cursor: Cursor) -> Self {
+        Self { thread, cursor }
+    }
+
+    /// The position, as clients see it.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+}
+
 /// A client's cursor can no longer be served without loss.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
+    thread: ThreadKey,
+    reason: GapReason,
+    requested: Cursor,
+    oldest: Cursor,
+    resumes_at: Option<Cursor>,
+}
+
+impl Gap {
+    /// A gap in the thread that `routing` names: `requested` cannot be served, `oldest` is the
+    /// position before the oldest event that is still there, and reading goes on at `resumes_at`,
+    /// or ends.
+    #[must_use]
+    pub fn new(
+        routing: &Routing,
+        reason: GapReason,
+        requested: Cursor,
+        oldest: Cursor,
+        resumes_at: Option<Cursor>,
+    ) -> Self {
+        Self::of(routing.key().clone(), reason, requested, oldest, resumes_at)
+    }
+
+    pub(crate) fn of(
+        thread: ThreadKey,
+        reason: GapReason,
+        requested: Cursor,
+        oldest: Cursor,
+        resumes_at: Option<Cursor>,
+    ) -> Self {
+        Self { thread, reason, requested, oldest, resumes_at }
+    }
+
     /// Why.
-    pub reason: GapReason,
+    #[must_use]
+    pub fn reason(&self) -> GapReason {
+        self.reason
+    }
+
     /// The cursor that cannot be served.
-    pub requested: Cursor,
+    #[must_use]
+    pub fn requested(&self) -> Cursor {
+        self.requested
+    }
+
     /// The position before the oldest event that is still there.
-    pub oldest: Cursor,
+    #[must_use]
+    pub fn oldest(&self) -> Cursor {
+        self.oldest
+    }
+
     /// Where reading goes on; `None` if the stream ends instead.
-    pub resumes_at: Option<Cursor>,
+    #[must_use]
+    pub fn resumes_at(&self) -> Option<Cursor> {
+        self.resumes_at
+    }
 }
 
 /// Why there is a [`Gap`].
@@ -118,7 +203,7 @@ pub enum Outbound {
     /// An event of the grant's thread, stamped with the request's id.
     Event(StampedEvent),
     /// Where reading goes on.
-    Position(Cursor),
+    Position(Position),
     /// Events are missing here; reading goes on at [`Gap::resumes_at`].
     Gap(Gap),
     /// The last word. For [`Ending::Gap`] a [`Gap`] came right before.

@@ -69,10 +69,14 @@ impl<'a> Block<'a> {
     }
 }
 
+/// No client is sent away for longer than a day.
+const LONGEST_DELAY: Duration = Duration::from_secs(86_400);
+
 /// A delay between `base` and twice `base`, so that clients cut together do not return together.
 pub(crate) fn jittered(base: Duration) -> Duration {
     // Each `RandomState` has its own keys: enough randomness to spread clients.
     let random = std::hash::RandomState::new().build_hasher().finish();
+    let base = base.min(LONGEST_DELAY);
     base + base.mul_f64((random % 1024) as f64 / 1024.0)
 }
 

@@ -201,7 +201,7 @@ impl RequestId {
 ///
 /// Two keys are equal only if all three parts are, whatever the parts contain: nothing is
 /// concatenated. An engine that needs text gets an injective one from [`ThreadKey::to_path`].
-/// Keys are made by grants and publishers; there is no public constructor.
+/// A log gets one from a grant that reads; there is no public constructor.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ThreadKey {
     tenant: TenantId,

@@ -39,7 +39,7 @@ pub use access::{
 };
 pub use auth::{AuthContext, AuthRequest, Authenticator, Verdict};
 pub use context::{Envs, RequestContext};
-pub use delivery::{Delivery, Ending, Gap, GapReason};
+pub use delivery::{Delivery, Ending, Gap, GapReason, Position};
 pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEvent};
 #[cfg(feature = "axum")]
 pub use extract::ThreadAccess;

@@ -33,7 +33,7 @@ const FRAME: usize = 16 * 1024;
 impl<S> GuardedStream<S> {
     /// The stream as the body of an event-stream response.
     pub fn into_sse(self) -> SseBody<S> {
-        let last_write = self.shared_clock().now();
+        let last_write = self.clock().now();
         SseBody {
             guarded: self,
             retry: Duration::from_secs(3),
@@ -115,8 +115,8 @@ where
             if std::mem::take(&mut opening) {
                 // Without data nothing is dispatched; an `id` is committed all the same.
                 let block = Block::new(&mut frame).retry(*this.retry);
-                if let Poll::Ready(Some(Outbound::Position(cursor))) = polled {
-                    block.id(&cursor.to_string()).end();
+                if let Poll::Ready(Some(Outbound::Position(position))) = &polled {
+                    block.id(&position.cursor().to_string()).end();
                     continue;
                 }
                 block.end();
@@ -131,7 +131,7 @@ where
                 Poll::Pending => break,
             }
         }
-        let clock = this.guarded.shared_clock();
+        let clock = this.guarded.clock();
         if !frame.is_empty() {
             *this.last_write = clock.now();
             return Poll::Ready(Some(Ok(Frame::data(frame.into()))));
@@ -176,11 +176,11 @@ fn write(frame: &mut Vec<u8>, outbound: &Outbound, retry: Duration) {
             };
             block.event(event.event_type().as_str()).data_line(stamped.pieces()).end();
         }
-        Outbound::Position(cursor) => block.id(&cursor.to_string()).end(),
+        Outbound::Position(position) => block.id(&position.cursor().to_string()).end(),
         // Notice and new position share a frame, so that a cut between them cannot hide the gap.
         Outbound::Gap(gap) => {
             notice(block, "stream.gap", gap_json(gap)).end();
-            if let Some(cursor) = gap.resumes_at {
+            if let Some(cursor) = gap.resumes_at() {
                 Block::new(frame).id(&cursor.to_string()).end();
             }
         }
@@ -199,22 +199,163 @@ fn notice<'a>(block: Block<'a>, name: &str, json: serde_json::Value) -> Block<'a
 }
 
 fn gap_json(gap: &Gap) -> serde_json::Value {
-    let detail = match gap.resumes_at {
+    let detail = match gap.resumes_at() {
         Some(_) => "Events after the requested cursor are not there any more.",
         None => Ending::Gap.detail(),
     };
     serde_json::json!({
         "code": Ending::Gap.code(),
         "detail": detail,
-        "reason": gap.reason,
-        "requested": gap.requested,
-        "oldest": gap.oldest,
-        "resumes_at": gap.resumes_at,
+        "reason": gap.reason(),
+        "requested": gap.requested(),
+        "oldest": gap.oldest(),
+        "resumes_at": gap.resumes_at(),
     })
 }
 
 impl<S: fmt::Debug> fmt::Debug for SseBody<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SseBody").field("guarded", &self.guarded).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FRAME, SseBody};
+    use crate::{
+        access::tests::grant,
+        clock::manual::ManualClock,
+        delivery::{Delivery, Gap, GapReason, Position},
+        event::{Cursor, Epoch, EventType, NewEvent, StreamEvent, tests::routing},
+        rejection::BoxError,
+        scope::{
+            TenantScope,
+            tests::{self as scopes, scope},
+        },
+    };
+    use futures_channel::mpsc;
+    use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+    use http_body_util::BodyExt as _;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    /// A message as a log gives it.
+    fn message(cursor: Cursor) -> Delivery {
+        let event_type = EventType::new("message").unwrap();
+        let draft = NewEvent::new(routing("t_a", "th"), event_type, "hi", None).unwrap();
+        draft.seal(cursor, UNIX_EPOCH).into()
+    }
+
+    /// An event of a stream that has no log.
+    fn own() -> Delivery {
+        StreamEvent::new(routing("t_a", "th"), "x.y", "hi").unwrap().into()
+    }
+
+    fn body<S: Stream<Item = Delivery>>(source: S) -> SseBody<S> {
+        grant(scope("t_a"), "th").guard(source).into_sse()
+    }
+
+    /// The frames that are there now.
+    fn frames<S>(body: &mut std::pin::Pin<Box<SseBody<S>>>) -> Vec<String>
+    where
+        S: Stream,
+        S::Item: crate::stream::IntoDelivery,
+    {
+        let mut frames = Vec::new();
+        while let Some(Some(frame)) = body.frame().now_or_never() {
+            let data = frame.unwrap().into_data().unwrap();
+            frames.push(String::from_utf8(data.to_vec()).unwrap());
+        }
+        frames
+    }
+
+    fn all<S: Stream<Item = Delivery>>(source: S) -> String {
+        frames(&mut Box::pin(body(source))).concat()
+    }
+
+    #[tokio::test]
+    async fn a_stream_opens_at_once_with_retry_and_priming_id() {
+        let cursor = Cursor::new(Epoch::random(), 7);
+        let source = stream::iter([Position::new(&routing("t_a", "th"), cursor).into()])
+            .chain(stream::pending());
+        let mut primed = Box::pin(body(source).retry(Duration::from_millis(1500)));
+        assert_eq!(frames(&mut primed), [format!("retry: 1500\nid: {cursor}\n\n")]);
+        let mut silent = Box::pin(body(stream::pending::<Delivery>()));
+        assert_eq!(frames(&mut silent), ["retry: 3000\n\n"], "no position, no id");
+    }
+
+    #[test]
+    fn events_have_id_type_and_the_envelope_on_one_line() {
+        let cursor = Cursor::new(Epoch::random(), 1);
+        let text = all(stream::iter([message(cursor)]));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[2], format!("id: {cursor}"));
+        assert!(lines[3].starts_with(r#"data: {"v":1,"id":""#), "no event line for `message`");
+        assert!(lines[3].contains(r#""trace_id":"req-1""#));
+        let own = all(stream::iter([own()]));
+        assert!(own.contains("\n\nevent: x.y\ndata: {") && !own.contains("\nid:"), "{own}");
+    }
+
+    #[test]
+    fn gap_notice_and_new_position_share_a_frame_and_the_notice_has_no_id() {
+        let epoch = Epoch::random();
+        let at = |seq| Cursor::new(epoch, seq);
+        let gap = |resumes_at| -> Delivery {
+            Gap::new(&routing("t_a", "th"), GapReason::Trimmed, at(1), at(5), resumes_at).into()
+        };
+        let text = all(stream::iter([gap(Some(at(5)))]));
+        let (_, notice) = text.split_once("\n\n").unwrap();
+        let (notice, rest) = notice.split_once("\n\n").unwrap();
+        assert!(notice.starts_with("event: stream.gap\ndata: {"), "{notice}");
+        assert!(notice.contains(r#""reason":"trimmed""#) && !notice.contains("\nid:"));
+        assert!(rest.starts_with(&format!("id: {}\n\n", at(5))), "{rest}");
+
+        let source = stream::iter([gap(None), message(at(6))]);
+        let closed = all(source);
+        assert_eq!(closed.matches("event: ").count(), 1, "one notice, no event: {closed}");
+        assert!(closed.contains("stream.gap") && closed.contains(r#""resumes_at":null"#));
+    }
+
+    #[test]
+    fn a_stream_says_why_it_ends() {
+        let complete = all(stream::iter([]));
+        assert!(complete.contains("event: stream.complete\ndata: {"), "{complete}");
+        let failed = stream::iter([Err::<Delivery, BoxError>("boom".into())]);
+        let mut failed = Box::pin(grant(scope("t_a"), "th").guard(failed).into_sse());
+        let text = frames(&mut failed).concat();
+        assert_eq!(text.matches("retry: ").count(), 2, "a jittered delay of its own: {text}");
+        assert!(text.contains("event: stream.source_failed\n") && !text.contains("boom"));
+        assert!(http_body::Body::is_end_stream(&*failed));
+    }
+
+    #[test]
+    fn what_is_ready_leaves_in_frames_of_bounded_size() {
+        let epoch = Epoch::random();
+        let events = (1..=500).map(move |seq| message(Cursor::new(epoch, seq)));
+        let frames = frames(&mut Box::pin(body(stream::iter(events))));
+        assert_eq!(frames.concat().matches("data: {\"v\":1").count(), 500);
+        assert!(frames.len() < 12, "{} frames", frames.len());
+        assert!(frames.iter().all(|frame| frame.len() < FRAME + 1024));
+    }
+
+    #[test]
+    fn a_quiet_stream_is_kept_alive_and_a_busy_one_needs_no_comment() {
+        let clock = ManualClock::at(1000);
+        let (send, receive) = mpsc::unbounded();
+        let auth = scopes::auth(&["t_a"], &["prod"]).with_clock(clock.shared());
+        let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
+        let guarded = grant(scope, "th").guard(receive);
+        let mut body = Box::pin(guarded.into_sse().heartbeat(Duration::from_secs(10)));
+        assert_eq!(frames(&mut body).len(), 1);
+        for _ in 0..3 {
+            clock.advance(Duration::from_secs(9));
+            send.unbounded_send(own()).unwrap();
+            assert_eq!(frames(&mut body).len(), 1, "an event, no comment");
+        }
+        clock.advance(Duration::from_secs(9));
+        assert!(frames(&mut body).is_empty());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(frames(&mut body), [":\n\n"]);
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(frames(&mut body), [":\n\n"]);
     }
 }

@@ -2,9 +2,8 @@
 
 use crate::{
     access::ThreadGrant,
-    clock::{self, Clock, Sleep},
+    clock::{Clock, Sleep},
     delivery::{Delivery, Ending, Outbound},
-    event::StreamEvent,
     rejection::BoxError,
 };
 use futures_core::Stream;
@@ -94,7 +93,6 @@ impl ThreadGrant {
         GuardedStream {
             source: stream,
             grant: self,
-            clock: clock::system(),
             alarm: None,
             on_mismatch: OnMismatch::default(),
             mismatches: Arc::default(),
@@ -107,15 +105,17 @@ impl ThreadGrant {
 pin_project! {
     /// A stream that provably belongs to one grant. Made by [`ThreadGrant::guard`].
     ///
-    /// It checks the tenant, env and thread of each event when it gives it out, never earlier, and
+    /// It checks the tenant, env and thread of each item when it gives it out, never earlier, and
     /// the time of day before each item: not one event comes after the token's expiry plus leeway,
     /// however busy or idle the source is. The last item is an [`Outbound::End`].
+    ///
+    /// A connection whose client does not read is not polled, and nothing is written to it; that
+    /// it is closed in the end is up to the server's write timeout.
     #[must_use = "streams do nothing unless polled"]
     pub struct GuardedStream<S> {
         #[pin]
         source: S,
         grant: ThreadGrant,
-        clock: Arc<dyn Clock>,
         // Armed when the source is first idle: a busy one looks at the time itself.
         alarm: Option<Sleep>,
         on_mismatch: OnMismatch,
@@ -140,20 +140,15 @@ impl<S> GuardedStream<S> {
         self
     }
 
-    /// The clock that expiry is held against.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    pub(crate) fn shared_clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        self.grant.scope().auth().clock()
     }
 }
 
 /// What to do about one thing that the source gave.
 enum Step {
     Give(Outbound),
+    HoldBack(Delivery),
     End(Ending),
 }
 
@@ -162,24 +157,27 @@ where
     S: Stream,
     S::Item: IntoDelivery,
 {
-    /// What to do about `item`; an error is an event of another thread.
-    fn step(grant: &ThreadGrant, item: Option<S::Item>) -> Result<Step, StreamEvent> {
-        let Some(item) = item else { return Ok(Step::End(Ending::Complete)) };
-        Ok(match item.into_delivery() {
-            Ok(Delivery::Event(event)) => Step::Give(Outbound::Event(grant.stamp(event)?)),
-            Ok(Delivery::Position(cursor)) => Step::Give(Outbound::Position(cursor)),
+    /// The rule: nothing of another thread gets out, be it an event or a position.
+    fn step(grant: &ThreadGrant, item: Option<S::Item>) -> Step {
+        let Some(item) = item else { return Step::End(Ending::Complete) };
+        match item.into_delivery() {
+            Ok(foreign) if foreign.thread() != grant.key() => Step::HoldBack(foreign),
+            Ok(Delivery::Event(event)) => match grant.stamp(event) {
+                Ok(stamped) => Step::Give(Outbound::Event(stamped)),
+                Err(foreign) => Step::HoldBack(foreign.into()),
+            },
+            Ok(Delivery::Position(position)) => Step::Give(Outbound::Position(position)),
             Ok(Delivery::Gap(gap)) => Step::Give(Outbound::Gap(gap)),
             Err(error) => {
-                let scope = grant.scope();
                 tracing::error!(
                     thread = %grant.key().to_path(),
-                    request_id = %scope.request_id(),
+                    request_id = %grant.scope().request_id(),
                     error = %error,
                     "the source of a stream failed"
                 );
                 Step::End(Ending::SourceFailed)
             }
-        })
+        }
     }
 }
 
@@ -202,16 +200,13 @@ where
         if let Some(ending) = this.last_word.take() {
             return end(ending);
         }
-        let deadline = this.grant.scope().auth().valid_until();
+        let auth = this.grant.scope().auth();
         for _ in 0..POLL_BUDGET {
             // The time of day is the authority, also for a source that is never idle.
-            let left = match deadline.duration_since(this.clock.now()) {
-                Ok(left) if !left.is_zero() => left,
-                _ => return end(Ending::AuthExpired),
-            };
+            let Ok(left) = auth.remaining() else { return end(Ending::AuthExpired) };
             let Poll::Ready(item) = this.source.as_mut().poll_next(cx) else {
-                let clock = &*this.clock;
-                let alarm = this.alarm.get_or_insert_with(|| clock.sleep(left.min(LONGEST_SLEEP)));
+                let alarm =
+                    this.alarm.get_or_insert_with(|| auth.clock().sleep(left.min(LONGEST_SLEEP)));
                 if alarm.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
@@ -219,14 +214,14 @@ where
                 continue;
             };
             match Self::step(this.grant, item) {
-                Ok(Step::End(ending)) => return end(ending),
-                Ok(Step::Give(outbound)) => {
-                    if matches!(&outbound, Outbound::Gap(gap) if gap.resumes_at.is_none()) {
+                Step::End(ending) => return end(ending),
+                Step::Give(outbound) => {
+                    if matches!(&outbound, Outbound::Gap(gap) if gap.resumes_at().is_none()) {
                         *this.last_word = Some(Ending::Gap);
                     }
                     return Poll::Ready(Some(outbound));
                 }
-                Err(foreign) => {
+                Step::HoldBack(foreign) => {
                     this.mismatches.fetch_add(1, Ordering::Relaxed);
                     audit(this.grant, &foreign);
                     if *this.on_mismatch == OnMismatch::Close {
@@ -240,18 +235,23 @@ where
     }
 }
 
-/// An event of another thread was about to be written: the one line that must wake somebody.
-fn audit(grant: &ThreadGrant, foreign: &StreamEvent) {
-    let scope = grant.scope();
+/// Something of another thread was about to be written: the one line that must wake somebody.
+fn audit(grant: &ThreadGrant, foreign: &Delivery) {
+    let (what, event_type, cursor) = match foreign {
+        Delivery::Event(event) => ("event", Some(event.event_type().as_str()), event.cursor()),
+        Delivery::Position(position) => ("position", None, Some(position.cursor())),
+        Delivery::Gap(gap) => ("gap", None, Some(gap.requested())),
+    };
     tracing::error!(
         target: "tower_tenancy::audit",
         granted = %grant.key().to_path(),
-        event = %foreign.routing().key().to_path(),
-        event_type = foreign.event_type().as_str(),
-        cursor = foreign.cursor().map(tracing::field::display),
-        subject = %scope.subject(),
-        request_id = %scope.request_id(),
-        "an event of another thread was held back"
+        foreign = %foreign.thread().to_path(),
+        what,
+        event_type,
+        cursor = cursor.map(tracing::field::display),
+        subject = %grant.scope().subject(),
+        request_id = %grant.scope().request_id(),
+        "something of another thread was held back from a stream"
     );
 }
 
@@ -271,7 +271,7 @@ mod tests {
         access::tests::grant,
         auth::AuthContext,
         clock::{from_unix, manual::ManualClock},
-        delivery::{Delivery, Ending, Outbound},
+        delivery::{Delivery, Ending, Gap, GapReason, Outbound, Position},
         event::{StreamEvent, tests::routing},
         id::Subject,
         rejection::BoxError,
@@ -355,15 +355,30 @@ mod tests {
     }
 
     #[test]
+    fn positions_and_gaps_of_another_thread_are_held_back_too() {
+        let cursor = "0000000000000001-1".parse().unwrap();
+        let foreign = routing("a", "other");
+        let gap = Gap::new(&foreign, GapReason::Trimmed, cursor, cursor, Some(cursor));
+        let source = [Delivery::from(Position::new(&foreign, cursor)), gap.into()];
+        let counter = Arc::new(AtomicU64::new(0));
+        let guarded = grant(scopes::scope("a"), "b").guard(stream::iter(source));
+        let out = guarded.count_mismatches(counter.clone()).collect::<Vec<_>>();
+        let out = out.now_or_never().expect("ready");
+        assert!(matches!(out[..], [Outbound::End(Ending::Complete)]), "{out:?}");
+        assert_eq!(counter.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
     fn a_source_that_fails_ends_the_stream_for_that_reason() {
         let source = stream::iter([Ok(event("a", "b")), Err("boom"), Ok(event("a", "b"))]);
         let (out, ending) = drained(grant(scopes::scope("a"), "b").guard(source));
         assert_eq!((out.len(), ending), (1, Some(Ending::SourceFailed)));
     }
 
-    fn expiring(at: u64, leeway: u64) -> TenantScope {
+    fn expiring(clock: &ManualClock, at: u64, leeway: u64) -> TenantScope {
         let auth = AuthContext::new(Subject::new("ada").unwrap(), from_unix(at))
             .with_leeway(Duration::from_secs(leeway))
+            .with_clock(clock.shared())
             .with_tenants(["a"])
             .with_envs(["prod"]);
         TenantScope::agree(&scopes::request("a", "prod"), &auth).unwrap()
@@ -373,7 +388,7 @@ mod tests {
     async fn an_idle_stream_ends_with_the_token_and_its_leeway() {
         let clock = ManualClock::at(1000);
         let source = stream::pending::<StreamEvent>();
-        let guarded = grant(expiring(8000, 60), "b").guard(source).clock(clock.shared());
+        let guarded = grant(expiring(&clock, 8000, 60), "b").guard(source);
         let mut guarded = guarded.boxed();
         assert!(guarded.next().now_or_never().is_none());
         // Past the farthest alarm, and then to the very second.
@@ -396,7 +411,7 @@ mod tests {
             ticking.advance(Duration::from_secs(1));
             event("a", "b")
         });
-        let guarded = grant(expiring(1100, 0), "b").guard(source).clock(clock.shared());
+        let guarded = grant(expiring(&clock, 1100, 0), "b").guard(source);
         let out: Vec<_> = guarded.collect().await;
         assert_eq!(out.len(), 101, "one event a second, and the end");
         assert!(matches!(out.last(), Some(Outbound::End(Ending::AuthExpired))));
@@ -414,8 +429,9 @@ mod tests {
 
     #[test]
     fn whatever_is_a_delivery_or_a_result_of_one_can_be_guarded() {
-        let cursor = "0000000000000001-1".parse::<crate::event::Cursor>().unwrap();
-        let plain = stream::iter([Delivery::Event(event("a", "b")), cursor.into()]);
+        let cursor = "0000000000000001-1".parse().unwrap();
+        let position = Position::new(&routing("a", "b"), cursor);
+        let plain = stream::iter([Delivery::Event(event("a", "b")), position.into()]);
         assert_eq!(drained(grant(scopes::scope("a"), "b").guard(plain)).0.len(), 1);
         let results = stream::iter([Ok::<_, BoxError>(event("a", "b"))]);
         assert_eq!(drained(grant(scopes::scope("a"), "b").guard(results)).0.len(), 1);

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tower_tenancy::{
     LastEventId, MemoryLog, MemoryRegistry, Rejection, RejectionKind, RequireTenantScope,
-    TenantScope, ThreadAccess, ThreadId, ThreadRecord, log::PublishError,
+    TenantScope, ThreadAccess, ThreadId, ThreadRecord,
+    log::{LogError, PublishError},
 };
 
 /// The thread named in the path, checked against the registry.
@@ -101,8 +102,13 @@ async fn say(
         Err(PublishError::Invalid(why)) => {
             return problem(StatusCode::BAD_REQUEST, &format!("Not published: {why}."));
         }
-        Err(PublishError::Log(error)) => return Rejection::from(error).into_response(),
-        Err(_) => return Rejection::new(RejectionKind::LogUnavailable).into_response(),
+        Err(PublishError::Log(why @ LogError::TooLarge { .. })) => {
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("Not published: {why}."));
+        }
+        Err(why) => {
+            let unavailable = Rejection::new(RejectionKind::LogUnavailable);
+            return unavailable.with_source(why).into_response();
+        }
     };
     match thread.stamp(event) {
         Ok(stamped) => {

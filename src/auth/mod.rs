@@ -39,6 +39,7 @@ pub use jwt::{
 };
 
 use crate::{
+    clock::{self, Clock},
     id::{ActorType, Subject},
     rejection::{Rejection, RejectionKind},
 };
@@ -67,6 +68,7 @@ struct Proven {
     envs: Vec<String>,
     roles: Vec<String>,
     actor_type: Option<ActorType>,
+    clock: Arc<dyn Clock>,
 }
 
 impl AuthContext {
@@ -81,6 +83,7 @@ impl AuthContext {
             envs: Vec::new(),
             roles: Vec::new(),
             actor_type: None,
+            clock: clock::system(),
         }))
     }
 
@@ -120,6 +123,12 @@ impl AuthContext {
         self.with(|proven| proven.leeway = leeway)
     }
 
+    /// The clock that the expiry is held against, here and in every stream opened with the proof.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        self.with(|proven| proven.clock = clock)
+    }
+
     /// Who the caller is.
     #[must_use]
     pub fn subject(&self) -> &Subject {
@@ -136,6 +145,22 @@ impl AuthContext {
     #[must_use]
     pub fn valid_until(&self) -> SystemTime {
         self.0.expires_at.checked_add(self.0.leeway).unwrap_or(self.0.expires_at)
+    }
+
+    /// How long the proof still holds.
+    ///
+    /// # Errors
+    ///
+    /// `auth.expired` if it does not any more.
+    pub fn remaining(&self) -> Result<Duration, Rejection> {
+        match self.valid_until().duration_since(self.0.clock.now()) {
+            Ok(left) if !left.is_zero() => Ok(left),
+            _ => Err(RejectionKind::AuthExpired.into()),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
     }
 
     /// The tenants that the caller may name, as the token spells them.
@@ -216,8 +241,8 @@ impl<'a> AuthRequest<'a> {
     ///
     /// # Errors
     ///
-    /// `auth.missing` without such a header; `auth.invalid` if there are two, or if what follows
-    /// the scheme is no token.
+    /// `auth.missing` without an `Authorization` header; `auth.invalid` if there are two, if it is
+    /// of another scheme, or if what follows the scheme is no token.
     ///
     /// [RFC 6750 section 2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
     pub fn bearer_token(&self) -> Result<&'a str, Rejection> {
@@ -234,7 +259,7 @@ impl<'a> AuthRequest<'a> {
         };
         let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
         if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(RejectionKind::AuthMissing.into());
+            return Err(invalid("Authorization is not of the scheme 'Bearer'."));
         }
         let token = token.trim_start_matches(' ');
         let is_b64token = !token.is_empty()
@@ -345,8 +370,9 @@ mod tests {
     fn no_token_is_missing_and_a_bad_or_second_header_is_invalid() {
         for (values, code) in [
             (vec![], "auth.missing"),
-            (vec!["Basic YTpi"], "auth.missing"),
-            (vec![""], "auth.missing"),
+            (vec!["Basic YTpi"], "auth.invalid"),
+            (vec!["Bearer\ta.b"], "auth.invalid"),
+            (vec![""], "auth.invalid"),
             (vec!["Bearer"], "auth.invalid"),
             (vec!["Bearer "], "auth.invalid"),
             (vec!["Bearer a b"], "auth.invalid"),

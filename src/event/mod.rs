@@ -126,7 +126,7 @@ impl StreamEvent {
         event_type: impl AsRef<str>,
         data: &(impl Serialize + ?Sized),
     ) -> Result<Self, InvalidEvent> {
-        let draft = NewEvent::new(routing.into(), EventType::new(event_type)?, data, None)?;
+        let draft = NewEvent::new(routing, EventType::new(event_type)?, data, None)?;
         Ok(draft.encode(None, SystemTime::now()))
     }
 
@@ -173,7 +173,7 @@ impl fmt::Debug for StreamEvent {
 
 /// An event that a log is to take in: everything but its place.
 ///
-/// Only a [`Publisher`](crate::Publisher) makes one; a log [seals](Self::seal) it.
+/// A [`Publisher`](crate::Publisher) makes one; a log [seals](Self::seal) it.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     routing: Arc<Routing>,
@@ -183,14 +183,20 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    pub(crate) fn new(
-        routing: Arc<Routing>,
+    /// An event of the thread that `routing` names, stemming from the request that
+    /// `origin_trace_id` names.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEvent::Data`] for data that is no JSON.
+    pub fn new(
+        routing: impl Into<Arc<Routing>>,
         event_type: EventType,
         data: &(impl Serialize + ?Sized),
         origin_trace_id: Option<RequestId>,
     ) -> Result<Self, InvalidEvent> {
         let data = to_raw_value(data).map_err(InvalidEvent::Data)?;
-        Ok(Self { routing, event_type, data, origin_trace_id })
+        Ok(Self { routing: routing.into(), event_type, data, origin_trace_id })
     }
 
     /// Whose event this is.
@@ -199,10 +205,22 @@ impl NewEvent {
         &self.routing
     }
 
-    /// The thread that the event is to be appended to.
+    /// What kind of event this is.
     #[must_use]
-    pub fn thread(&self) -> &crate::id::ThreadKey {
-        self.routing.key()
+    pub fn event_type(&self) -> &EventType {
+        &self.event_type
+    }
+
+    /// The data, as JSON text.
+    #[must_use]
+    pub fn data(&self) -> &RawValue {
+        &self.data
+    }
+
+    /// The request that the event stems from.
+    #[must_use]
+    pub fn origin_trace_id(&self) -> Option<&RequestId> {
+        self.origin_trace_id.as_ref()
     }
 
     /// Gives the event its place in the log and the time it was taken in.
@@ -321,7 +339,7 @@ pub(crate) mod tests {
             (*routing("t_a", "th")).clone().with_actor(actor, ActorType::new("human").unwrap());
         let origin = RequestId::new("r-0").unwrap();
         let draft = NewEvent::new(
-            routing.into(),
+            routing,
             EventType::new("message").unwrap(),
             &json!({"text": "hi"}),
             Some(origin),

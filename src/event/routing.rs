@@ -56,6 +56,13 @@ impl Routing {
         self.actor.as_ref().map(|(_, kind)| kind)
     }
 
+    /// `tenant/env/thread`: different threads give different texts. The same as
+    /// [`ThreadKey::to_path`].
+    #[must_use]
+    pub fn to_path(&self) -> String {
+        self.key.to_path()
+    }
+
     pub(crate) fn key(&self) -> &ThreadKey {
         &self.key
     }

@@ -18,7 +18,7 @@ pub use subscription::{OnGap, Subscription};
 use crate::{
     event::{Cursor, Epoch, NewEvent, StreamEvent},
     id::ThreadKey,
-    rejection::{BoxError, Rejection, RejectionKind},
+    rejection::BoxError,
 };
 use std::{
     collections::VecDeque,
@@ -72,13 +72,11 @@ pub enum LogError {
     Broken(&'static str),
 }
 
-impl From<LogError> for Rejection {
-    fn from(error: LogError) -> Self {
-        Self::new(RejectionKind::LogUnavailable).with_source(error)
-    }
-}
-
 /// Keeps the events of threads, for a while.
+///
+/// An engine that stores events elsewhere keeps their routing, type, data, origin, number and
+/// time, and makes them anew: `NewEvent::new(..)?.seal(cursor, time)`. Envelopes are never taken
+/// over from a store as they are.
 ///
 /// Contract: per thread, events are numbered from 1 without holes within an [`Epoch`]; what was
 /// appended first is read first; an epoch is never used again once its numbering is lost. Threads
@@ -87,8 +85,8 @@ pub trait EventLog: Send + Sync {
     /// Reads one thread for one subscriber.
     type Reader: LogReader;
 
-    /// Appends an event to [its thread](NewEvent::thread), gives it the next number, and wakes
-    /// that thread's readers.
+    /// Appends an event to the thread of [its routing](NewEvent::routing), gives it the next
+    /// number, [seals](NewEvent::seal) it, and wakes that thread's readers.
     ///
     /// # Errors
     ///
@@ -109,8 +107,9 @@ pub trait LogReader: Send {
     /// [`LogError::Unavailable`].
     fn poll_extent(&mut self, cx: &mut Context<'_>) -> Poll<Result<Extent, LogError>>;
 
-    /// Appends up to `max` events after `after` to `into`, oldest first, and gives the extent they
-    /// were read under. Pending, with the waker kept, while `after` is the head.
+    /// Appends the events after `after` to `into`, oldest first, until they take `max_bytes`
+    /// ([`StreamEvent::encoded_len`]) or more, and gives the extent they were read under. Pending,
+    /// with the waker kept, while `after` is the head.
     ///
     /// If `after` is not a position within the extent, nothing is read and the extent tells so.
     ///
@@ -121,7 +120,7 @@ pub trait LogReader: Send {
         &mut self,
         cx: &mut Context<'_>,
         after: Cursor,
-        max: usize,
+        max_bytes: usize,
         into: &mut VecDeque<StreamEvent>,
     ) -> Poll<Result<Extent, LogError>>;
 }

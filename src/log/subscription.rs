@@ -3,9 +3,10 @@
 use super::{EventLog, Extent, LogError, LogReader};
 use crate::{
     access::ThreadGrant,
-    delivery::{Delivery, Gap, GapReason},
+    delivery::{Delivery, Gap, GapReason, Position},
     event::{Cursor, LastEventId, StreamEvent},
-    rejection::Rejection,
+    id::ThreadKey,
+    rejection::{Rejection, RejectionKind},
 };
 use futures_core::Stream;
 use std::{
@@ -16,8 +17,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Most events that are taken from the log at once. What a stalled subscriber holds on to.
-const BATCH: usize = 32;
+/// How much is taken from the log at once, in bytes: what a stalled subscriber holds on to.
+const BATCH: usize = 16 * 1024;
 
 /// Where reading goes on after a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +44,10 @@ impl ThreadGrant {
         from: impl Into<LastEventId>,
     ) -> Result<Subscription<L::Reader>, Rejection> {
         let mut reader = log.reader(self.key());
-        let extent = poll_fn(|cx| reader.poll_extent(cx)).await?;
-        Ok(Subscription::new(reader, extent, from.into()))
+        let extent = poll_fn(|cx| reader.poll_extent(cx)).await;
+        let extent = extent
+            .map_err(|error| Rejection::new(RejectionKind::LogUnavailable).with_source(error))?;
+        Ok(Subscription::new(self.key().clone(), reader, extent, from.into()))
     }
 }
 
@@ -54,6 +57,7 @@ impl ThreadGrant {
 /// for [`ThreadGrant::guard`].
 #[must_use = "streams do nothing unless polled"]
 pub struct Subscription<R> {
+    thread: ThreadKey,
     reader: R,
     /// The position after the last event that was given out.
     at: Cursor,
@@ -73,7 +77,7 @@ enum Start {
 }
 
 impl<R: LogReader> Subscription<R> {
-    fn new(reader: R, extent: Extent, from: LastEventId) -> Self {
+    fn new(thread: ThreadKey, reader: R, extent: Extent, from: LastEventId) -> Self {
         let (at, start) = match from {
             LastEventId::Live => (extent.head(), Start::Position),
             LastEventId::Earliest => (extent.earliest(), Start::Position),
@@ -82,7 +86,15 @@ impl<R: LogReader> Subscription<R> {
                 Some(reason) => (cursor, Start::Gap(reason, extent)),
             },
         };
-        Self { reader, at, start, on_gap: OnGap::default(), batch: VecDeque::new(), ended: false }
+        Self {
+            thread,
+            reader,
+            at,
+            start,
+            on_gap: OnGap::default(),
+            batch: VecDeque::new(),
+            ended: false,
+        }
     }
 
     /// Where reading goes on after a gap.
@@ -102,12 +114,16 @@ impl<R: LogReader> Subscription<R> {
             Some(cursor) => self.at = cursor,
             None => self.ended = true,
         }
-        Delivery::Gap(Gap { reason, requested, oldest: extent.earliest(), resumes_at })
+        let thread = self.thread.clone();
+        Gap::of(thread, reason, requested, extent.earliest(), resumes_at).into()
     }
 
     /// Gives out `event` if it is the very next one.
     fn advance(&mut self, event: StreamEvent) -> Result<Delivery, LogError> {
         let next = Cursor::new(self.at.epoch(), self.at.seq() + 1);
+        if event.routing().key() != &self.thread {
+            return Err(LogError::Broken("an event is of another thread"));
+        }
         if event.cursor() != Some(next) {
             return Err(LogError::Broken("an event is not the one after its predecessor"));
         }
@@ -140,7 +156,10 @@ impl<R: LogReader + Unpin> Stream for Subscription<R> {
         }
         match std::mem::replace(&mut this.start, Start::Said) {
             Start::Said => {}
-            Start::Position => return Poll::Ready(Some(Ok(this.at.into()))),
+            Start::Position => {
+                let position = Position::of(this.thread.clone(), this.at);
+                return Poll::Ready(Some(Ok(position.into())));
+            }
             Start::Gap(reason, extent) => return Poll::Ready(Some(Ok(this.gap(reason, extent)))),
         }
         if this.batch.is_empty() {

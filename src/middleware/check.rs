@@ -153,7 +153,7 @@ impl sealed::Check for AuthCheck {
         answer: Result<AuthContext, Rejection>,
     ) -> Result<(), Rejection> {
         let auth = match answer {
-            Ok(auth) => Some(auth),
+            Ok(auth) => auth.remaining().map(|_| Some(auth))?,
             Err(none) if self.optional && none.kind() == RejectionKind::AuthMissing => None,
             Err(rejection) => return Err(rejection),
         };

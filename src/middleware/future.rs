@@ -4,9 +4,9 @@ use super::Check;
 use crate::{
     auth::AuthFuture,
     context::X_REQUEST_ID,
-    rejection::{Client, RejectWith, Rejection},
+    rejection::{Client, RejectWith, Rejection, problem},
 };
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -68,14 +68,26 @@ impl<R> Reply<R> {
     where
         R: RejectWith<B>,
     {
-        // A handler or extractor inside cannot know how this layer refuses, nor who asks.
-        match response.extensions_mut().remove::<Rejection>() {
-            Some(rejection) if !rejection.dressed => self.refuse(rejection),
-            dressed => {
-                let response = self.reject_with.pass(response);
-                self.echoing(response, dressed)
+        let mut rejection = response.extensions_mut().remove::<Rejection>();
+        if let Some(inner) =
+            rejection.take_if(|inner| !inner.dressed && untouched(&response, inner))
+        {
+            // An extractor cannot know how this layer refuses, nor who asks.
+            let plain = problem(&inner);
+            let mut dressed = self.refuse(inner);
+            let (parts, _) = response.into_parts();
+            let kept = parts.headers.keys().filter(|name| {
+                !plain.headers().contains_key(*name) && *name != header::CONTENT_LENGTH
+            });
+            for name in kept {
+                for value in parts.headers.get_all(name) {
+                    dressed.headers_mut().append(name, value.clone());
+                }
             }
+            return dressed;
         }
+        let response = self.reject_with.pass(response);
+        self.echoing(response, rejection)
     }
 
     /// Layers outside count and restyle by the rejection in the extensions.
@@ -92,6 +104,14 @@ impl<R> Reply<R> {
         }
         response
     }
+}
+
+/// Whether the response still is what [`problem`] made of the rejection: a handler or a layer
+/// inside may have put its own answer in its place.
+fn untouched<B>(response: &Response<B>, rejection: &Rejection) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    response.status() == rejection.status()
+        && content_type.is_some_and(|value| value == "application/problem+json")
 }
 
 impl<S, F, C, R, ReqBody> RequireFuture<S, F, C, R, ReqBody> {

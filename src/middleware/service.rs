@@ -49,7 +49,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let client = Client::of(request.headers());
+        let client = Client::of(request.method(), request.headers());
         let mut begun = Begun::default();
         self.check.begin(&mut request, &mut begun);
         let Begun { verdict, span, echo } = begun;
@@ -59,7 +59,11 @@ where
                 let response = reply.span.in_scope(|| self.inner.call(request));
                 RequireFuture::calling(response, reply)
             }
-            Step::Decided(Err(rejection)) => RequireFuture::refused(rejection, reply),
+            Step::Decided(Err(rejection)) => {
+                // What readiness reserved is given back; the inner service will not be called.
+                self.inner = self.inner.clone();
+                RequireFuture::refused(rejection, reply)
+            }
             Step::Waiting(answer) => {
                 // The instance that was polled ready goes with the request; a clone stays.
                 let clone = self.inner.clone();

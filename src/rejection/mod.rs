@@ -19,10 +19,8 @@
 mod respond;
 mod wire;
 
-#[cfg(feature = "axum")]
-pub(crate) use respond::problem;
-pub(crate) use respond::stream_headers;
 pub use respond::{ByContentType, Client, GrpcStatus, RejectWith, WrapBody, WrappedBody};
+pub(crate) use respond::{problem, stream_headers};
 pub use wire::RejectionKind;
 
 use http::StatusCode;

@@ -3,7 +3,7 @@
 use super::{Rejection, RejectionKind};
 use crate::framing::{Block, jittered};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
@@ -19,15 +19,15 @@ pub enum Client {
     /// Reads gRPC statuses: the request's content type is `application/grpc`, with or without a
     /// `+` suffix, but not `application/grpc-web`.
     Grpc,
-    /// A browser's `EventSource`: accepts `text/event-stream`, bears no `Authorization` header,
-    /// and gives up for good on anything but a 200.
+    /// A browser's `EventSource`: a `GET` that accepts `text/event-stream` and nothing else, and
+    /// bears no `Authorization` header. It gives up for good on anything but a 200.
     EventSource,
 }
 
 impl Client {
-    /// Reads it off the headers of a request.
+    /// Reads it off the head of a request.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn of(method: &Method, headers: &HeaderMap) -> Self {
         let starts = |name: HeaderName, prefix: &str| {
             headers.get(name).and_then(|value| value.to_str().ok()?.strip_prefix(prefix))
         };
@@ -36,11 +36,10 @@ impl Client {
         {
             return Self::Grpc;
         }
-        let accepts_stream = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .any(|value| value.to_str().is_ok_and(|v| v.contains("text/event-stream")));
-        if accepts_stream && !headers.contains_key(header::AUTHORIZATION) {
+        // WHATWG HTML section 9.2.3 sets just this one value.
+        let asks_for_stream = method == Method::GET
+            && headers.get(header::ACCEPT).is_some_and(|value| value == "text/event-stream");
+        if asks_for_stream && !headers.contains_key(header::AUTHORIZATION) {
             return Self::EventSource;
         }
         Self::Http
@@ -304,12 +303,12 @@ mod tests {
     use super::{ByContentType, Client, GrpcStatus, RejectWith, percent_encoded};
     use crate::rejection::{Rejection, RejectionKind};
     use bytes::Bytes;
-    use http::{HeaderMap, Response, header};
+    use http::{HeaderMap, Method, Response, header};
     use std::time::Duration;
 
     fn client(pairs: &[(header::HeaderName, &'static str)]) -> Client {
         let pairs = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
-        Client::of(&pairs.collect::<HeaderMap>())
+        Client::of(&Method::GET, &pairs.collect::<HeaderMap>())
     }
 
     #[test]
@@ -322,6 +321,8 @@ mod tests {
         let fetch = [(ACCEPT, "text/event-stream"), (AUTHORIZATION, "Bearer x")];
         assert_eq!(client(&fetch), Client::Http);
         assert_eq!(client(&[]), Client::Http);
+        let mixed = [(ACCEPT, "application/json, text/event-stream")];
+        assert_eq!(client(&mixed), Client::Http, "no browser sends that");
     }
 
     fn refused(kind: RejectionKind, client: Client) -> Response<Bytes> {

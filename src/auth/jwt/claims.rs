@@ -90,7 +90,7 @@ claim_names! {
 /// What a verifier asks of the claims.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
-    pub(super) issuers: Vec<String>,
+    pub(super) issuer: Option<String>,
     pub(super) audiences: Vec<String>,
     pub(super) leeway: Duration,
     pub(super) names: ClaimNames,
@@ -129,13 +129,11 @@ impl Rules {
 
     /// RFC 7519 section 4.1.1: one string, compared byte for byte.
     fn check_issuer(&self, claims: &Value) -> Result<(), TokenError> {
-        match claims.get("iss") {
-            None if self.issuers.is_empty() => Ok(()),
-            None => Err(TokenError::Claim("`iss` is missing")),
-            Some(Value::String(iss)) if self.issuers.is_empty() || self.issuers.contains(iss) => {
-                Ok(())
-            }
-            Some(_) => Err(TokenError::Claim("`iss` is not the issuer trusted here")),
+        match (claims.get("iss"), &self.issuer) {
+            (None, Some(_)) => Err(TokenError::Claim("`iss` is missing")),
+            (Some(Value::String(iss)), Some(issuer)) if iss == issuer => Ok(()),
+            (None | Some(Value::String(_)), None) => Ok(()),
+            (Some(_), _) => Err(TokenError::Claim("`iss` is not the issuer trusted here")),
         }
     }
 

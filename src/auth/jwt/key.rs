@@ -44,6 +44,11 @@ impl Backend {
         Self { name: "rust-crypto", provider, max_rsa_bits: 4096 }
     }
 
+    #[cfg(test)]
+    pub(super) fn provider(self) -> &'static CryptoProvider {
+        self.provider
+    }
+
     /// The fastest one that is compiled in.
     pub(super) fn compiled_in() -> Option<Self> {
         let backends: &[fn() -> Self] = &[
@@ -188,19 +193,21 @@ impl JwtKey {
         Self::from_jwk(&jwk)
     }
 
-    /// The keys of a JWK set (RFC 7517 section 5). Keys of it that cannot verify signatures here
-    /// are left out.
+    /// The public keys of a JWK set (RFC 7517 section 5). Keys of it that cannot verify signatures
+    /// here are left out.
     ///
     /// # Errors
     ///
-    /// A document that is no key set or holds no usable key; two keys with the same `kid`.
+    /// A document that is no key set or holds no usable key.
     pub fn jwks(json: &str) -> Result<Vec<Self>, JwtConfigError> {
         let set = parse_object(json.as_bytes())
             .map_err(|_| JwtConfigError::Key("the JWK set is no JSON object"))?;
         let Some(Value::Array(jwks)) = set.get("keys") else {
             return Err(JwtConfigError::Key("the JWK set has no `keys` array"));
         };
-        let keys: Vec<Self> = jwks.iter().filter_map(|jwk| Self::from_jwk(jwk).ok()).collect();
+        // A key set is published: a secret in it is none.
+        let public = jwks.iter().filter(|jwk| jwk.get("kty").is_none_or(|kty| kty != "oct"));
+        let keys: Vec<Self> = public.filter_map(|jwk| Self::from_jwk(jwk).ok()).collect();
         if keys.is_empty() { Err(JwtConfigError::NoKey) } else { Ok(keys) }
     }
 
@@ -233,7 +240,7 @@ impl JwtKey {
             let decoded = URL_SAFE_NO_PAD.decode(text);
             decoded.map_err(|_| Key("a member of the JWK is not base64url"))
         };
-        if text("use").is_some_and(|usage| usage != "sig") {
+        if jwk.get("use").is_some_and(|usage| usage != "sig") {
             return Err(Key("the JWK is not for signatures"));
         }
         let verifies =
@@ -241,7 +248,8 @@ impl JwtKey {
         if jwk.get("key_ops").is_some_and(|ops| !verifies(ops)) {
             return Err(Key("the JWK is not for verifying"));
         }
-        if jwk.get("d").is_some() {
+        // RFC 7518 sections 6.2.2 and 6.3.2.
+        if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|member| jwk.get(member).is_some()) {
             return Err(Key("the JWK is a private key; give its public half"));
         }
         let (default, material) = match (text("kty"), text("crv")) {
@@ -303,7 +311,7 @@ impl JwtKey {
         }
     }
 
-    /// The key as `backend` takes it, and proof that it does.
+    /// The key as `backend` takes it.
     pub(super) fn ready(&self, backend: Backend) -> Result<ReadyKey, JwtConfigError> {
         let decoding = match &self.material {
             Material::Secret(secret) => DecodingKey::from_secret(secret),

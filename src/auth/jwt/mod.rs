@@ -9,6 +9,9 @@
 mod claims;
 mod json;
 mod key;
+#[cfg(test)]
+#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+mod tests;
 
 pub use claims::ClaimNames;
 pub use jsonwebtoken::Algorithm;
@@ -134,7 +137,10 @@ impl JwtVerifier {
         }
         verified?;
 
-        self.rules.check(&decode_object(claims)?, self.clock.now())
+        Ok(self
+            .rules
+            .check(&decode_object(claims)?, self.clock.now())?
+            .with_clock(self.clock.clone()))
     }
 
     /// The keys that go by the token's `kid`; if there are none, those that have no name.
@@ -167,7 +173,7 @@ fn decode_object(part: &str) -> Result<Value, TokenError> {
 fn read_header(header: &Value) -> Result<(Algorithm, Option<&str>), TokenError> {
     // RFC 7515 section 4.1.11: we implement no extension, so none may be critical. An unencoded
     // payload (RFC 7797) or a compressed one would mean something else than what we read.
-    if ["crit", "b64", "zip", "enc"].iter().any(|name| header.get(name).is_some()) {
+    if ["crit", "b64", "zip", "enc", "cty"].iter().any(|name| header.get(name).is_some()) {
         return Err(TokenError::Header("it asks for an extension"));
     }
     // RFC 8725 section 3.11: an ID token or a logout token of the same issuer is no access token.
@@ -210,9 +216,9 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Requires `iss` to be this, or one of several given so.
+    /// Requires `iss` to be this. One verifier trusts one issuer: every key may sign for it.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.rules.issuers.push(issuer.into());
+        self.rules.issuer = Some(issuer.into());
         self
     }
 
@@ -246,7 +252,8 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Makes the verifier. What could fail in a request because of a key or a backend fails here.
+    /// Makes the verifier. A missing backend fails here, never in a request; so does a key of
+    /// the wrong size or kind.
     ///
     /// # Errors
     ///
@@ -260,6 +267,9 @@ impl JwtVerifierBuilder {
         let mut kids = HashSet::new();
         if !self.keys.iter().filter_map(JwtKey::kid).all(|kid| kids.insert(kid)) {
             return Err(JwtConfigError::DuplicateKid);
+        }
+        if self.keys.iter().filter_map(JwtKey::kid).any(|kid| kid.len() > MAX_KID) {
+            return Err(JwtConfigError::Key("the `kid` is longer than 128 bytes"));
         }
         let backend = self.backend.ok_or(JwtConfigError::NoBackend)?;
         let keys = self.keys.iter().map(|key| key.ready(backend)).collect::<Result<_, _>>()?;

@@ -17,10 +17,10 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use ring::{Appended, Place, Ring, size};
@@ -58,9 +58,10 @@ struct Limits {
 struct Totals {
     bytes: AtomicUsize,
     threads: AtomicUsize,
-    /// The number of threads at which to look for some to let go of, once `Limits::threads` of
-    /// them proved to be in use.
+    /// After a look for threads to let go of: how many more there may be, or which second it may
+    /// become, before the next look.
     sweep_at: AtomicUsize,
+    swept: AtomicU64,
 }
 
 impl Default for MemoryLog {
@@ -108,7 +109,7 @@ impl MemoryLog {
 
     fn append_now(&self, event: NewEvent) -> Result<StreamEvent, LogError> {
         let shared = &*self.0;
-        let thread = self.thread(event.thread());
+        let thread = self.thread(event.routing().key());
         let now = shared.clock.now();
         let (sealed, outcome) = {
             let mut ring = lock(&thread.ring);
@@ -135,16 +136,20 @@ impl MemoryLog {
     }
 
     fn make_room_for_thread(&self) {
-        let Shared { limits, totals, .. } = &*self.0;
+        let Shared { limits, totals, clock, .. } = &*self.0;
         let threads = totals.threads.load(Ordering::Relaxed);
-        if threads < limits.threads.max(totals.sweep_at.load(Ordering::Relaxed)) {
+        let second = clock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if threads < limits.threads
+            || (threads < totals.sweep_at.load(Ordering::Relaxed)
+                && totals.swept.load(Ordering::Relaxed) == second)
+        {
             return;
         }
-        self.release_idle(|totals| {
-            totals.threads.load(Ordering::Relaxed) >= limits.threads - limits.threads / 8
-        });
+        let target = limits.threads - limits.threads / 8;
+        self.release_idle(|totals| totals.threads.load(Ordering::Relaxed) >= target);
         let left = totals.threads.load(Ordering::Relaxed);
         totals.sweep_at.store(left + left / 8 + 1, Ordering::Relaxed);
+        totals.swept.store(second, Ordering::Relaxed);
     }
 
     fn make_room_for_bytes(&self) {
@@ -229,7 +234,8 @@ impl MemoryLogBuilder {
         self
     }
 
-    /// Keeps events at most this long.
+    /// Serves events at most this long. An event of a thread that nobody touches any more may lie
+    /// in memory longer, until room is needed.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.limits.age = age;
         self
@@ -314,23 +320,25 @@ impl LogReader for MemoryReader {
         &mut self,
         cx: &mut Context<'_>,
         after: Cursor,
-        max: usize,
+        max_bytes: usize,
         into: &mut VecDeque<StreamEvent>,
     ) -> Poll<Result<Extent, LogError>> {
         let now = self.log.0.clock.now();
-        let (evicted, read) = {
+        let (evicted, stale, read) = {
             let mut ring = lock(&self.thread.ring);
             let evicted = ring.expire(now, self.log.0.limits.age);
             let extent = ring.extent();
-            let read = if after == extent.head() {
-                self.place = Some(ring.waiting.wait(self.place, cx.waker()));
-                Poll::Pending
+            let (read, stale) = if after == extent.head() {
+                let (place, stale) = ring.waiting.wait(self.place, cx.waker());
+                self.place = Some(place);
+                (Poll::Pending, stale)
             } else {
-                ring.copy_after(after, max, into);
-                Poll::Ready(Ok(extent))
+                ring.copy_after(after, max_bytes, into);
+                (Poll::Ready(Ok(extent)), None)
             };
-            (evicted, read)
+            (evicted, stale, read)
         };
+        drop(stale);
         self.log.drop_evicted(evicted);
         read
     }
@@ -339,7 +347,8 @@ impl LogReader for MemoryReader {
 impl Drop for MemoryReader {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            lock(&self.thread.ring).waiting.leave(place);
+            let stale = lock(&self.thread.ring).waiting.leave(place);
+            drop(stale);
         }
     }
 }

@@ -83,13 +83,24 @@ impl Ring {
     }
 
     /// Finds the place by arithmetic. A cursor outside the extent finds nothing.
-    pub(super) fn copy_after(&self, after: Cursor, max: usize, into: &mut VecDeque<StreamEvent>) {
+    pub(super) fn copy_after(
+        &self,
+        after: Cursor,
+        max_bytes: usize,
+        into: &mut VecDeque<StreamEvent>,
+    ) {
         let extent = self.extent();
         let skip = after.seq().checked_sub(extent.earliest().seq());
         let Some(skip) = skip.filter(|_| after.epoch() == extent.epoch) else { return };
         let from = usize::try_from(skip).unwrap_or(usize::MAX).min(self.events.len());
-        let to = from.saturating_add(max).min(self.events.len());
-        into.extend(self.events.range(from..to).map(|(_, event)| event.clone()));
+        let mut bytes = 0;
+        for (_, event) in self.events.range(from..) {
+            into.push_back(event.clone());
+            bytes += event.encoded_len();
+            if bytes >= max_bytes {
+                return;
+            }
+        }
     }
 
     pub(super) fn give_older_half(&mut self) -> Vec<StreamEvent> {
@@ -117,23 +128,28 @@ pub(super) struct Place {
 }
 
 impl Waiting {
-    pub(super) fn wait(&mut self, place: Option<Place>, waker: &Waker) -> Place {
+    /// Gives the reader's place, and a waker to drop once the lock is given back: dropping one may
+    /// run any code.
+    pub(super) fn wait(&mut self, place: Option<Place>, waker: &Waker) -> (Place, Option<Waker>) {
         let mine = place.filter(|place| place.round == self.round).map(|place| place.index);
         let index = mine.or_else(|| self.free.pop()).unwrap_or(self.wakers.len());
-        match self.wakers.get_mut(index) {
-            Some(slot) => slot.clone_from(waker),
-            None => self.wakers.push(waker.clone()),
-        }
-        Place { round: self.round, index }
+        let stale = match self.wakers.get_mut(index) {
+            Some(slot) if slot.will_wake(waker) => None,
+            Some(slot) => Some(mem::replace(slot, waker.clone())),
+            None => {
+                self.wakers.push(waker.clone());
+                None
+            }
+        };
+        (Place { round: self.round, index }, stale)
     }
 
-    pub(super) fn leave(&mut self, place: Place) {
-        if place.round == self.round
-            && let Some(slot) = self.wakers.get_mut(place.index)
-        {
-            *slot = Waker::noop().clone();
-            self.free.push(place.index);
-        }
+    /// As above: the waker is to be dropped once the lock is given back.
+    pub(super) fn leave(&mut self, place: Place) -> Option<Waker> {
+        let current = place.round == self.round;
+        let slot = self.wakers.get_mut(place.index).filter(|_| current)?;
+        self.free.push(place.index);
+        Some(mem::replace(slot, Waker::noop().clone()))
     }
 
     fn take(&mut self) -> Vec<Waker> {

@@ -90,10 +90,10 @@ fn a_trimmed_cursor_is_answered_with_a_gap_and_reading_goes_on_where_chosen() {
         let (events, gaps) = read(&mut subscription);
         assert_eq!(events, expected, "{choice:?}");
         let [gap] = &gaps[..] else { panic!("{gaps:?}") };
-        assert_eq!(gap.reason, GapReason::Trimmed);
-        assert_eq!(gap.requested, old);
-        assert_eq!(gap.oldest.seq(), 3);
-        assert_eq!(gap.resumes_at.map(Cursor::seq), resumes);
+        assert_eq!(gap.reason(), GapReason::Trimmed);
+        assert_eq!(gap.requested(), old);
+        assert_eq!(gap.oldest().seq(), 3);
+        assert_eq!(gap.resumes_at().map(Cursor::seq), resumes);
         if choice == OnGap::Close {
             assert!(subscription.next().now_or_never().unwrap().is_none());
         }
@@ -111,7 +111,7 @@ fn a_reader_that_falls_behind_retention_is_told() {
     }
     let (events, gaps) = read(&mut slow);
     assert_eq!(events, [6, 7, 8, 9, 10]);
-    assert_eq!(gaps.iter().map(|gap| gap.requested.seq()).collect::<Vec<_>>(), [1]);
+    assert_eq!(gaps.iter().map(|gap| gap.requested().seq()).collect::<Vec<_>>(), [1]);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn foreign_made_up_and_earlier_cursors_are_all_unknown() {
         let (events, gaps) = read(&mut subscribe(&log, "th", cursor));
         assert_eq!(events, [1]);
         assert_eq!(gaps.len(), 1);
-        assert_eq!(gaps[0].reason, GapReason::Unknown);
+        assert_eq!(gaps[0].reason(), GapReason::Unknown);
     }
 }
 
@@ -186,7 +186,7 @@ fn a_thread_that_was_let_go_of_comes_back_with_another_epoch() {
     let after = publish(&log, "th", "x").unwrap();
     assert_ne!(before.epoch(), after.epoch());
     let (_, gaps) = read(&mut subscribe(&log, "th", before));
-    assert_eq!(gaps[0].reason, GapReason::Unknown);
+    assert_eq!(gaps[0].reason(), GapReason::Unknown);
 }
 
 #[test]
@@ -220,7 +220,7 @@ async fn readers_that_join_while_a_publisher_writes_see_every_event_once() {
                             assert_eq!(event.cursor().unwrap().seq(), next);
                             next += 1;
                         }
-                        Delivery::Position(at) => assert_eq!(at, cursor),
+                        Delivery::Position(at) => assert_eq!(at.cursor(), cursor),
                         Delivery::Gap(gap) => panic!("{gap:?}"),
                     }
                 }

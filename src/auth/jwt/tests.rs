@@ -1,0 +1,450 @@
+//! What a token must be to pass, on every backend that is compiled in.
+#![allow(clippy::wildcard_enum_match_arm, reason = "tests")]
+
+use super::{
+    Algorithm, Backend, ClaimNames, JwtConfigError, JwtKey, JwtVerifier, JwtVerifierBuilder,
+    TokenError,
+};
+use crate::{
+    auth::AuthContext,
+    clock::{from_unix, manual::ManualClock},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::EncodingKey;
+use proptest::{collection::vec, prop_assert, proptest};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const SECRET: &[u8] = b"a secret of more than thirty-two bytes, for tests only";
+const NOW: u64 = 1_800_000_000;
+
+fn backends() -> Vec<Backend> {
+    vec![
+        #[cfg(feature = "aws-lc-rs")]
+        Backend::aws_lc_rs(),
+        #[cfg(feature = "rust-crypto")]
+        Backend::rust_crypto(),
+    ]
+}
+
+fn pem(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/keys/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).unwrap()
+}
+
+fn private(algorithm: Algorithm) -> EncodingKey {
+    match algorithm {
+        Algorithm::ES256 => EncodingKey::from_ec_pem(&pem("p256")).unwrap(),
+        Algorithm::ES384 => EncodingKey::from_ec_pem(&pem("p384")).unwrap(),
+        Algorithm::EdDSA => EncodingKey::from_ed_pem(&pem("ed25519")).unwrap(),
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => EncodingKey::from_secret(SECRET),
+        _ => EncodingKey::from_rsa_pem(&pem("rsa")).unwrap(),
+    }
+}
+
+fn sign_text(header: &str, claims: &str, algorithm: Algorithm) -> String {
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let factory = backends()[0].provider().signer_factory;
+    let signature = factory(&algorithm, &private(algorithm)).unwrap().try_sign(message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
+}
+
+fn sign(header: &Value, claims: &Value, algorithm: Algorithm) -> String {
+    sign_text(&header.to_string(), &claims.to_string(), algorithm)
+}
+
+fn good_claims() -> Value {
+    json!({
+        "iss": "https://id.example", "aud": "chat", "sub": "auth0|ada", "exp": NOW + 600,
+        "tenant_id": "t_a", "env": "prod", "roles": ["ops"],
+    })
+}
+
+/// The good claims with one of them replaced, or removed by `null`.
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = good_claims();
+    let members = claims.as_object_mut().unwrap();
+    if value.is_null() {
+        members.remove(name)
+    } else {
+        members.insert(name.into(), value)
+    };
+    claims
+}
+
+fn builder() -> JwtVerifierBuilder {
+    JwtVerifier::builder()
+        .key(JwtKey::hmac(Algorithm::HS256, SECRET).unwrap())
+        .issuer("https://id.example")
+        .audience("chat")
+        .clock(ManualClock::at(NOW).shared())
+}
+
+fn verify(builder: &JwtVerifierBuilder, token: &str) -> Result<AuthContext, &'static str> {
+    let mut verdicts = backends().into_iter().map(|backend| {
+        let verifier = builder.clone().backend(backend).build().unwrap();
+        verifier.verify(token).map_err(|rejection| rejection.code())
+    });
+    let first = verdicts.next().unwrap();
+    for other in verdicts {
+        assert_eq!(first.as_ref().err(), other.as_ref().err(), "backends agree");
+    }
+    first
+}
+
+fn verify_claims(claims: &Value) -> Result<AuthContext, &'static str> {
+    verify(&builder(), &sign(&json!({"alg": "HS256"}), claims, Algorithm::HS256))
+}
+
+#[test]
+fn a_good_token_tells_who_for_whom_and_until_when() {
+    let auth = verify_claims(&good_claims()).unwrap();
+    assert_eq!(auth.subject().as_str(), "auth0|ada");
+    assert_eq!(auth.tenants().collect::<Vec<_>>(), ["t_a"]);
+    assert_eq!(auth.envs().collect::<Vec<_>>(), ["prod"]);
+    assert!(auth.has_role("ops") && !auth.has_role("dev"));
+    assert_eq!(auth.expires_at(), from_unix(NOW + 600));
+    assert_eq!(auth.valid_until(), from_unix(NOW + 660));
+}
+
+#[test]
+fn claims_that_may_vary_pass() {
+    for (name, value) in [
+        ("aud", json!(["other", "chat"])),
+        ("exp", json!(NOW as f64 + 0.5)),
+        ("exp", json!(u64::MAX)),
+        ("exp", json!(1e18)),
+        ("exp", json!(NOW - 59)),
+        ("nbf", json!(NOW + 60)),
+        ("iat", json!(NOW + 60)),
+        ("tenant_id", Value::Null),
+        ("env", Value::Null),
+        ("roles", Value::Null),
+        ("extra", json!({"a": [1, {"b": null}]})),
+    ] {
+        assert!(verify_claims(&with(name, value.clone())).is_ok(), "{name}: {value}");
+    }
+    let many = json!({
+        "iss": "https://id.example", "aud": "chat", "sub": "x", "exp": NOW + 1,
+        "tenant_id": "t_a", "tenant_ids": ["t_b", "t_c"], "envs": ["dev", "prod"],
+        "actor_type": "agent",
+    });
+    let auth = verify_claims(&many).unwrap();
+    assert_eq!(auth.tenants().collect::<Vec<_>>(), ["t_b", "t_c", "t_a"]);
+    assert_eq!(auth.actor_type().unwrap().as_str(), "agent");
+}
+
+#[test]
+fn claims_that_are_absent_wrong_or_of_the_wrong_type_are_refused() {
+    for (name, value) in [
+        ("iss", Value::Null),
+        ("iss", json!("https://id.example/")),
+        ("iss", json!(5)),
+        ("iss", json!(["https://id.example"])),
+        ("aud", Value::Null),
+        ("aud", json!("CHAT")),
+        ("aud", json!([])),
+        ("aud", json!({})),
+        ("aud", json!(["chat", 5])),
+        ("aud", json!([["chat"]])),
+        ("sub", Value::Null),
+        ("sub", json!("")),
+        ("sub", json!(7)),
+        ("sub", json!("a\nb")),
+        ("exp", Value::Null),
+        ("exp", json!("1900000000")),
+        ("exp", json!(-1)),
+        ("exp", json!([NOW + 600])),
+        ("nbf", json!(NOW + 61)),
+        ("nbf", json!("0")),
+        ("iat", json!(NOW + 86_400)),
+        ("iat", json!(true)),
+        ("tenant_id", json!(["t_a"])),
+        ("tenant_id", json!(1)),
+        ("tenant_ids", json!("t_a")),
+        ("tenant_ids", json!(["t_a", 1])),
+        ("env", json!(["prod"])),
+        ("envs", json!({"prod": true})),
+        ("roles", json!("ops")),
+        ("roles", json!([1])),
+        ("actor_type", json!("a b")),
+    ] {
+        let verdict = verify_claims(&with(name, value.clone())).err();
+        assert_eq!(verdict, Some("auth.invalid"), "{name}: {value}");
+    }
+}
+
+#[test]
+fn expiry_is_told_apart_only_for_an_otherwise_good_token() {
+    assert_eq!(verify_claims(&with("exp", json!(NOW - 60))).err(), Some("auth.expired"));
+    let mut other = with("exp", json!(NOW - 60));
+    other["aud"] = json!("other");
+    assert_eq!(verify_claims(&other).err(), Some("auth.invalid"));
+    let strict = builder().leeway(Duration::ZERO);
+    let at = |exp: u64| sign(&json!({"alg": "HS256"}), &with("exp", json!(exp)), Algorithm::HS256);
+    assert_eq!(verify(&strict, &at(NOW)).err(), Some("auth.expired"));
+    assert!(verify(&strict, &at(NOW + 1)).is_ok());
+    let forever = builder().leeway(Duration::MAX);
+    assert!(verify(&forever, &at(NOW + 1)).is_ok(), "no overflow");
+}
+
+#[test]
+fn an_audience_that_nobody_configured_is_refused_and_an_issuer_is_not() {
+    let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
+    let open = JwtVerifier::builder().key(key).clock(ManualClock::at(NOW).shared());
+    let token = |claims: &Value| sign(&json!({"alg": "HS256"}), claims, Algorithm::HS256);
+    assert_eq!(verify(&open, &token(&good_claims())).err(), Some("auth.invalid"));
+    assert!(verify(&open, &token(&with("aud", Value::Null))).is_ok());
+}
+
+#[test]
+fn headers_that_ask_for_anything_else_are_refused() {
+    for header in [
+        json!({"alg": "none"}),
+        json!({"alg": "None"}),
+        json!({"alg": "hs256"}),
+        json!({"alg": "HS384"}),
+        json!({"alg": "RS256"}),
+        json!({"alg": ["HS256"]}),
+        json!({}),
+        json!({"alg": "HS256", "crit": ["x"], "x": 1}),
+        json!({"alg": "HS256", "crit": []}),
+        json!({"alg": "HS256", "b64": false}),
+        json!({"alg": "HS256", "zip": "DEF"}),
+        json!({"alg": "HS256", "enc": "A128GCM"}),
+        json!({"alg": "HS256", "typ": "dpop+jwt"}),
+        json!({"alg": "HS256", "typ": "logout+jwt"}),
+        json!({"alg": "HS256", "typ": 1}),
+        json!({"alg": "HS256", "kid": 1}),
+        json!({"alg": "HS256", "kid": "k".repeat(129)}),
+    ] {
+        let token = sign(&header, &good_claims(), Algorithm::HS256);
+        assert_eq!(verify(&builder(), &token).err(), Some("auth.invalid"), "{header}");
+    }
+    for header in [
+        json!({"alg": "HS256", "typ": "JWT"}),
+        json!({"alg": "HS256", "typ": "at+jwt"}),
+        json!({"alg": "HS256", "typ": "application/AT+JWT"}),
+        json!({"alg": "HS256", "kid": "some", "jku": "http://127.0.0.1:1/", "jwk": {"kty": "oct"}}),
+    ] {
+        let token = sign(&header, &good_claims(), Algorithm::HS256);
+        assert!(verify(&builder(), &token).is_ok(), "{header}");
+    }
+}
+
+#[test]
+fn texts_that_are_no_strict_jws_are_refused() {
+    let good = sign(&json!({"alg": "HS256"}), &good_claims(), Algorithm::HS256);
+    let parts: Vec<_> = good.split('.').collect();
+    let header = r#"{"alg":"HS256"}"#;
+    let claims = good_claims().to_string();
+    let twice = claims.replacen('{', r#"{"tenant_id":"t_b","#, 1);
+    let signed = |header: &str, claims: &str| sign_text(header, claims, Algorithm::HS256);
+    for bad in [
+        String::new(),
+        "..".into(),
+        "a.b".into(),
+        parts[..2].join("."),
+        format!("{}.{}.", parts[0], parts[1]),
+        format!("{good}."),
+        format!("{good}="),
+        format!(" {good}"),
+        format!("{good}.{}", parts[2]),
+        good.replace(parts[2], &"A".repeat(43)),
+        signed(r#"{"alg":"HS256","alg":"HS256"}"#, &claims),
+        signed(header, &twice),
+        signed(header, "[1]"),
+        signed(header, "not json"),
+        signed("[]", &claims),
+        signed(header, &claims.replace("\"chat\"", &format!("\"{}\"", "x".repeat(9000)))),
+        signed(header, &format!("{{\"a\":{}{}}}", "[".repeat(2000), "]".repeat(2000))),
+    ] {
+        assert_eq!(verify(&builder(), &bad).err(), Some("auth.invalid"), "{bad:.80}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_passes_or_panics(text in "[A-Za-z0-9_.=-]{0,200}|\\PC{0,60}", bytes in vec(0..=255_u8, 0..60)) {
+        prop_assert!(verify(&builder(), &text).is_err());
+        let forged = format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes));
+        prop_assert!(verify(&builder(), &forged).is_err());
+    }
+}
+
+fn public(name: &str) -> JwtKey {
+    JwtKey::public_pem(pem(name)).unwrap()
+}
+
+#[test]
+fn every_kind_of_key_verifies_its_algorithm_and_no_other() {
+    let rsa = |algorithm| public("rsa.pub").with_algorithm(algorithm).unwrap();
+    let keys = [
+        (Algorithm::HS256, JwtKey::hmac(Algorithm::HS256, SECRET).unwrap()),
+        (Algorithm::HS384, JwtKey::hmac(Algorithm::HS384, SECRET).unwrap()),
+        (Algorithm::RS256, public("rsa.pub")),
+        (Algorithm::RS256, public("rsa.pkcs1.pub")),
+        (Algorithm::RS512, rsa(Algorithm::RS512)),
+        (Algorithm::PS256, rsa(Algorithm::PS256)),
+        (Algorithm::ES256, public("p256.pub")),
+        (Algorithm::ES384, public("p384.pub")),
+        (Algorithm::EdDSA, public("ed25519.pub")),
+    ];
+    for (of_key, key) in &keys {
+        let only = JwtVerifierBuilder { keys: vec![key.clone()], ..builder() };
+        for (of_token, _) in &keys {
+            let header = json!({"alg": format!("{of_token:?}")});
+            let token = sign(&header, &good_claims(), *of_token);
+            let verdict = verify(&only, &token);
+            assert_eq!(verdict.is_ok(), of_key == of_token, "{of_key:?} for {of_token:?}");
+        }
+    }
+}
+
+#[test]
+fn a_public_key_is_never_taken_for_a_secret() {
+    // The classic confusion: the attacker signs with the text of the public key.
+    let message = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
+        URL_SAFE_NO_PAD.encode(good_claims().to_string())
+    );
+    let key = EncodingKey::from_secret(&pem("rsa.pub"));
+    let factory = backends()[0].provider().signer_factory;
+    let signature = factory(&Algorithm::HS256, &key).unwrap().try_sign(message.as_bytes()).unwrap();
+    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+    let rsa = JwtVerifierBuilder { keys: vec![public("rsa.pub")], ..builder() };
+    assert_eq!(verify(&rsa, &token).err(), Some("auth.invalid"));
+}
+
+#[test]
+fn kid_selects_among_keys_and_unnamed_keys_serve_unknown_names() {
+    let other = JwtKey::hmac(Algorithm::HS256, [7; 32]).unwrap();
+    let ours = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
+    let token = |kid: Option<&str>| {
+        let header = kid.map_or(json!({"alg": "HS256"}), |kid| json!({"alg": "HS256", "kid": kid}));
+        sign(&header, &good_claims(), Algorithm::HS256)
+    };
+    let keys = |keys: Vec<JwtKey>| JwtVerifierBuilder { keys, ..builder() };
+    let named = keys(vec![other.clone().with_kid("a"), ours.clone().with_kid("b")]);
+    assert!(verify(&named, &token(Some("b"))).is_ok());
+    assert!(verify(&named, &token(None)).is_ok());
+    assert!(verify(&named, &token(Some("a"))).is_err(), "the other key has that name");
+    assert!(verify(&named, &token(Some("c"))).is_err(), "nobody has that name");
+    let unnamed = keys(vec![other, ours]);
+    assert!(verify(&unnamed, &token(Some("c"))).is_ok());
+}
+
+fn jwks() -> Value {
+    // RFC 8037 appendix A.2, RFC 7517 appendix A.1, and what must be left out.
+    json!({"keys": [
+        {"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        {"kty": "EC", "crv": "P-256", "kid": "ec", "use": "sig",
+         "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"},
+        {"kty": "EC", "crv": "P-256", "kid": "enc", "use": "enc",
+         "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"},
+        {"kty": "unheard-of", "kid": "x"},
+    ]})
+}
+
+#[test]
+fn a_key_set_gives_its_usable_keys_and_verifies_the_rfc_vector() {
+    let keys = JwtKey::jwks(&jwks().to_string()).unwrap();
+    assert_eq!(keys.iter().map(|key| key.kid().unwrap()).collect::<Vec<_>>(), ["ed", "ec"]);
+    // RFC 8037 appendix A.4: the signature is good, its payload no claims.
+    let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    for backend in backends() {
+        let verifier = builder().keys(keys.clone()).backend(backend).build().unwrap();
+        assert_eq!(
+            verifier.check(token).unwrap_err(),
+            TokenError::Malformed("a part is no strict JSON object")
+        );
+        let forged = token.replace("hgyY", "hgyZ");
+        assert_eq!(verifier.check(&forged).unwrap_err(), TokenError::Signature);
+    }
+}
+
+#[test]
+fn unusable_keys_are_refused_when_the_verifier_is_built() {
+    let set = jwks();
+    let jwk = |change: &dyn Fn(&mut Value)| {
+        let mut jwk = set["keys"][0].clone();
+        change(&mut jwk);
+        JwtKey::jwk(&jwk.to_string())
+    };
+    assert!(jwk(&|_| {}).is_ok());
+    assert!(jwk(&|k| k["x"] = json!("AAAA")).is_err(), "too short: panics in one backend");
+    assert!(jwk(&|k| k["x"] = json!("A".repeat(86))).is_err(), "too long");
+    assert!(jwk(&|k| k["x"] = json!("=")).is_err());
+    assert!(jwk(&|k| k["d"] = json!("AAAA")).is_err(), "private");
+    assert!(jwk(&|k| k["alg"] = json!("HS256")).is_err(), "another family");
+    assert!(jwk(&|k| k["alg"] = json!("ES512")).is_err());
+    assert!(jwk(&|k| k["crv"] = json!("Ed448")).is_err());
+    assert!(jwk(&|k| k["use"] = json!("enc")).is_err());
+    assert!(jwk(&|k| k["key_ops"] = json!(["sign"])).is_err());
+    assert!(jwk(&|k| k["key_ops"] = json!(["verify"])).is_ok());
+    assert!(jwk(&|k| k["kid"] = json!(1)).is_err());
+    assert!(JwtKey::jwk(r#"{"kty":"oct","k":"c2hvcnQ"}"#).is_err(), "a short secret");
+    assert!(JwtKey::jwks("{}").is_err());
+    assert!(matches!(JwtKey::jwks(r#"{"keys":[{"kty":"x"}]}"#), Err(JwtConfigError::NoKey)));
+
+    assert!(JwtKey::hmac(Algorithm::HS256, "").is_err());
+    assert!(JwtKey::hmac(Algorithm::HS512, SECRET).is_err(), "54 bytes are short of 64");
+    assert!(JwtKey::hmac(Algorithm::RS256, SECRET).is_err());
+    for private in ["rsa", "p256", "ed25519"] {
+        let error = JwtKey::public_pem(pem(private)).unwrap_err().to_string();
+        assert!(error.contains("private"), "{error}");
+    }
+    assert!(JwtKey::public_pem(pem("p521.pub")).is_err());
+    assert!(JwtKey::public_pem("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----").is_err());
+    for garbage in
+        [&b""[..], b"\xff", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]
+    {
+        assert!(JwtKey::public_pem(garbage).is_err());
+        assert!(JwtKey::public_der(garbage).is_err());
+    }
+    assert!(public("rsa.pub").with_algorithm(Algorithm::ES256).is_err());
+
+    for backend in backends() {
+        let build = |key: JwtKey| builder().keys([key]).backend(backend).build();
+        assert!(build(public("rsa1024.pub")).is_err(), "{backend:?}: too short");
+        let small_exponent = json!({
+            "kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "Aw",
+        });
+        assert!(build(JwtKey::jwk(&small_exponent.to_string()).unwrap()).is_err());
+        let twice = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap().with_kid("a");
+        let twice = builder().keys([twice.clone(), twice]).backend(backend).build();
+        assert!(matches!(twice, Err(JwtConfigError::DuplicateKid)));
+    }
+    assert!(matches!(JwtVerifier::builder().build(), Err(JwtConfigError::NoKey)));
+    let wrong = builder().claims(ClaimNames::default().tenant("tenant_id"));
+    assert!(matches!(wrong.build(), Err(JwtConfigError::ClaimName(_))));
+}
+
+#[test]
+fn claims_are_found_where_the_issuer_puts_them() {
+    let names = ClaimNames::default()
+        .tenant("/https:~1~1example.com~1tenant")
+        .envs("/app_metadata/envs")
+        .roles("/realm_access/roles");
+    let claims = json!({
+        "iss": "https://id.example", "aud": "chat", "sub": "x", "exp": NOW + 1,
+        "https://example.com/tenant": "t_a",
+        "app_metadata": {"envs": ["prod"]},
+        "realm_access": {"roles": ["ops"]},
+        "tenant_id": "t_ignored",
+    });
+    let token = sign(&json!({"alg": "HS256"}), &claims, Algorithm::HS256);
+    let auth = verify(&builder().claims(names), &token).unwrap();
+    assert_eq!(auth.tenants().collect::<Vec<_>>(), ["t_a"]);
+    assert_eq!(auth.envs().collect::<Vec<_>>(), ["prod"]);
+    assert!(auth.has_role("ops"));
+}
+
+#[test]
+fn secrets_do_not_show_in_debug() {
+    let verifier = builder().build().unwrap();
+    let shown = format!("{:?} {verifier:?}", builder());
+    let secret = std::str::from_utf8(SECRET).unwrap();
+    assert!(!shown.contains(secret) && !shown.contains(&format!("{SECRET:?}")), "{shown}");
+}

@@ -1,0 +1,305 @@
+//! The demo over real sockets: every refusal before any stream byte, every event in its own thread.
+
+use crate::support::{Chat, claims, now, refusal, sign, token};
+use serde_json::{Value, json};
+use std::{process::Command, time::Duration};
+
+const STREAM: &str = "/sse/chat/th";
+
+#[tokio::test]
+async fn a_request_is_refused_for_its_context_then_its_token_then_their_match() {
+    let chat = Chat::start();
+    let good = token("t_alpha", "prod", "ada");
+    let mut expired = claims("t_alpha", "prod", "ada");
+    expired["exp"] = json!(now() - 61);
+    let expired = sign(&expired);
+    let no_tenant = sign(&json!({"sub": "ada", "env": "prod", "exp": now() + 60}));
+    let no_env = sign(&json!({"sub": "ada", "tenant_id": "t_alpha", "exp": now() + 60}));
+    let unexpiring = sign(&json!({"sub": "ada", "tenant_id": "t_alpha", "env": "prod"}));
+    let forged = good.replace('.', ".A");
+    let beta = token("t_beta", "prod", "bob");
+    let dev = token("t_alpha", "dev", "ada");
+
+    let t = Some("t_alpha");
+    let e = Some("prod");
+    // tenant, env, token, path -> status, code
+    for (tenant, env, bearer, path, status, code) in [
+        (None, e, Some(&good), STREAM, 400, "context.missing"),
+        (t, None, Some(&good), STREAM, 400, "context.missing"),
+        (None, None, None, STREAM, 400, "context.missing"),
+        (Some(""), e, Some(&good), STREAM, 400, "context.invalid"),
+        (Some("a b"), e, Some(&good), STREAM, 400, "context.invalid"),
+        (Some("t_unknown"), e, Some(&good), STREAM, 400, "context.invalid"),
+        (Some("T_Unknown"), e, Some(&good), STREAM, 400, "context.invalid"),
+        (Some("T_UNKNOWN"), e, None, STREAM, 400, "context.invalid"),
+        (t, Some("qa"), Some(&good), STREAM, 400, "context.invalid"),
+        (t, Some("qa"), Some(&expired), STREAM, 400, "context.invalid"),
+        (t, e, None, STREAM, 401, "auth.missing"),
+        (t, e, Some(&"x".to_owned()), STREAM, 401, "auth.invalid"),
+        (t, e, Some(&forged), STREAM, 401, "auth.invalid"),
+        (t, e, Some(&unexpiring), STREAM, 401, "auth.invalid"),
+        (t, e, Some(&expired), STREAM, 401, "auth.expired"),
+        // A token that is bad for its match as well is refused as bad.
+        (Some("t_beta"), e, Some(&expired), STREAM, 401, "auth.expired"),
+        (Some("t_beta"), e, Some(&good), STREAM, 403, "tenant.mismatch"),
+        (t, e, Some(&beta), STREAM, 403, "tenant.mismatch"),
+        (t, e, Some(&no_tenant), STREAM, 403, "tenant.mismatch"),
+        (t, Some("dev"), Some(&good), STREAM, 403, "env.mismatch"),
+        (t, e, Some(&dev), STREAM, 403, "env.mismatch"),
+        (t, e, Some(&no_env), STREAM, 403, "env.mismatch"),
+        (t, e, Some(&good), "/sse/chat/nowhere", 403, "thread.forbidden"),
+        (t, e, Some(&good), "/sse/chat/only-beta", 403, "thread.forbidden"),
+        (t, e, Some(&good), "/sse/chat/mal%20formed", 403, "thread.forbidden"),
+        (t, e, Some(&good), "/sse/chat/th?last_event_id=nonsense", 400, "cursor.invalid"),
+    ] {
+        let mut request = chat.bare("GET", path);
+        for (name, value) in [("x-tenant-id", tenant), ("x-env", env)] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        if let Some(bearer) = bearer {
+            request = request.bearer_auth(bearer);
+        }
+        let refused = refusal(request.send().await.unwrap()).await;
+        assert_eq!(refused, (status, code.to_owned()), "{tenant:?} {env:?} {bearer:?} {path}");
+    }
+}
+
+#[tokio::test]
+async fn headers_sent_twice_are_refused_and_not_chosen_from() {
+    let chat = Chat::start();
+    for (name, value, code) in [
+        ("x-tenant-id", "t_alpha".to_owned(), "context.invalid"),
+        ("x-tenant-id", "t_beta".to_owned(), "context.invalid"),
+        ("x-env", "prod".to_owned(), "context.invalid"),
+        ("authorization", format!("Bearer {}", token("t_beta", "prod", "b")), "auth.invalid"),
+        ("last-event-id", "earliest".to_owned(), "cursor.invalid"),
+    ] {
+        // `header` appends, and `last-event-id` needs a first one.
+        let request = chat.request("GET", STREAM, "t_alpha").header("x-request-id", "r-1");
+        let request = if name == "last-event-id" { request.header(name, &value) } else { request };
+        let response = request.header(name, value).send().await.unwrap();
+        assert_eq!(response.headers()["x-request-id"], "r-1");
+        assert_eq!(refusal(response).await.1, code, "{name}");
+    }
+    let ids = chat
+        .request("GET", STREAM, "t_alpha")
+        .header("x-request-id", "a")
+        .header("x-request-id", "b");
+    assert_eq!(refusal(ids.send().await.unwrap()).await.1, "context.invalid");
+    let malformed = chat.request("GET", STREAM, "t_alpha").header("x-request-id", "a\"b");
+    assert_eq!(refusal(malformed.send().await.unwrap()).await.1, "context.invalid");
+}
+
+#[tokio::test]
+async fn unknown_and_foreign_threads_answer_the_same_byte_for_byte() {
+    let chat = Chat::start();
+    let mut answers = Vec::new();
+    for thread in ["only-beta", "nowhere"] {
+        let request = chat.request("GET", &format!("/sse/chat/{thread}"), "t_alpha");
+        let response = request.header("x-request-id", "same").send().await.unwrap();
+        let mut headers = response.headers().clone();
+        headers.remove("date");
+        answers.push((response.status(), headers, response.bytes().await.unwrap()));
+    }
+    assert_eq!(answers[0].0, 403);
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[tokio::test]
+async fn every_event_is_of_its_thread_and_bears_the_id_of_its_connection() {
+    let chat = Chat::start();
+    let mut streams = Vec::new();
+    for (tenant, id) in [("t_alpha", "conn-1"), ("t_alpha", "conn-2"), ("t_beta", "conn-3")] {
+        let request = chat.request("GET", STREAM, tenant).header("x-request-id", id);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers()["x-request-id"], id, "echoed");
+        streams.push((tenant, id, crate::support::Events::of(response)));
+    }
+    // The same thread id in two tenants is two threads.
+    for i in 0..5 {
+        chat.say("t_alpha", "th", &format!("alpha {i}")).await;
+        chat.say("t_beta", "th", &format!("beta {i}")).await;
+    }
+    for (tenant, id, events) in &mut streams {
+        for i in 0..5_u64 {
+            let block = events.event().await.unwrap();
+            let envelope = block.json();
+            assert_eq!(block.event, None, "`message` needs no event line");
+            assert_eq!(envelope["id"], *block.id.as_ref().unwrap());
+            assert_eq!(envelope["routing"]["tenant_id"], *tenant);
+            assert_eq!(envelope["routing"]["env"], "prod");
+            assert_eq!(envelope["routing"]["thread_id"], "th");
+            assert_eq!(envelope["routing"]["actor_id"], "ada");
+            assert_eq!(envelope["routing"]["actor_type"], "human");
+            assert_eq!(envelope["meta"]["trace_id"], *id);
+            assert_ne!(envelope["meta"]["origin_trace_id"], *id);
+            assert_eq!(envelope["meta"]["seq"], i + 1);
+            let text = envelope["data"]["text"].as_str().unwrap();
+            assert_eq!(text, format!("{} {i}", tenant.strip_prefix("t_").unwrap()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_generated_request_id_is_echoed_and_stamped() {
+    let chat = Chat::start();
+    let response = chat.request("GET", STREAM, "t_alpha").send().await.unwrap();
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let mut events = crate::support::Events::of(response);
+    chat.say("t_alpha", "th", "hi").await;
+    assert_eq!(events.event().await.unwrap().json()["meta"]["trace_id"], *id);
+}
+
+#[tokio::test]
+async fn env_aliases_are_the_env_and_envs_are_apart() {
+    let chat = Chat::start();
+    let request = chat.bare("GET", STREAM).header("x-tenant-id", "t_alpha");
+    let alias = request.header("x-env", "production").bearer_auth(token("t_alpha", "prod", "a"));
+    let mut prod = crate::support::Events::of(alias.send().await.unwrap());
+    let request = chat.bare("POST", "/chat/th/messages").header("x-tenant-id", "t_alpha");
+    let dev = request.header("x-env", "dev").bearer_auth(token("t_alpha", "development", "a"));
+    assert_eq!(dev.json(&json!({"text": "dev"})).send().await.unwrap().status(), 201);
+    chat.say("t_alpha", "th", "prod").await;
+    assert_eq!(prod.event().await.unwrap().json()["data"]["text"], "prod");
+}
+
+#[tokio::test]
+async fn messages_are_stored_or_refused_for_a_told_reason() {
+    let chat = Chat::start();
+    let post = |body: String| {
+        let request = chat.request("POST", "/chat/th/messages", "t_alpha");
+        async move { request.body(body).send().await.unwrap() }
+    };
+    let stored = post(r#"{"text":"a\nb","type":"note.added"}"#.into()).await;
+    assert_eq!(stored.status(), 201);
+    let id = stored.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let envelope: Value = stored.json().await.unwrap();
+    assert_eq!(envelope["type"], "note.added");
+    assert_eq!(envelope["data"], json!({"text": "a\nb"}));
+    assert_eq!(envelope["meta"]["trace_id"], *id);
+
+    for (body, status) in [
+        ("{".to_owned(), 400),
+        (String::new(), 400),
+        (r#"{"texts":"x"}"#.to_owned(), 400),
+        (r#"{"text":5}"#.to_owned(), 400),
+        (r#"{"text":"x","routing":{"tenant_id":"t_beta"}}"#.to_owned(), 400),
+        (r#"{"text":"x","type":"stream.gap"}"#.to_owned(), 400),
+        (r#"{"text":"x","type":"a\nb"}"#.to_owned(), 400),
+        (json!({"text": "x".repeat(65 * 1024)}).to_string(), 413),
+    ] {
+        let response = post(body.clone()).await;
+        assert_eq!(response.status(), status, "{body:.60}");
+        let problem: Value = response.json().await.unwrap();
+        assert!(!problem["detail"].as_str().unwrap().is_empty());
+    }
+    let fits = json!({"text": "x".repeat(64 * 1024 - 20)}).to_string();
+    assert_eq!(post(fits).await.status(), 201);
+    let foreign = chat.request("POST", "/chat/only-beta/messages", "t_alpha").body("{}");
+    assert_eq!(refusal(foreign.send().await.unwrap()).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_thread_is_made_in_the_callers_tenant_and_env() {
+    let chat = Chat::start();
+    let put = async |tenant: &str, thread: &str| {
+        let path = format!("/threads/{thread}");
+        chat.request("PUT", &path, tenant).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(put("t_alpha", "fresh").await, 201);
+    assert_eq!(put("t_alpha", "fresh").await, 200);
+    assert_eq!(put("t_beta", "fresh").await, 201, "another tenant's is another thread");
+    assert_eq!(put("t_alpha", "not.valid").await, 400);
+    let mut alpha = chat.listen("t_alpha", "fresh", None).await;
+    chat.say("t_beta", "fresh", "secret").await;
+    chat.say("t_alpha", "fresh", "mine").await;
+    assert_eq!(alpha.event().await.unwrap().json()["data"]["text"], "mine");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token_and_says_so() {
+    let chat = Chat::start_with(&["--leeway", "0"]);
+    let mut short = claims("t_alpha", "prod", "ada");
+    short["exp"] = json!(now() + 2);
+    let request = chat.bare("GET", STREAM).header("x-tenant-id", "t_alpha").header("x-env", "prod");
+    let response = request.bearer_auth(sign(&short)).send().await.unwrap();
+    let mut events = crate::support::Events::of(response);
+    let last = events.event().await.unwrap();
+    assert_eq!(last.event.as_deref(), Some("auth.expired"));
+    assert_eq!(last.id, None, "a notice moves no cursor");
+    assert_eq!(last.json()["code"], "auth.expired");
+    assert!(now() >= short["exp"].as_u64().unwrap(), "not before its time");
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
+async fn the_open_routes_are_open_and_demo_tokens_are_handed_out_only_in_the_demo() {
+    let chat = Chat::start();
+    let health = chat.bare("GET", "/healthz").send().await.unwrap();
+    assert_eq!(health.status(), 200);
+    let page = chat.bare("GET", "/").send().await.unwrap();
+    assert!(
+        page.headers()["content-security-policy"].to_str().unwrap().contains("connect-src 'self'")
+    );
+    assert!(page.text().await.unwrap().contains("tower-tenancy"));
+    let session = async |chat: &Chat| -> Value {
+        chat.bare("GET", "/demo/session").send().await.unwrap().json().await.unwrap()
+    };
+    assert_eq!(session(&chat).await["identities"], json!([]));
+
+    let mut command = Command::new(crate::support::chat_binary());
+    let demo = Chat::run(command.args(["--addr", "127.0.0.1:0"]));
+    let identities = session(&demo).await;
+    assert_eq!(identities["identities"].as_array().unwrap().len(), 2);
+    for identity in identities["identities"].as_array().unwrap() {
+        let text = |name: &str| identity[name].as_str().unwrap().to_owned();
+        let request = demo.bare("GET", &format!("/sse/chat/{}", text("thread")));
+        let request = request.header("x-tenant-id", text("tenant")).header("x-env", text("env"));
+        let response = request.bearer_auth(text("token")).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_made_and_keys_taken_on_the_command_line() {
+    let output = Command::new(crate::support::chat_binary())
+        .args(["token", "--tenant", "t_alpha", "--env", "prod", "--sub", "eve", "--role", "ops"])
+        .args(["--issuer", "me", "--audience", "chat", "--hs256-secret", crate::support::SECRET])
+        .output()
+        .unwrap();
+    let token = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let chat = Chat::start_with(&["--issuer", "me", "--audience", "chat", "--env", "prod"]);
+    let listen = |token: &str| {
+        let request = chat.bare("GET", STREAM).header("x-tenant-id", "t_alpha");
+        request.header("x-env", "prod").bearer_auth(token).send()
+    };
+    assert_eq!(listen(&token).await.unwrap().status(), 200);
+    let other = crate::support::token("t_alpha", "prod", "eve");
+    assert_eq!(refusal(listen(&other).await.unwrap()).await.1, "auth.invalid", "no iss, no aud");
+
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/ed25519.pub.pem");
+    let mut command = Command::new(crate::support::chat_binary());
+    let keyed = Chat::run(command.args(["--addr", "127.0.0.1:0", "--public-key", key]));
+    let forged = keyed.request("GET", STREAM, "t_alpha").send().await.unwrap();
+    assert_eq!(refusal(forged).await.1, "auth.invalid", "the key replaces every secret");
+
+    let weak = Command::new(crate::support::chat_binary())
+        .args(["--addr", "127.0.0.1:0", "--hs256-secret", "short"])
+        .output()
+        .unwrap();
+    assert!(!weak.status.success());
+    assert!(String::from_utf8(weak.stderr).unwrap().contains("32 bytes"));
+}
+
+#[tokio::test]
+async fn a_quiet_stream_holds_no_event_back() {
+    let chat = Chat::start();
+    let mut events = chat.listen("t_alpha", "th", None).await;
+    for i in 0..20 {
+        chat.say("t_alpha", "th", &i.to_string()).await;
+        let next = tokio::time::timeout(Duration::from_secs(5), events.event()).await;
+        assert_eq!(next.unwrap().unwrap().json()["data"]["text"], i.to_string());
+    }
+}

@@ -1,0 +1,221 @@
+//! The same layers under axum, `ServiceBuilder` and bare hyper give the same answers.
+
+use crate::{
+    layers::{request, verifier},
+    support::Events,
+};
+use axum::{
+    Router,
+    extract::{FromRef, Path, State},
+    response::IntoResponse,
+    routing::get,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
+use tokio::net::TcpListener;
+use tower::{ServiceBuilder, service_fn};
+use tower_tenancy::{
+    AuthContext, Env, LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection, RequestContext,
+    RequireAuth, RequireRequestContext, RequireTenantScope, Routing, TenantEnvGuard, TenantId,
+    TenantScope, ThreadAccess, ThreadId, ThreadRecord,
+    rejection::{ByContentType, Client, RejectWith as _},
+    verify_thread_access,
+};
+
+#[derive(Clone, FromRef)]
+struct App {
+    threads: MemoryRegistry,
+    log: MemoryLog,
+}
+
+impl App {
+    async fn new() -> Self {
+        let app = Self { threads: MemoryRegistry::new(), log: MemoryLog::new() };
+        let (tenant, env) = (TenantId::new("t_alpha").unwrap(), Env::new("prod").unwrap());
+        let thread = ThreadId::new("th").unwrap();
+        app.threads.register(ThreadRecord::new(tenant.clone(), env.clone(), thread.clone()));
+        let publisher = Publisher::new(app.log.clone(), Routing::new(tenant, env, thread));
+        publisher.publish("message", "one").await.unwrap();
+        app
+    }
+}
+
+async fn events(
+    thread: ThreadAccess<Path<String>, MemoryRegistry>,
+    from: LastEventId,
+    State(log): State<MemoryLog>,
+) -> Result<impl IntoResponse, Rejection> {
+    let grant = thread.into_grant();
+    let events = grant.subscribe(&log, from).await?;
+    Ok(grant.guard(events).into_sse())
+}
+
+fn axum_router(app: App) -> Router<()> {
+    Router::new().route("/{thread}", get(events)).with_state(app)
+}
+
+async fn serve_axum(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    addr
+}
+
+/// No framework: a service function, `ServiceBuilder`, and hyper's connection.
+async fn serve_hyper(app: App) -> SocketAddr {
+    type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+    let handler = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let app = app.clone();
+        async move {
+            let answer = async {
+                let scope = TenantScope::from_extensions(request.extensions())?;
+                let thread = request.uri().path().trim_start_matches('/');
+                let from = LastEventId::of(request.headers(), request.uri())?.unwrap_or_default();
+                let grant = verify_thread_access(&app.threads, scope, thread).await?;
+                let events = grant.subscribe(&app.log, from).await?;
+                Ok(grant.guard(events).into_sse().into_http().map(|body| body.boxed_unsync()))
+            };
+            let answer: Result<Response<Body>, Rejection> = answer.await;
+            Ok::<_, Infallible>(answer.unwrap_or_else(|rejection| {
+                let client = Client::of(request.method(), request.headers());
+                ByContentType.reject(&rejection, client).map(Full::boxed_unsync)
+            }))
+        }
+    });
+    let service = ServiceBuilder::new()
+        .layer(RequireTenantScope::new(verifier()).reject_with(tower_tenancy::rejection::WrapBody))
+        .service(handler);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let service = TowerToHyperService::new(service.clone());
+            tokio::spawn(async move {
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(tcp), service)
+                    .await
+            });
+        }
+    });
+    addr
+}
+
+/// Status, headers but the date, and body of a refusal.
+async fn told(
+    addr: SocketAddr,
+    change: &(&str, &str, &str),
+) -> (u16, BTreeMap<String, String>, String) {
+    let (path, name, value) = change;
+    let client = reqwest::Client::new();
+    let mut asked = client.get(format!("http://{addr}{path}")).header("x-request-id", "same");
+    for (header, good) in request().headers() {
+        if header == name && value.is_empty() {
+            continue;
+        }
+        asked = asked
+            .header(header, if header == name { (*value).parse().unwrap() } else { good.clone() });
+    }
+    let response = asked.send().await.unwrap();
+    let mut headers = BTreeMap::new();
+    for (name, value) in response.headers() {
+        if name != "date" && name != "transfer-encoding" && name != "content-length" {
+            headers.insert(name.to_string(), value.to_str().unwrap().to_owned());
+        }
+    }
+    (response.status().as_u16(), headers, response.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn every_host_answers_alike_and_streams_the_same() {
+    let app = App::new().await;
+    let three = || {
+        ServiceBuilder::new()
+            .layer(RequireRequestContext::new())
+            .layer(RequireAuth::new(verifier()))
+            .layer(TenantEnvGuard::new())
+    };
+    let one = || RequireTenantScope::new(verifier());
+    let hosts = [
+        ("axum layer", serve_axum(axum_router(app.clone()).layer(one())).await),
+        ("axum route_layer", serve_axum(axum_router(app.clone()).route_layer(one())).await),
+        (
+            "axum, three by ServiceBuilder",
+            serve_axum(axum_router(app.clone()).layer(three())).await,
+        ),
+        (
+            "axum, three by three calls",
+            serve_axum(
+                axum_router(app.clone())
+                    .layer(TenantEnvGuard::new())
+                    .layer(RequireAuth::new(verifier()))
+                    .layer(RequireRequestContext::new()),
+            )
+            .await,
+        ),
+        ("hyper", serve_hyper(app.clone()).await),
+    ];
+    for change in [
+        ("/th", "x-env", ""),
+        ("/th", "x-tenant-id", "t_unknown"),
+        ("/th", "authorization", ""),
+        ("/th", "authorization", "Bearer a.b.c"),
+        ("/th", "x-tenant-id", "t_beta"),
+        ("/th", "x-env", "dev"),
+        ("/other", "", ""),
+        ("/th?last_event_id=x", "", ""),
+    ] {
+        let expected = told(hosts[0].1, &change).await;
+        assert!(expected.0 >= 400, "{change:?}: {expected:?}");
+        for (host, addr) in &hosts[1..] {
+            assert_eq!(told(*addr, &change).await, expected, "{host}: {change:?}");
+        }
+    }
+    for (host, addr) in hosts {
+        let mut asked = reqwest::Client::new().get(format!("http://{addr}/th"));
+        for (name, value) in request().headers() {
+            asked = asked.header(name, value);
+        }
+        let asked = asked.header("last-event-id", "earliest").header("x-request-id", "conn");
+        let mut stream = Events::of(asked.send().await.unwrap());
+        let envelope = stream.event().await.unwrap().json();
+        assert_eq!(envelope["data"], "one", "{host}");
+        assert_eq!(envelope["meta"]["trace_id"], "conn", "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_route_whose_layer_was_forgotten_refuses_every_request() {
+    async fn wants_scope(_: TenantScope) {}
+    async fn wants_context(_: RequestContext) {}
+    async fn wants_auth(_: AuthContext) {}
+    async fn wants_optional_auth(_: Option<AuthContext>) {}
+    let forgotten = Router::new()
+        .route("/scope", get(wants_scope))
+        .route("/context", get(wants_context))
+        .route("/auth", get(wants_auth))
+        .route("/optional", get(wants_optional_auth));
+    let threads = axum_router(App::new().await);
+    let addr = serve_axum(forgotten.merge(threads)).await;
+    for path in ["/scope", "/context", "/auth", "/optional", "/th"] {
+        let (status, headers, body) = told(addr, &(path, "", "")).await;
+        assert_eq!(status, 500, "{path}");
+        assert_eq!(headers["content-type"], "application/problem+json");
+        assert!(body.contains("server.misconfigured"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn absence_is_none_only_where_it_is_legitimate() {
+    async fn who(auth: Option<AuthContext>, from: Option<LastEventId>) -> String {
+        format!("{:?} {:?}", auth.map(|auth| auth.subject().to_string()), from)
+    }
+    let layer = RequireAuth::new(verifier()).optional();
+    let addr = serve_axum(Router::new().route("/", get(who)).layer(layer)).await;
+    assert_eq!(told(addr, &("/", "authorization", "")).await.2, "None None");
+    let some = told(addr, &("/?last_event_id=earliest", "", "")).await.2;
+    assert_eq!(some, r#"Some("ada") Some(Earliest)"#);
+}

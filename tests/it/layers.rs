@@ -1,0 +1,436 @@
+//! Each layer alone and in order: what passes, what is refused, and that nothing runs before.
+
+use crate::support::{SECRET, token};
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::{BodyExt as _, Full};
+use std::{
+    convert::Infallible,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+use tower::{
+    Layer, Service, ServiceBuilder, ServiceExt as _, limit::ConcurrencyLimitLayer, service_fn,
+};
+use tower_tenancy::{
+    AuthContext, AuthRequest, Authenticator, Envs, Rejection, RejectionKind, RequestContext,
+    RequireAuth, RequireRequestContext, RequireTenantScope, Subject, TenantEnvGuard, TenantScope,
+    Verdict,
+    auth::{Algorithm, JwtKey, JwtVerifier},
+    rejection::{GrpcStatus, WrapBody},
+};
+
+type Body = Full<Bytes>;
+
+pub(crate) fn verifier() -> JwtVerifier {
+    let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
+    JwtVerifier::builder().key(key).build().unwrap()
+}
+
+/// The same verdicts, later.
+fn later(request: &AuthRequest<'_>) -> Verdict {
+    let token = request.bearer_token().map(str::to_owned);
+    let verifier = verifier();
+    Verdict::later(async move {
+        tokio::task::yield_now().await;
+        verifier.verify(&token?)
+    })
+}
+
+pub(crate) fn request() -> Request<()> {
+    Request::builder()
+        .header("x-tenant-id", "t_alpha")
+        .header("x-env", "prod")
+        .header("authorization", format!("Bearer {}", token("t_alpha", "prod", "ada")))
+        .body(())
+        .unwrap()
+}
+
+fn without(mut request: Request<()>, name: &str) -> Request<()> {
+    request.headers_mut().remove(name);
+    request
+}
+
+fn setting(mut request: Request<()>, name: &'static str, value: &str) -> Request<()> {
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+/// A handler that counts how often it runs.
+fn counting(
+    calls: &Arc<AtomicUsize>,
+) -> impl Service<Request<()>, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ use<> {
+    let calls = Arc::clone(calls);
+    service_fn(move |_: Request<()>| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(Ok(Response::new(Body::from("events"))))
+    })
+}
+
+/// Status, and code of the refusal if it is one.
+async fn answer<L>(layer: L, request: Request<()>) -> (u16, Option<&'static str>)
+where
+    L: Layer<tower::util::BoxCloneService<Request<()>, Response<Body>, Infallible>>,
+    L::Service: Service<Request<()>, Response = Response<Body>, Error = Infallible>,
+{
+    let calls = Arc::default();
+    let service = layer.layer(tower::util::BoxCloneService::new(counting(&calls)));
+    let response = service.oneshot(request).await.unwrap();
+    let code = response.extensions().get::<Rejection>().map(Rejection::code);
+    assert_eq!(calls.load(Ordering::Relaxed), usize::from(code.is_none()), "refused and run");
+    (response.status().as_u16(), code)
+}
+
+const OK: (u16, Option<&str>) = (200, None);
+
+fn refused(status: u16, code: &'static str) -> (u16, Option<&'static str>) {
+    (status, Some(code))
+}
+
+#[tokio::test]
+async fn each_layer_alone_checks_its_part() {
+    let context = RequireRequestContext::new;
+    assert_eq!(answer(context(), without(request(), "authorization")).await, OK);
+    let missing = without(request(), "x-env");
+    assert_eq!(answer(context(), missing).await, refused(400, "context.missing"));
+    let qa = || setting(request(), "x-env", "qa");
+    assert_eq!(answer(context(), qa()).await, refused(400, "context.invalid"));
+    assert_eq!(answer(context().envs(Envs::new(["qa"]).unwrap()), qa()).await, OK);
+
+    let auth = || RequireAuth::new(verifier());
+    assert_eq!(answer(auth(), without(request(), "x-env")).await, OK);
+    let missing = without(request(), "authorization");
+    assert_eq!(answer(auth(), missing).await, refused(401, "auth.missing"));
+
+    // The guard alone has nothing to hold together.
+    let guard = answer(TenantEnvGuard::new(), request()).await;
+    assert_eq!(guard, refused(500, "server.misconfigured"));
+}
+
+#[tokio::test]
+async fn a_layer_that_is_missing_or_misplaced_refuses_everything() {
+    let misconfigured = refused(500, "server.misconfigured");
+    let no_auth = (RequireRequestContext::new(), TenantEnvGuard::new());
+    assert_eq!(answer(no_auth, request()).await, misconfigured);
+    let no_context = (RequireAuth::new(verifier()), TenantEnvGuard::new());
+    assert_eq!(answer(no_context, request()).await, misconfigured);
+    let guard_first =
+        (TenantEnvGuard::new(), RequireRequestContext::new(), RequireAuth::new(verifier()));
+    assert_eq!(answer(guard_first, request()).await, misconfigured);
+}
+
+#[tokio::test]
+async fn three_layers_in_order_and_the_combined_one_answer_alike() {
+    let beta = token("t_beta", "prod", "bob");
+    let dev = token("t_alpha", "dev", "ada");
+    for (request, expected) in [
+        (request as fn() -> _, OK),
+        (|| without(request(), "x-tenant-id"), refused(400, "context.missing")),
+        (|| setting(request(), "x-tenant-id", "t_Unknown"), refused(400, "context.invalid")),
+        (|| without(without(request(), "x-env"), "authorization"), refused(400, "context.missing")),
+        (|| without(request(), "authorization"), refused(401, "auth.missing")),
+        (|| setting(request(), "authorization", "Bearer x.y.z"), refused(401, "auth.invalid")),
+        (|| setting(request(), "x-tenant-id", "t_beta"), refused(403, "tenant.mismatch")),
+        (|| setting(request(), "x-env", "dev"), refused(403, "env.mismatch")),
+    ] {
+        let auth = RequireAuth::new(verifier());
+        let three = (RequireRequestContext::new(), auth, TenantEnvGuard::new());
+        assert_eq!(answer(three, request()).await, expected);
+        assert_eq!(answer(RequireTenantScope::new(verifier()), request()).await, expected);
+        let auth = RequireAuth::new(later);
+        let three = (RequireRequestContext::new(), auth, TenantEnvGuard::new());
+        assert_eq!(answer(three, request()).await, expected, "later");
+        assert_eq!(answer(RequireTenantScope::new(later), request()).await, expected, "later");
+    }
+    for token in [beta, dev] {
+        let request = setting(request(), "authorization", &format!("Bearer {token}"));
+        assert_eq!(answer(RequireTenantScope::new(verifier()), request).await.0, 403);
+    }
+}
+
+#[tokio::test]
+async fn optional_authentication_lets_no_token_through_but_no_bad_one_and_no_scope() {
+    let optional = || RequireAuth::new(verifier()).optional();
+    assert_eq!(answer(optional(), without(request(), "authorization")).await, OK);
+    let bad = setting(request(), "authorization", "Bearer x.y.z");
+    assert_eq!(answer(optional(), bad).await, refused(401, "auth.invalid"));
+    let guarded = (RequireRequestContext::new(), optional(), TenantEnvGuard::new());
+    let anonymous = without(request(), "authorization");
+    assert_eq!(answer(guarded, anonymous).await, refused(401, "auth.missing"));
+}
+
+#[tokio::test]
+async fn readiness_of_the_inner_service_is_kept() {
+    async fn exercise<A: Authenticator + 'static>(authenticator: A) {
+        let calls = Arc::default();
+        // A clone of a limited service is not ready: calling it without polling it panics.
+        let mut service = ServiceBuilder::new()
+            .layer(RequireTenantScope::new(authenticator))
+            .layer(ConcurrencyLimitLayer::new(1))
+            .service(counting(&calls));
+        for _ in 0..3 {
+            let response = service.ready().await.unwrap().call(request()).await.unwrap();
+            assert_eq!(response.status(), 200);
+            // A refusal gives its permit back.
+            let refused = without(request(), "authorization");
+            let response = service.ready().await.unwrap().call(refused).await.unwrap();
+            assert_eq!(response.status(), 401);
+        }
+        let many = (0..20).map(|_| service.clone().oneshot(request()));
+        for response in futures_util::future::join_all(many).await {
+            assert_eq!(response.unwrap().status(), 200);
+        }
+        assert_eq!(calls.load(Ordering::Relaxed), 23);
+    }
+    exercise(verifier()).await;
+    exercise(later).await;
+}
+
+#[tokio::test]
+async fn errors_and_bodies_of_the_inner_service_pass_unchanged() {
+    let failing =
+        service_fn(async |_: Request<()>| Err::<Response<Body>, _>(io::Error::other("x")));
+    let service = RequireTenantScope::new(verifier()).layer(failing);
+    assert_eq!(service.oneshot(request()).await.unwrap_err().to_string(), "x");
+}
+
+#[tokio::test]
+async fn what_the_layers_found_is_there_for_hosts_without_extractors() {
+    let inner = service_fn(async |request: Request<()>| {
+        let found = request.extensions();
+        let scope = TenantScope::from_extensions(found).unwrap();
+        assert_eq!(scope.tenant().as_str(), "t_alpha");
+        assert_eq!(RequestContext::from_extensions(found).unwrap().env().as_str(), "prod");
+        assert_eq!(AuthContext::from_extensions(found).unwrap().subject().as_str(), "ada");
+        assert!(request.headers()[header::AUTHORIZATION].is_sensitive());
+        assert_eq!(request.headers()["x-request-id"], scope.request_id().as_str());
+        Ok::<_, Infallible>(Response::new(Body::default()))
+    });
+    let response = RequireTenantScope::new(verifier()).layer(inner).oneshot(request()).await;
+    assert!(response.unwrap().headers().contains_key("x-request-id"));
+}
+
+#[tokio::test]
+async fn a_request_id_is_echoed_on_answers_and_refusals() {
+    let echoed = async |request: Request<()>| {
+        let service = RequireTenantScope::new(verifier()).layer(counting(&Arc::default()));
+        let response = service.oneshot(request).await.unwrap();
+        response.headers()["x-request-id"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(echoed(setting(request(), "x-request-id", "r-1")).await, "r-1");
+    let refused = setting(without(request(), "x-env"), "x-request-id", "r-2");
+    assert_eq!(echoed(refused).await, "r-2");
+    assert_eq!(echoed(setting(request(), "x-request-id", "a b")).await.len(), 36, "a fresh one");
+}
+
+#[cfg(feature = "tower-http")]
+#[tokio::test]
+async fn the_request_id_is_shared_with_tower_http() {
+    use tower_http::request_id::{
+        MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
+    };
+    let trace = http::HeaderName::from_static("x-trace");
+    let inner = service_fn(async |request: Request<()>| {
+        let id = request.extensions().get::<RequestId>().unwrap().header_value().clone();
+        let scope = TenantScope::from_extensions(request.extensions()).unwrap();
+        assert_eq!(id, scope.request_id().as_str());
+        Ok::<_, Infallible>(Response::new(Body::default()))
+    });
+    let service = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::new(trace.clone(), MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::new(trace.clone()))
+        .layer(RequireTenantScope::new(verifier()))
+        .service(inner);
+    let response = service.clone().oneshot(setting(request(), "x-trace", "from-outside")).await;
+    let response = response.unwrap();
+    assert_eq!(response.headers()["x-request-id"], "from-outside");
+    let malformed = service.oneshot(setting(request(), "x-trace", "a\"b")).await.unwrap();
+    assert_eq!(malformed.status(), 400);
+}
+
+#[tokio::test]
+async fn rejections_are_restyled_by_a_closure_and_kept_for_outer_layers() {
+    let teapot = |rejection: &Rejection| {
+        let mut response = Response::new(Body::from(rejection.code()));
+        *response.status_mut() = http::StatusCode::IM_A_TEAPOT;
+        response
+    };
+    let service =
+        RequireTenantScope::new(verifier()).reject_with(teapot).layer(counting(&Arc::default()));
+    let response = service.oneshot(without(request(), "authorization")).await.unwrap();
+    assert_eq!(response.status(), 418);
+    let kept = response.extensions().get::<Rejection>().map(Rejection::kind);
+    assert_eq!(kept, Some(RejectionKind::AuthMissing));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "auth.missing");
+}
+
+#[tokio::test]
+async fn a_rejection_from_inside_is_told_in_the_style_of_the_layer_and_in_the_clients_dialect() {
+    use axum::{Router, body::Body, routing::get};
+    use tower_tenancy::{MemoryRegistry, ThreadAccess};
+    async fn handler(_: ThreadAccess<axum::extract::Path<String>, MemoryRegistry>) {}
+    let router = |layer| {
+        Router::new()
+            .route("/{thread}", get(handler))
+            .route_layer(layer)
+            .with_state(MemoryRegistry::new())
+    };
+    let ask = |content_type: &str| {
+        let mut request = request().map(|()| Body::empty());
+        *request.uri_mut() = "/th".parse().unwrap();
+        request.headers_mut().insert("content-type", content_type.parse().unwrap());
+        request
+    };
+    let plain = router(RequireTenantScope::new(verifier()));
+    let response = plain.clone().oneshot(ask("text/plain")).await.unwrap();
+    assert_eq!(response.status(), 403);
+    let response = plain.oneshot(ask("application/grpc")).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["grpc-status"]),
+        (200, &"7".parse().unwrap())
+    );
+
+    let styled = RequireTenantScope::new(verifier())
+        .reject_with(|rejection: &Rejection| Response::new(Body::from(rejection.code())));
+    let router = Router::new().route("/{thread}", get(handler)).route_layer(styled);
+    let response =
+        router.with_state(MemoryRegistry::new()).oneshot(ask("text/plain")).await.unwrap();
+    assert_eq!(response.status(), 200, "the closure's own status");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "thread.forbidden");
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_made_from_bytes_are_refused_with_all_the_same() {
+    #[derive(Default)]
+    struct Opaque;
+    let inner = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Opaque)));
+    let grpc = RequireTenantScope::new(verifier()).reject_with(GrpcStatus).layer(inner);
+    let response = grpc.clone().oneshot(without(request(), "x-env")).await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "3");
+    assert_eq!(grpc.oneshot(request()).await.unwrap().status(), 200);
+
+    let foreign = service_fn(async |_: Request<()>| {
+        let body = http_body_util::Empty::<Bytes>::new();
+        Ok::<_, Infallible>(Response::new(body.map_err(io::Error::other).boxed_unsync()))
+    });
+    let wrap = RequireTenantScope::new(verifier()).reject_with(WrapBody).layer(foreign);
+    let response = wrap.clone().oneshot(without(request(), "x-env")).await.unwrap();
+    assert_eq!(response.status(), 400);
+    let size = http_body::Body::size_hint(response.body()).exact().unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body.len() as u64, size);
+    assert!(body.starts_with(b"{\"title\""));
+    let passed = wrap.oneshot(request()).await.unwrap();
+    assert!(passed.into_body().collect().await.unwrap().to_bytes().is_empty());
+}
+
+/// Collects log lines.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is logged while `run` runs on this thread.
+async fn logged(run: impl Future<Output = ()>) -> String {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    run.await;
+    drop(guard);
+    String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+}
+
+#[tokio::test]
+async fn everything_inside_runs_in_a_span_that_names_tenant_env_and_request() {
+    let log = logged(async {
+        let inner = service_fn(async |_: Request<()>| {
+            tokio::task::yield_now().await;
+            tracing::info!("inside");
+            Ok::<_, Infallible>(Response::new(Body::default()))
+        });
+        let service = RequireTenantScope::new(later).layer(inner);
+        service.oneshot(setting(request(), "x-request-id", "r-7")).await.unwrap();
+    });
+    let log = log.await;
+    let line = log.lines().find(|line| line.contains("inside")).unwrap();
+    for field in ["tenant=\"t_alpha\"", "env=\"prod\"", "request_id=\"r-7\""] {
+        assert!(line.contains(field), "{field} in {line}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_why_and_names_the_missing_layer_and_holds_no_token() {
+    let secret = token("t_beta", "prod", "bob");
+    let log = logged(async {
+        let with_token =
+            |token: &str| setting(request(), "authorization", &format!("Bearer {token}"));
+        let mismatch = with_token(&secret);
+        answer(RequireTenantScope::new(verifier()), mismatch).await;
+        answer(RequireTenantScope::new(verifier()), with_token(&format!("{secret}x"))).await;
+        answer(TenantEnvGuard::new(), request()).await;
+    });
+    let log = log.await;
+    assert!(
+        log.contains("WARN") && log.contains("tenant.mismatch") && log.contains("t_beta"),
+        "{log}"
+    );
+    assert!(log.contains("the signature does not verify"), "{log}");
+    assert!(log.contains("ERROR") && log.contains("RequireRequestContext"), "{log}");
+    assert!(!log.contains(&secret), "{log}");
+}
+
+#[tokio::test]
+async fn trouble_of_ours_is_503_and_a_browser_is_asked_to_come_back() {
+    let down = |_: &AuthRequest<'_>| {
+        Verdict::Ready(Err(Rejection::new(RejectionKind::KeysUnavailable).with_source("no route")))
+    };
+    let service = RequireTenantScope::new(down).layer(counting(&Arc::default()));
+    let response = service.clone().oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "5");
+    let browser = setting(without(request(), "authorization"), "accept", "text/event-stream");
+    let response = service.oneshot(browser).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let text = std::str::from_utf8(&body).unwrap();
+    assert!(text.starts_with("retry: ") && text.contains("auth.keys_unavailable"), "{text}");
+}
+
+#[test]
+fn services_futures_and_bodies_are_what_hosts_ask_for() {
+    fn host<T: Clone + Send + Sync + 'static>(_: &T) {}
+    let layer = RequireTenantScope::new(verifier());
+    host(&layer);
+    let inner = service_fn(|_: Request<()>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Body::default())))
+    });
+    let mut service = layer.layer(inner);
+    host(&service);
+    fn sent<T: Send + 'static>(_: T) {}
+    sent(service.call(request()));
+    let subject = Subject::new("x").unwrap();
+    host(&AuthContext::new(subject, SystemTime::now() + Duration::from_secs(1)));
+}

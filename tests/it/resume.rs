@@ -1,0 +1,165 @@
+//! A client that reconnects with its last event id sees each event exactly once, or is told.
+
+use crate::support::Chat;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// Listens in pieces, cut at points that differ from run to run, while somebody publishes.
+async fn killed_and_resumed(by_query: bool) {
+    let chat = Arc::new(Chat::start());
+    let mut events = chat.listen("t_alpha", "th", None).await;
+    assert!(events.next().await.unwrap().id.is_some(), "primed before any event");
+    let done = Arc::new(AtomicBool::new(false));
+    let publisher = tokio::spawn({
+        let (chat, done) = (chat.clone(), done.clone());
+        async move {
+            for i in 0..400 {
+                chat.say("t_alpha", "th", &i.to_string()).await;
+            }
+            done.store(true, Ordering::Release);
+        }
+    });
+    let mut seen = Vec::new();
+    let mut connections = 1;
+    while seen.len() < 400 {
+        // A piece of random length; the connection is dropped in the middle of whatever it does.
+        let piece = u64::from(uuid::Uuid::new_v4().as_bytes()[0]) % 40;
+        let cut = tokio::time::sleep(Duration::from_millis(piece));
+        tokio::pin!(cut);
+        loop {
+            tokio::select! {
+                () = &mut cut, if !done.load(Ordering::Acquire) => break,
+                block = events.event() => {
+                    let envelope = block.expect("the server does not end the stream").json();
+                    seen.push(envelope["data"]["text"].as_str().unwrap().to_owned());
+                    if seen.len() == 400 { break; }
+                }
+            }
+        }
+        let cursor = events.cursor.clone().expect("primed");
+        drop(events);
+        connections += 1;
+        events = if by_query {
+            let path = format!("/sse/chat/th?last_event_id={cursor}");
+            let response = chat.request("GET", &path, "t_alpha").send().await.unwrap();
+            crate::support::Events::of(response)
+        } else {
+            chat.listen("t_alpha", "th", Some(&cursor)).await
+        };
+        events.cursor = Some(cursor);
+    }
+    publisher.await.unwrap();
+    assert_eq!(seen, (0..400).map(|i| i.to_string()).collect::<Vec<_>>(), "{connections} cuts");
+    assert!(connections > 3, "{connections} connections cut nothing");
+}
+
+#[tokio::test]
+async fn each_event_is_seen_once_across_cuts_by_header() {
+    killed_and_resumed(false).await;
+}
+
+#[tokio::test]
+async fn each_event_is_seen_once_across_cuts_by_query() {
+    killed_and_resumed(true).await;
+}
+
+#[tokio::test]
+async fn the_header_wins_over_the_query_that_a_browser_repeats() {
+    let chat = Chat::start();
+    let first = chat.say("t_alpha", "th", "one").await["id"].as_str().unwrap().to_owned();
+    let second = chat.say("t_alpha", "th", "two").await["id"].as_str().unwrap().to_owned();
+    chat.say("t_alpha", "th", "three").await;
+    let path = format!("/sse/chat/th?last_event_id={first}");
+    let request = chat.request("GET", &path, "t_alpha").header("last-event-id", &second);
+    let mut events = crate::support::Events::of(request.send().await.unwrap());
+    assert_eq!(events.next().await.unwrap().id, Some(second), "the accepted cursor, not the head");
+    assert_eq!(events.event().await.unwrap().json()["data"]["text"], "three");
+}
+
+#[tokio::test]
+async fn an_expired_cursor_is_answered_with_a_gap_and_what_is_left() {
+    let chat = Chat::start_with(&["--retain", "5"]);
+    let first = chat.say("t_alpha", "th", "0").await["id"].as_str().unwrap().to_owned();
+    for i in 1..12 {
+        chat.say("t_alpha", "th", &i.to_string()).await;
+    }
+    let mut events = chat.listen("t_alpha", "th", Some(&first)).await;
+    let opening = events.next().await.unwrap();
+    assert!(opening.retry.is_some() && opening.id.is_none(), "no id before the gap is told");
+    let gap = events.next().await.unwrap();
+    assert_eq!(gap.event.as_deref(), Some("stream.gap"));
+    assert_eq!(gap.id, None);
+    let notice = gap.json();
+    assert_eq!(notice["reason"], "trimmed");
+    assert_eq!(notice["requested"], *first);
+    let primed = events.next().await.unwrap();
+    assert_eq!(notice["resumes_at"], *primed.id.as_ref().unwrap());
+    assert_eq!((primed.event, primed.data), (None, None));
+    for i in 7..12 {
+        assert_eq!(events.event().await.unwrap().json()["data"]["text"], i.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign() {
+    let chat = Chat::start();
+    let id = |envelope: serde_json::Value| envelope["id"].as_str().unwrap().to_owned();
+    chat.say("t_alpha", "th", "mine").await;
+    let of_beta = id(chat.say("t_beta", "th", "secret of beta").await);
+    let put = chat.request("PUT", "/threads/other", "t_alpha").send().await.unwrap();
+    assert_eq!(put.status(), 201);
+    let of_other = id(chat.say("t_alpha", "other", "of another thread").await);
+    let of_restart = id(Chat::start().say("t_alpha", "th", "before the restart").await);
+    let mut notices = Vec::new();
+    for cursor in [of_beta, of_other, of_restart, "0123456789abcdef-7".into()] {
+        let mut events = chat.listen("t_alpha", "th", Some(&cursor)).await;
+        let gap = events.event().await.unwrap();
+        assert_eq!(gap.event.as_deref(), Some("stream.gap"));
+        let mut notice = gap.json();
+        assert_eq!(notice["reason"], "unknown");
+        assert_eq!(notice["requested"], *cursor);
+        notice.as_object_mut().unwrap().remove("requested");
+        notices.push(notice);
+        let next = events.event().await.unwrap().json();
+        assert_eq!(next["data"]["text"], "mine");
+        assert_eq!(next["routing"]["tenant_id"], "t_alpha");
+    }
+    assert!(notices.windows(2).all(|pair| pair[0] == pair[1]), "unknown and foreign alike");
+}
+
+#[tokio::test]
+async fn earliest_is_from_the_oldest_and_nothing_is_live_from_now() {
+    let chat = Chat::start();
+    for i in 0..3 {
+        chat.say("t_alpha", "th", &i.to_string()).await;
+    }
+    let mut earliest = chat.listen("t_alpha", "th", Some("earliest")).await;
+    let mut live = chat.listen("t_alpha", "th", None).await;
+    chat.say("t_alpha", "th", "3").await;
+    for i in 0..4 {
+        assert_eq!(earliest.event().await.unwrap().json()["data"]["text"], i.to_string());
+    }
+    assert_eq!(live.event().await.unwrap().json()["data"]["text"], "3");
+}
+
+#[tokio::test]
+async fn a_reader_that_stalls_is_not_waited_for_and_catches_up() {
+    let chat = Chat::start_with(&["--retain", "100000"]);
+    let mut stalled = chat.listen("t_alpha", "th", None).await;
+    let mut brisk = chat.listen("t_alpha", "th", None).await;
+    // More than the sockets' buffers hold, and not more than the log retains of a thread.
+    let text = "x".repeat(4000);
+    for _ in 0..200 {
+        chat.say("t_alpha", "th", &text).await;
+        assert!(brisk.event().await.is_some(), "the brisk reader is served meanwhile");
+    }
+    for seq in 1..=200 {
+        let block = stalled.event().await.unwrap();
+        assert_eq!(block.json()["meta"]["seq"], seq);
+    }
+}

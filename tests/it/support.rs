@@ -1,0 +1,214 @@
+//! Tokens, the example server as a process, and a reader of event streams.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::StreamExt as _;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+pub(crate) const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+pub(crate) fn claims(tenant: &str, env: &str, sub: &str) -> Value {
+    json!({"sub": sub, "tenant_id": tenant, "env": env, "exp": now() + 600})
+}
+
+pub(crate) fn sign(claims: &Value) -> String {
+    let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let message = format!("{}.{}", encode(&json!({"alg": "HS256"})), encode(claims));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::HS256, &key).unwrap();
+    let signature = signer.try_sign(message.as_bytes()).unwrap();
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+pub(crate) fn token(tenant: &str, env: &str, sub: &str) -> String {
+    sign(&claims(tenant, env, sub))
+}
+
+/// The example, built by the same cargo if it is not there yet.
+pub(crate) fn chat_binary() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let path = BUILT.get_or_init(|| {
+        let mut path = std::env::current_exe().unwrap();
+        path.pop();
+        path.pop();
+        path.push("examples/chat");
+        if !path.exists() {
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let status = Command::new(cargo).args(["build", "--example", "chat"]).status();
+            assert!(status.unwrap().success());
+        }
+        path
+    });
+    path.clone()
+}
+
+/// A running `chat`. Ends with its owner.
+pub(crate) struct Chat {
+    process: Child,
+    pub(crate) base: String,
+    pub(crate) http: Client,
+}
+
+impl Chat {
+    /// Trusts [`SECRET`] and knows thread `th` of `t_alpha` and of `t_beta`, and `only-beta`.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(args: &[&str]) -> Self {
+        let threads =
+            ["t_alpha/prod/th", "t_alpha/dev/th", "t_beta/prod/th", "t_beta/prod/only-beta"];
+        let mut command = Command::new(chat_binary());
+        command.args(["--addr", "127.0.0.1:0", "--hs256-secret", SECRET]).args(args);
+        command.args(threads.iter().flat_map(|thread| ["--thread", thread]));
+        Self::run(&mut command)
+    }
+
+    pub(crate) fn run(command: &mut Command) -> Self {
+        let mut process =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("chat starts");
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = lines.next().expect("a first line").unwrap();
+        let base = first.strip_prefix("listening on ").expect(&first).to_owned();
+        // The rest is read away, or the process would wait for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, base, http: Client::new() }
+    }
+
+    /// A request with the context and token of `tenant` in prod.
+    pub(crate) fn request(&self, method: &str, path: &str, tenant: &str) -> RequestBuilder {
+        self.bare(method, path)
+            .header("x-tenant-id", tenant)
+            .header("x-env", "prod")
+            .bearer_auth(token(tenant, "prod", "ada"))
+    }
+
+    /// A request with nothing on it.
+    pub(crate) fn bare(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = method.parse().unwrap();
+        self.http.request(method, format!("{}{path}", self.base)).timeout(Duration::from_secs(60))
+    }
+
+    pub(crate) async fn say(&self, tenant: &str, thread: &str, text: &str) -> Value {
+        let path = format!("/chat/{thread}/messages");
+        let response = self.request("POST", &path, tenant).json(&json!({"text": text})).send();
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), 201);
+        response.json().await.unwrap()
+    }
+
+    pub(crate) async fn listen(&self, tenant: &str, thread: &str, from: Option<&str>) -> Events {
+        let mut request = self.request("GET", &format!("/sse/chat/{thread}"), tenant);
+        if let Some(cursor) = from {
+            request = request.header("last-event-id", cursor);
+        }
+        Events::of(request.send().await.unwrap())
+    }
+}
+
+impl Drop for Chat {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// Code of a refusal, after its shape was checked.
+pub(crate) async fn refusal(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert!(response.headers().contains_key("x-request-id"), "refusals bear the id too");
+    let problem: Value = response.json().await.unwrap();
+    assert_eq!(problem["status"], status);
+    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+    (status, problem["code"].as_str().unwrap().to_owned())
+}
+
+/// One block of an event stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Block {
+    pub(crate) id: Option<String>,
+    pub(crate) event: Option<String>,
+    pub(crate) data: Option<String>,
+    pub(crate) retry: Option<String>,
+}
+
+impl Block {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(self.data.as_deref().unwrap_or("null")).unwrap()
+    }
+}
+
+/// Reads an event stream block by block, id-only ones among them.
+pub(crate) struct Events {
+    body: futures_util::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    buffer: String,
+    /// What a browser would send as `Last-Event-ID`.
+    pub(crate) cursor: Option<String>,
+}
+
+impl Events {
+    pub(crate) fn of(response: Response) -> Self {
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-store, no-transform");
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
+        Self { body: response.bytes_stream().boxed(), buffer: String::new(), cursor: None }
+    }
+
+    /// The next block, or `None` at the end of the stream. Comments are passed over.
+    pub(crate) async fn next(&mut self) -> Option<Block> {
+        loop {
+            if let Some((text, rest)) = self.buffer.split_once("\n\n") {
+                let mut block = Block::default();
+                for line in text.lines() {
+                    let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+                    let value = Some(value.to_owned());
+                    match name {
+                        "id" => block.id = value,
+                        "event" => block.event = value,
+                        "data" => {
+                            assert_eq!(block.data, None, "one line");
+                            block.data = value;
+                        }
+                        "retry" => block.retry = value,
+                        comment => assert!(comment.starts_with(':'), "{line}"),
+                    }
+                }
+                self.buffer = rest.to_owned();
+                if let Some(id) = &block.id {
+                    self.cursor = Some(id.clone());
+                }
+                if block != Block::default() {
+                    return Some(block);
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(Duration::from_secs(30), self.body.next()).await;
+            let chunk = chunk.expect("the stream stays silent")?;
+            self.buffer += std::str::from_utf8(&chunk.ok()?).unwrap();
+        }
+    }
+
+    /// The next block with data.
+    pub(crate) async fn event(&mut self) -> Option<Block> {
+        loop {
+            let block = self.next().await?;
+            if block.data.is_some() {
+                return Some(block);
+            }
+        }
+    }
+}
