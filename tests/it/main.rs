@@ -8,9 +8,11 @@
     reason = "tests"
 )]
 
+mod browser;
 mod chat;
 mod hosts;
 mod layering;
 mod layers;
 mod resume;
 mod support;
+mod ui;

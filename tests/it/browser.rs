@@ -1,0 +1,251 @@
+//! A real Chromium: its own `EventSource`, and the demo page as a person uses it.
+//!
+//! Needs Chromium and ChromeDriver (Debian: `chromium`, `chromium-driver`); `scripts/test` installs
+//! them.
+
+use crate::{
+    layers::verifier,
+    support::{Chat, chat_binary, token},
+};
+use axum::{
+    Router,
+    extract::{FromRef, Path, Request, State},
+    http::HeaderValue,
+    middleware::{Next, from_fn},
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use fantoccini::{Client, ClientBuilder, Locator};
+use futures_util::{FutureExt as _, StreamExt as _};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, resume_unwind},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpListener, sync::broadcast};
+use tower_tenancy::{
+    Env, LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection, RequireTenantScope, Routing,
+    TenantId, ThreadAccess, ThreadId, ThreadRecord,
+};
+
+/// A running ChromeDriver. Ends with its owner.
+struct Driver(Child);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Runs `test` in a browser of its own, and ends the browser whatever happens.
+async fn in_browser<T: Future<Output = ()>>(test: impl FnOnce(Client) -> T) {
+    let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
+    let mut driver = Driver(driver.expect("chromedriver is installed"));
+    let lines = BufReader::new(driver.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines
+        .filter_map(|line| line.split_once("on port ").map(|(_, rest)| rest.to_owned()))
+        .find_map(|rest| rest.trim_end_matches('.').parse::<u16>().ok().filter(|port| *port > 0))
+        .expect("chromedriver says its port");
+    let profile = std::env::temp_dir().join(format!("browser-{}", uuid::Uuid::new_v4()));
+    let profile_arg = format!("--user-data-dir={}", profile.display());
+    let arguments = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1280,900",
+        &profile_arg,
+    ];
+    let capabilities = json!({"goog:chromeOptions": {"args": arguments}});
+    let client = ClientBuilder::new(HttpConnector::new())
+        .capabilities(capabilities.as_object().unwrap().clone())
+        .connect(&format!("http://127.0.0.1:{port}"))
+        .await
+        .unwrap();
+    let outcome = AssertUnwindSafe(test(client.clone())).catch_unwind().await;
+    client.close().await.unwrap();
+    drop(driver);
+    drop(std::fs::remove_dir_all(profile));
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
+    }
+}
+
+/// Asks the page until its answer is what is wanted.
+async fn until(client: &Client, script: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = client.execute(script, vec![]).await.unwrap();
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{script} is still {answer}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[derive(Clone, FromRef)]
+struct App {
+    threads: MemoryRegistry,
+    log: MemoryLog,
+}
+
+/// Ends each connection by itself after some items, as a server that restarts would.
+async fn events(
+    thread: ThreadAccess<Path<String>, MemoryRegistry>,
+    from: LastEventId,
+    State(log): State<MemoryLog>,
+) -> Result<impl IntoResponse, Rejection> {
+    let grant = thread.into_grant();
+    let events = grant.subscribe(&log, from).await?.take(40);
+    Ok(grant.guard(events).into_sse().retry(Duration::from_millis(50)))
+}
+
+const PAGE: &str = "<!doctype html><script>
+    window.seen = []; window.gaps = 0; window.opens = 0;
+    const source = new EventSource('/events/th?last_event_id=earliest');
+    source.onopen = () => opens++;
+    source.onmessage = message => seen.push(JSON.parse(message.data).meta.seq);
+    source.addEventListener('stream.gap', () => gaps++);
+</script>";
+
+/// Passes connections on to `server`, until told to break them all.
+async fn breakable(server: SocketAddr, cuts: broadcast::Sender<()>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut cut = cuts.subscribe();
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(server).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = cut.recv() => near.set_zero_linger().unwrap(),
+                }
+            });
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium; `scripts/test` runs it"]
+async fn a_native_event_source_survives_cuts_without_loss_or_double() {
+    let (tenant, env) = (TenantId::new("t_alpha").unwrap(), Env::new("prod").unwrap());
+    let thread = ThreadId::new("th").unwrap();
+    let app = App { threads: MemoryRegistry::new(), log: MemoryLog::new() };
+    app.threads.register(ThreadRecord::new(tenant.clone(), env.clone(), thread.clone()));
+    let publisher = Publisher::new(app.log.clone(), Routing::new(tenant, env, thread));
+    // What a session cookie would do: the page cannot set headers.
+    let session = from_fn(async |mut request: Request, next: Next| {
+        let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
+        let values = [("x-tenant-id", "t_alpha"), ("x-env", "prod"), ("authorization", &bearer)];
+        for (name, value) in values {
+            request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        next.run(request).await
+    });
+    let guarded = Router::new()
+        .route("/events/{thread}", get(events))
+        .route_layer(RequireTenantScope::new(verifier()))
+        .route_layer(session)
+        .with_state(app);
+    let router = guarded.route("/", get(async || Html(PAGE)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let cuts = broadcast::Sender::new(1);
+    let addr = breakable(server, cuts.clone()).await;
+
+    in_browser(async move |client| {
+        client.goto(&format!("http://{addr}/")).await.unwrap();
+        until(&client, "return opens", |opens| opens == 1).await;
+        for i in 1..=300 {
+            publisher.publish("message", &i).await.unwrap();
+            if i % 70 == 0 {
+                // In the middle of things: the browser sees a reset connection.
+                cuts.send(()).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let seen =
+            until(&client, "return seen", |seen| seen.as_array().unwrap().len() >= 300).await;
+        assert_eq!(seen, json!((1..=300).collect::<Vec<_>>()), "each once, in order");
+        let opens = client.execute("return opens", vec![]).await.unwrap();
+        assert!(opens.as_u64().unwrap() >= 9, "{opens} connections");
+        assert_eq!(client.execute("return gaps", vec![]).await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium; `scripts/test` runs it"]
+async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
+    let chat = Chat::run(Command::new(chat_binary()).args(["--addr", "127.0.0.1:0"]));
+    let base = chat.base.clone();
+    in_browser(async move |client| {
+        client.goto(&base).await.unwrap();
+        let click = async |panel: &str, action: &str| {
+            let button = format!("[data-panel={panel}] [data-action={action}]");
+            client.find(Locator::Css(&button)).await.unwrap().click().await.unwrap();
+        };
+        let say = async |panel: &str, text: &str| {
+            let field = format!("[data-panel={panel}] [data-field=text]");
+            client.find(Locator::Css(&field)).await.unwrap().send_keys(text).await.unwrap();
+            click(panel, "send").await;
+        };
+        let text_is = async |panel: &str, role: &str, wanted: &str| {
+            let script = format!(
+                "return document.querySelector('[data-panel={panel}] [data-role={role}]').textContent"
+            );
+            until(&client, &script, |text| text.as_str().unwrap().contains(wanted)).await;
+        };
+        let texts_are = async |panel: &str, wanted: &[&str]| {
+            let script = format!(
+                "return [...document.querySelectorAll('[data-panel={panel}] [data-role=events] .text')].map(e => e.textContent)"
+            );
+            until(&client, &script, |texts| *texts == json!(wanted)).await;
+        };
+
+        until(&client, "return document.querySelector('[data-panel=b] [data-field=token]').value", |token| {
+            token.as_str().is_some_and(|token| token.contains('.'))
+        })
+        .await;
+        for panel in ["a", "b"] {
+            click(panel, "connect").await;
+            text_is(panel, "status", "open").await;
+        }
+        say("a", "hello from alpha").await;
+        say("b", "hello from beta").await;
+        texts_are("a", &["hello from alpha"]).await;
+        texts_are("b", &["hello from beta"]).await;
+
+        click("a", "cut").await;
+        text_is("a", "status", "cut").await;
+        say("a", "while away 1").await;
+        say("a", "while away 2").await;
+        click("a", "resume").await;
+        texts_are("a", &["hello from alpha", "while away 1", "while away 2"]).await;
+
+        click("a", "foreign").await;
+        text_is("a", "refusal", "403 thread.forbidden").await;
+        let shot = client.screenshot().await.unwrap();
+        std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/demo.png"), shot).unwrap();
+        click("a", "impersonate").await;
+        text_is("a", "refusal", "403 tenant.mismatch").await;
+        texts_are("b", &["hello from beta"]).await;
+        let bad = client.execute("return document.querySelectorAll('.tag.bad').length", vec![]);
+        assert_eq!(bad.await.unwrap(), 0, "nothing doubled, nothing foreign");
+    })
+    .await;
+}

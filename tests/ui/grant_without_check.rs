@@ -1,0 +1,9 @@
+//! A scope is not a grant: the thread must be checked.
+use futures_util::stream;
+use tower_tenancy::{StreamEvent, TenantScope};
+
+fn handler(scope: TenantScope) {
+    let _stream = scope.guard(stream::empty::<StreamEvent>());
+}
+
+fn main() {}
