@@ -1,7 +1,7 @@
 //! An agent's tokens, straight to the client: a guarded stream that never touches a log.
 //!
 //! ```sh
-//! cargo run --example agent
+//! cargo run --example agent [ADDR]
 //! curl -N http://127.0.0.1:3001/agents/welcome -H 'X-Tenant-Id: t_alpha' -H 'X-Env: prod' \
 //!   -H "Authorization: Bearer $(cargo run -q --example chat -- token --tenant t_alpha --env prod --sub ada)"
 //! ```
@@ -76,7 +76,8 @@ async fn main() -> Result<(), BoxError> {
         .route("/agents/{thread}", get(answer))
         .route_layer(RequireTenantScope::new(verifier))
         .with_state(App { threads, agent });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3001").await?;
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3001".to_owned());
+    let listener = tokio::net::TcpListener::bind(addr).await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener.tap_io(|tcp| drop(tcp.set_nodelay(true))), app).await?;
     Ok(())

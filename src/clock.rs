@@ -49,6 +49,7 @@ pub(crate) fn system() -> Arc<dyn Clock> {
 const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A number of seconds since 1970 as a time, however large.
+#[cfg(any(test, feature = "jwt"))]
 pub(crate) fn from_unix(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND))
 }

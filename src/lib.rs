@@ -33,6 +33,9 @@ pub mod middleware;
 #[cfg(feature = "axum")]
 mod extract;
 
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
+
 pub use access::{
     Member, MemoryRegistry, NamesThread, ThreadGrant, ThreadRecord, ThreadRegistry,
     verify_thread_access,

@@ -303,3 +303,35 @@ async fn a_quiet_stream_holds_no_event_back() {
         assert_eq!(next.unwrap().unwrap().json()["data"]["text"], i.to_string());
     }
 }
+
+#[tokio::test]
+async fn the_agent_example_streams_without_a_log_and_says_when_it_is_done() {
+    let mut command = Command::new(crate::support::example("agent"));
+    let agent = Chat::run(command.arg("127.0.0.1:0"));
+    let token = Command::new(crate::support::chat_binary())
+        .args(["token", "--tenant", "t_alpha", "--env", "prod", "--sub", "ada"])
+        .output()
+        .unwrap();
+    let token = String::from_utf8(token.stdout).unwrap();
+    let ask = |thread: &str| {
+        let request = agent.bare("GET", &format!("/agents/{thread}")).bearer_auth(token.trim());
+        request.header("x-tenant-id", "t_alpha").header("x-env", "prod").send()
+    };
+    assert_eq!(refusal(ask("other").await.unwrap()).await.1, "thread.forbidden");
+    let mut events = crate::support::Events::of(ask("welcome").await.unwrap());
+    let mut words = String::new();
+    loop {
+        let block = events.event().await.unwrap();
+        assert_eq!(block.id, None, "no log, no cursor");
+        let json = block.json();
+        match block.event.as_deref() {
+            Some("agent.token") => {
+                assert_eq!(json["routing"]["actor_type"], "agent");
+                assert_eq!(json["routing"]["tenant_id"], "t_alpha");
+                words += json["data"].as_str().unwrap();
+            }
+            end => break assert_eq!(end, Some("stream.complete")),
+        }
+    }
+    assert!(words.ends_with("written. "), "{words}");
+}

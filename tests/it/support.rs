@@ -9,7 +9,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -36,22 +36,25 @@ pub(crate) fn token(tenant: &str, env: &str, sub: &str) -> String {
     sign(&claims(tenant, env, sub))
 }
 
-/// The example, built by the same cargo if it is not there yet.
+/// An example, built by the same cargo if it is not there yet.
+pub(crate) fn example(name: &str) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.push("examples");
+    path.push(name);
+    if !path.exists() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo).args(["build", "--example", name]).status();
+        assert!(status.unwrap().success());
+    }
+    path
+}
+
 pub(crate) fn chat_binary() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let path = BUILT.get_or_init(|| {
-        let mut path = std::env::current_exe().unwrap();
-        path.pop();
-        path.pop();
-        path.push("examples/chat");
-        if !path.exists() {
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let status = Command::new(cargo).args(["build", "--example", "chat"]).status();
-            assert!(status.unwrap().success());
-        }
-        path
-    });
-    path.clone()
+    example("chat")
 }
 
 /// A running `chat`. Ends with its owner.

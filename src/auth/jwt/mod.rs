@@ -276,3 +276,16 @@ impl JwtVerifierBuilder {
         Ok(JwtVerifier { keys, rules: Arc::new(self.rules), clock: self.clock })
     }
 }
+
+#[cfg(test)]
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests {
+    use super::{Algorithm, JwtConfigError, JwtKey, JwtVerifier};
+
+    #[test]
+    fn without_a_backend_building_fails_and_no_request_can() {
+        let key = JwtKey::hmac(Algorithm::HS256, [7; 32]).unwrap();
+        let built = JwtVerifier::builder().key(key).build();
+        assert!(matches!(built, Err(JwtConfigError::NoBackend)));
+    }
+}
