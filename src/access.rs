@@ -294,10 +294,12 @@ pub(crate) mod tests {
         Member, MemoryRegistry, ThreadGrant, ThreadRecord, ThreadRegistry, verify_thread_access,
     };
     use crate::{
+        clock::manual::ManualClock,
         id::{Env, TenantId, ThreadId, ThreadKey},
         rejection::BoxError,
         scope::{TenantScope, tests as scopes},
     };
+    use std::time::Duration;
 
     pub(crate) fn record(tenant: &str, thread: &str) -> ThreadRecord {
         ThreadRecord::new(
@@ -364,6 +366,31 @@ pub(crate) mod tests {
         let error = verify(&Answers(Err("connection reset")), "th").await.unwrap_err();
         assert!(error.starts_with("registry.unavailable"));
         assert!(!error.contains("connection reset"));
+    }
+
+    #[tokio::test]
+    async fn a_kept_scope_is_no_permission_once_its_token_is_over() {
+        let clock = ManualClock::at(1000);
+        let auth = scopes::auth(&["t_a"], &["prod"]).with_clock(clock.shared());
+        let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
+        let registry = MemoryRegistry::new();
+        registry.register(record("t_a", "th"));
+        assert!(verify_thread_access(&registry, &scope, "th").await.is_ok());
+        clock.advance(Duration::from_secs(u64::from(u32::MAX) * 100));
+        let refused = verify_thread_access(&registry, &scope, "th").await.unwrap_err();
+        assert_eq!(refused.code(), "auth.expired");
+    }
+
+    #[tokio::test]
+    async fn a_removed_thread_is_unknown() {
+        let registry = MemoryRegistry::new();
+        registry.register(record("t_a", "th"));
+        verify(&registry, "th").await.unwrap();
+        let scope = scopes::scope("t_a");
+        let thread = ThreadId::new("th").unwrap();
+        assert!(registry.remove(scope.tenant(), scope.env(), &thread));
+        assert!(!registry.remove(scope.tenant(), scope.env(), &thread));
+        assert!(verify(&registry, "th").await.unwrap_err().starts_with("thread.forbidden"));
     }
 
     #[tokio::test]

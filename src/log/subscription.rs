@@ -195,9 +195,19 @@ impl<R> fmt::Debug for Subscription<R> {
 mod tests {
     use super::unservable;
     use crate::{
-        delivery::GapReason,
-        event::{Cursor, Epoch},
-        log::Extent,
+        access::tests::grant,
+        delivery::{Delivery, GapReason},
+        event::{Cursor, Epoch, EventType, LastEventId, NewEvent, StreamEvent, tests::routing},
+        id::ThreadKey,
+        log::{EventLog, Extent, LogError, LogReader},
+        scope::tests::scope,
+    };
+    use futures_util::{FutureExt as _, StreamExt as _};
+    use std::{
+        collections::VecDeque,
+        future::{Future, ready},
+        task::{Context, Poll},
+        time::UNIX_EPOCH,
     };
 
     #[test]
@@ -218,5 +228,70 @@ mod tests {
         assert_eq!(unservable(foreign, extent), Some(GapReason::Unknown));
         let empty = Extent { epoch, oldest: 1, next: 1 };
         assert_eq!(unservable(Cursor::new(epoch, 0), empty), None);
+    }
+
+    /// A log that breaks its contract: whoever reads gets these events.
+    #[derive(Clone)]
+    struct Lying(Extent, Vec<StreamEvent>);
+
+    impl EventLog for Lying {
+        type Reader = Self;
+
+        fn append(
+            &self,
+            _: NewEvent,
+        ) -> impl Future<Output = Result<StreamEvent, LogError>> + Send {
+            ready(Err(LogError::Unavailable("read only".into())))
+        }
+
+        fn reader(&self, _: &ThreadKey) -> Self {
+            self.clone()
+        }
+    }
+
+    impl LogReader for Lying {
+        fn poll_extent(&mut self, _: &mut Context<'_>) -> Poll<Result<Extent, LogError>> {
+            Poll::Ready(Ok(self.0))
+        }
+
+        fn poll_read(
+            &mut self,
+            _: &mut Context<'_>,
+            _: Cursor,
+            _: usize,
+            into: &mut VecDeque<StreamEvent>,
+        ) -> Poll<Result<Extent, LogError>> {
+            into.extend(self.1.drain(..));
+            Poll::Ready(Ok(self.0))
+        }
+    }
+
+    #[test]
+    fn a_log_that_breaks_its_contract_ends_the_stream_and_hides_no_gap() {
+        let epoch = Epoch::random();
+        let extent = Extent { epoch, oldest: 1, next: 4 };
+        let event = |tenant: &str, epoch: Epoch, seq: u64| {
+            let event_type = EventType::new("x").unwrap();
+            let draft = NewEvent::new(routing(tenant, "th"), event_type, "y", None).unwrap();
+            draft.seal(Cursor::new(epoch, seq), UNIX_EPOCH)
+        };
+        let ours = |seq| event("t_a", epoch, seq);
+        for (second, what) in [
+            (vec![ours(3)], "a hole"),
+            (vec![ours(1)], "doubled"),
+            (vec![event("t_b", epoch, 2)], "another tenant's"),
+            (vec![event("t_a", Epoch::random(), 2)], "of another epoch"),
+            (vec![], "nothing, and no wait"),
+        ] {
+            let log = Lying(extent, [vec![ours(1)], second].concat());
+            let grant = grant(scope("t_a"), "th");
+            let read = grant.subscribe(&log, LastEventId::Earliest).now_or_never().unwrap();
+            let items: Vec<_> = read.unwrap().collect::<Vec<_>>().now_or_never().unwrap();
+            let [Ok(Delivery::Position(_)), Ok(Delivery::Event(_)), Err(LogError::Broken(_))] =
+                &items[..]
+            else {
+                panic!("{what}: {items:?}");
+            };
+        }
     }
 }

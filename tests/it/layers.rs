@@ -403,6 +403,21 @@ async fn the_log_says_why_and_names_the_missing_layer_and_holds_no_token() {
 }
 
 #[tokio::test]
+async fn what_an_authenticator_proved_too_long_ago_is_refused() {
+    let stale = |age: u64| {
+        move |_: &AuthRequest<'_>| {
+            let expires_at = SystemTime::now() - Duration::from_secs(age);
+            let auth = AuthContext::new(Subject::new("ada").unwrap(), expires_at)
+                .with_leeway(Duration::from_secs(60));
+            Verdict::Ready(Ok(auth.with_tenants(["t_alpha"]).with_envs(["prod"])))
+        }
+    };
+    assert_eq!(answer(RequireTenantScope::new(stale(30)), request()).await, OK);
+    let expired = answer(RequireTenantScope::new(stale(61)), request()).await;
+    assert_eq!(expired, refused(401, "auth.expired"));
+}
+
+#[tokio::test]
 async fn trouble_of_ours_is_503_and_a_browser_is_asked_to_come_back() {
     let down = |_: &AuthRequest<'_>| {
         Verdict::Ready(Err(Rejection::new(RejectionKind::KeysUnavailable).with_source("no route")))

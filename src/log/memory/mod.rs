@@ -27,9 +27,10 @@ use ring::{Appended, Place, Ring, size};
 
 /// Threads are found through one of these many maps, so that publishers seldom meet.
 const SHARDS: usize = 16;
+
 /// An [`EventLog`] in memory, bounded in every direction. Clones share it.
 ///
-/// It keeps of each thread the newest 1,024 events of at most 1 MiB together and an hour of age,
+/// It keeps of each thread the newest 10,000 events of at most 8 MiB together and an hour of age,
 /// and of all threads together 256 MiB and 100,000 threads, unless [built](Self::builder)
 /// otherwise. What makes room are the threads that were written longest ago and that nobody reads.
 ///
@@ -58,10 +59,10 @@ struct Limits {
 struct Totals {
     bytes: AtomicUsize,
     threads: AtomicUsize,
-    /// After a look for threads to let go of: how many more there may be, or which second it may
-    /// become, before the next look.
-    sweep_at: AtomicUsize,
-    swept: AtomicU64,
+    /// Looking for threads to let go of takes long when all are in use: the next look is due when
+    /// there are this many, or in another second than the last.
+    next_sweep_at: AtomicUsize,
+    last_sweep: AtomicU64,
 }
 
 impl Default for MemoryLog {
@@ -81,8 +82,8 @@ impl MemoryLog {
     pub fn builder() -> MemoryLogBuilder {
         MemoryLogBuilder {
             limits: Limits {
-                events: 1024,
-                bytes: 1 << 20,
+                events: 10_000,
+                bytes: 8 << 20,
                 age: Duration::from_secs(3600),
                 total_bytes: 256 << 20,
                 threads: 100_000,
@@ -140,16 +141,16 @@ impl MemoryLog {
         let threads = totals.threads.load(Ordering::Relaxed);
         let second = clock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         if threads < limits.threads
-            || (threads < totals.sweep_at.load(Ordering::Relaxed)
-                && totals.swept.load(Ordering::Relaxed) == second)
+            || (threads < totals.next_sweep_at.load(Ordering::Relaxed)
+                && totals.last_sweep.load(Ordering::Relaxed) == second)
         {
             return;
         }
         let target = limits.threads - limits.threads / 8;
         self.release_idle(|totals| totals.threads.load(Ordering::Relaxed) >= target);
         let left = totals.threads.load(Ordering::Relaxed);
-        totals.sweep_at.store(left + left / 8 + 1, Ordering::Relaxed);
-        totals.swept.store(second, Ordering::Relaxed);
+        totals.next_sweep_at.store(left + left / 8 + 1, Ordering::Relaxed);
+        totals.last_sweep.store(second, Ordering::Relaxed);
     }
 
     fn make_room_for_bytes(&self) {
