@@ -175,6 +175,14 @@ impl NamesThread for ThreadId {
 /// The registry is asked within the scope's tenant and env, and what it returns is compared with
 /// them once more.
 ///
+/// ```
+/// use tower_tenancy::{MemoryRegistry, Rejection, TenantScope, ThreadGrant, verify_thread_access};
+///
+/// async fn grant(threads: &MemoryRegistry, scope: &TenantScope) -> Result<ThreadGrant, Rejection> {
+///     verify_thread_access(threads, scope, "th-1").await
+/// }
+/// ```
+///
 /// # Errors
 ///
 /// `thread.forbidden` if there is no such thread, it is another tenant's or env's, or the caller

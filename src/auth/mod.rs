@@ -56,6 +56,19 @@ use std::{
 ///
 /// Cloning is cheap. Making one grants nothing: only what the layer in front of a handler found
 /// counts.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use tower_tenancy::{AuthContext, Subject};
+///
+/// let in_ten_minutes = SystemTime::now() + Duration::from_secs(600);
+/// let auth = AuthContext::new(Subject::new("auth0|ada")?, in_ten_minutes)
+///     .with_tenants(["t_alpha"])
+///     .with_envs(["prod"])
+///     .with_roles(["editor"]);
+/// assert!(auth.has_role("editor") && auth.remaining().is_ok());
+/// # Ok::<(), tower_tenancy::id::InvalidId>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct AuthContext(Arc<Proven>);
 

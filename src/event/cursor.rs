@@ -98,6 +98,15 @@ impl FromStr for Cursor {
 ///
 /// Taken from the `Last-Event-ID` header or the `last_event_id` query parameter. A browser that
 /// reconnects repeats its URL, so the header wins over the query.
+///
+/// ```
+/// use http::{HeaderMap, Uri};
+/// use tower_tenancy::LastEventId;
+///
+/// let uri = Uri::from_static("/threads/th-1/events?last_event_id=earliest");
+/// assert_eq!(LastEventId::of(&HeaderMap::new(), &uri)?, Some(LastEventId::Earliest));
+/// # Ok::<(), tower_tenancy::Rejection>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LastEventId {
     /// Nothing was sent: live from now.

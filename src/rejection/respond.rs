@@ -51,6 +51,19 @@ impl Client {
 /// [`ByContentType`] is what the layers use unless told otherwise; [`GrpcStatus`] and [`WrapBody`]
 /// serve bodies that cannot be made from bytes; a closure `Fn(&Rejection) -> Response<B>` makes
 /// the application's own.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Method, HeaderMap};
+/// use tower_tenancy::{Rejection, RejectionKind, rejection::{ByContentType, Client, RejectWith as _}};
+///
+/// // By hand, in a host without layers of this crate in front:
+/// let client = Client::of(&Method::GET, &HeaderMap::new());
+/// let rejection = Rejection::new(RejectionKind::ThreadForbidden);
+/// let response: http::Response<Bytes> = ByContentType.reject(&rejection, client);
+/// assert_eq!(response.status(), 403);
+/// assert_eq!(response.headers()["content-type"], "application/problem+json");
+/// ```
 #[diagnostic::on_unimplemented(
     message = "this layer cannot refuse a request with a `{B}` body",
     label = "no way to make a refusal with this body",
