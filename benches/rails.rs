@@ -23,8 +23,8 @@ use std::{
 };
 use tower::{Layer, Service, service_fn};
 use tower_tenancy::{
-    Env, LastEventId, MemoryLog, MemoryRegistry, Publisher, RequireTenantScope, Routing,
-    StreamEvent, TenantId, TenantScope, ThreadGrant, ThreadId, ThreadRecord,
+    LastEventId, MemoryLog, MemoryRegistry, Publisher, RequireTenantScope, Routing, StreamEvent,
+    TenantScope, ThreadGrant,
     auth::{Algorithm, JwtKey, JwtVerifier},
     verify_thread_access,
 };
@@ -54,10 +54,9 @@ fn tenancy() -> RequireTenantScope {
 
 /// A grant, come by honestly.
 fn grant() -> ThreadGrant {
-    let (tenant, env) = (TenantId::new("t_alpha").unwrap(), Env::new("prod").unwrap());
-    let thread = ThreadId::new("th").unwrap();
+    let thread: Routing = "t_alpha/prod/th".parse().unwrap();
     let registry = MemoryRegistry::new();
-    registry.register(ThreadRecord::new(tenant, env, thread.clone()));
+    registry.register(&thread);
     let inner = service_fn(|request: Request<()>| {
         let scope = TenantScope::from_extensions(request.extensions()).unwrap().clone();
         let mut response = Response::new(Full::<Bytes>::default());
@@ -66,7 +65,7 @@ fn grant() -> ThreadGrant {
     });
     let response = tenancy().layer(inner).call(request()).now_or_never().unwrap().unwrap();
     let scope = response.extensions().get::<TenantScope>().unwrap();
-    verify_thread_access(&registry, scope, &thread).now_or_never().unwrap().unwrap()
+    verify_thread_access(&registry, scope, thread.thread()).now_or_never().unwrap().unwrap()
 }
 
 fn guards(c: &mut Criterion) {

@@ -21,8 +21,8 @@ use axum::{
 use futures_util::{Stream, StreamExt as _, stream};
 use std::{sync::Arc, time::Duration};
 use tower_tenancy::{
-    ActorType, BoxError, Env, MemoryRegistry, RequireTenantScope, Routing, StreamEvent, Subject,
-    TenantId, ThreadAccess, ThreadId, ThreadRecord,
+    ActorType, BoxError, MemoryRegistry, RequireTenantScope, Routing, StreamEvent, Subject,
+    ThreadAccess,
     auth::{Algorithm, JwtKey, JwtVerifier},
 };
 
@@ -66,11 +66,7 @@ async fn main() -> Result<(), BoxError> {
     let secret = "development-secret-that-everybody-knows";
     let verifier = JwtVerifier::builder().key(JwtKey::hmac(Algorithm::HS256, secret)?).build()?;
     let threads = MemoryRegistry::new();
-    threads.register(ThreadRecord::new(
-        TenantId::new("t_alpha")?,
-        Env::new("prod")?,
-        ThreadId::new("welcome")?,
-    ));
+    threads.register(&"t_alpha/prod/welcome".parse::<Routing>()?);
     let agent = Agent { id: Subject::new("assistant")?, kind: ActorType::new("agent")? };
     let app = Router::new()
         .route("/agents/{thread}", get(answer))
@@ -78,7 +74,12 @@ async fn main() -> Result<(), BoxError> {
         .with_state(App { threads, agent });
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3001".to_owned());
     let listener = tokio::net::TcpListener::bind(addr).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let addr = listener.local_addr()?;
+    println!("listening on http://{addr}");
+    println!("curl -N http://{addr}/agents/welcome -H 'X-Tenant-Id: t_alpha' -H 'X-Env: prod' \\");
+    println!(
+        "  -H \"Authorization: Bearer $(cargo run -q --example chat -- token --tenant t_alpha --env prod --sub ada)\""
+    );
     axum::serve(listener.tap_io(|tcp| drop(tcp.set_nodelay(true))), app).await?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::{
     auth::AuthContext,
     event::{Routing, StampedEvent, StreamEvent},
     id::{ActorType, Env, TenantId, ThreadId, ThreadKey},
-    rejection::{BoxError, Rejection, RejectionKind},
+    rejection::{BoxError, Chain, Rejection, RejectionKind},
     scope::TenantScope,
 };
 use std::{
@@ -53,6 +53,13 @@ impl ThreadRecord {
     }
 }
 
+impl From<&Routing> for ThreadRecord {
+    /// The thread that the routing names, open to everybody in its tenant and env.
+    fn from(routing: &Routing) -> Self {
+        Self { key: routing.key().clone(), members: None }
+    }
+}
+
 /// Where threads are known: the application's database, behind one question.
 ///
 /// ```
@@ -76,7 +83,11 @@ pub trait ThreadRegistry: Send + Sync {
     /// The thread of this tenant and env, or `None` if they have no such thread.
     ///
     /// The record tells whose the thread really is, as the registry stores it: it is compared with
-    /// what was asked for, so that a registry with global ids is safe too.
+    /// what was asked for, so that a registry with global ids is safe too. One that finds a thread
+    /// by its id alone and returns its owner lets the log tell an attempt on another tenant from a
+    /// stale link; to the client both are the same.
+    ///
+    /// Nothing here limits how long the answer may take.
     ///
     /// # Errors
     ///
@@ -113,7 +124,8 @@ impl MemoryRegistry {
     }
 
     /// Registers a thread, unless it is there. Says whether it is new.
-    pub fn register(&self, record: ThreadRecord) -> bool {
+    pub fn register(&self, thread: impl Into<ThreadRecord>) -> bool {
+        let record = thread.into();
         let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let mut new = false;
         threads.entry(record.key.clone()).or_insert_with(|| {
@@ -199,14 +211,15 @@ where
 {
     let refuse = |thread: &str, reason: &'static str, owner: Option<&ThreadKey>| {
         tracing::warn!(
+            code = RejectionKind::ThreadForbidden.code(),
+            reason,
             tenant = %scope.tenant(),
             env = %scope.env(),
             thread,
+            owner = owner.map(|key| tracing::field::display(key.to_path())),
             subject = %scope.subject(),
             request_id = %scope.request_id(),
-            owner = owner.map(|key| tracing::field::display(key.to_path())),
-            reason,
-            "thread access refused"
+            "request refused"
         );
         Err(Rejection::new(RejectionKind::ThreadForbidden).with_source(reason).already_logged())
     };
@@ -223,7 +236,7 @@ where
             env = %scope.env(),
             thread = %id,
             request_id = %scope.request_id(),
-            error = %error,
+            error = %Chain(&*error),
             "the thread registry does not answer"
         );
         Rejection::new(RejectionKind::RegistryUnavailable).with_source(error).already_logged()
@@ -303,6 +316,7 @@ pub(crate) mod tests {
     };
     use crate::{
         clock::manual::ManualClock,
+        event::tests::routing,
         id::{Env, TenantId, ThreadId, ThreadKey},
         rejection::BoxError,
         scope::{TenantScope, tests as scopes},
@@ -310,11 +324,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     pub(crate) fn record(tenant: &str, thread: &str) -> ThreadRecord {
-        ThreadRecord::new(
-            TenantId::new(tenant).unwrap(),
-            Env::new("prod").unwrap(),
-            ThreadId::new(thread).unwrap(),
-        )
+        (&*routing(tenant, thread)).into()
     }
 
     pub(crate) fn grant(scope: TenantScope, thread: &str) -> ThreadGrant {

@@ -104,6 +104,9 @@ impl RequestContext {
         let tenant = required(headers, &X_TENANT_ID, "X-Tenant-Id")?;
         let env = required(headers, &X_ENV, "X-Env")?;
         let tenant = TenantId::new(tenant).map_err(|why| invalid("X-Tenant-Id", why))?;
+        if env.is_empty() {
+            return Err(invalid("X-Env", InvalidId::Empty));
+        }
         let env = envs.resolve(env).cloned().ok_or_else(|| {
             invalid("X-Env", format_args!("names no env served here, which are: {}", envs.served()))
         })?;
@@ -174,7 +177,7 @@ fn required<'a>(
 ) -> Result<&'a str, Rejection> {
     single(headers, header, name)?.ok_or_else(|| {
         Rejection::new(RejectionKind::ContextMissing)
-            .with_detail(format!("Send exactly one {name} header."))
+            .with_detail(format!("{name} is missing. Send one X-Tenant-Id and one X-Env header."))
     })
 }
 

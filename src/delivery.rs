@@ -184,7 +184,9 @@ impl Ending {
                 "The token has expired. Renew it, then reconnect with your cursor."
             }
             Self::Complete => "The stream is complete. Do not reconnect.",
-            Self::SourceFailed => "The stream broke off. Reconnect with your cursor.",
+            Self::SourceFailed => {
+                "The stream broke off. Reconnect, with your cursor if you have one."
+            }
             Self::Gap => "Events were missed. Fetch the state anew, then connect without a cursor.",
         }
     }

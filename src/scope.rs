@@ -23,12 +23,13 @@ impl TenantScope {
     /// The rule: the token names the request's tenant, and its env.
     pub(crate) fn agree(request: &RequestContext, auth: &AuthContext) -> Result<Self, Rejection> {
         let disagree = |kind, token: Vec<&str>| {
-            Err(Rejection::new(kind).with_source(format!(
-                "subject {:?} asks for {}/{}, but the token speaks for {token:?}",
-                auth.subject(),
-                request.tenant(),
-                request.env(),
-            )))
+            let subject = auth.subject();
+            let (tenant, env) = (request.tenant(), request.env());
+            Err(Rejection::new(kind).with_source(if token.is_empty() {
+                format!("subject {subject:?} asks for {tenant}/{env}, but its token names none; are the claim names right?")
+            } else {
+                format!("subject {subject:?} asks for {tenant}/{env}, but its token speaks for {token:?}")
+            }))
         };
         if !auth.tenants().any(|tenant| tenant == request.tenant().as_str()) {
             return disagree(RejectionKind::TenantMismatch, auth.tenants().collect());

@@ -9,7 +9,7 @@
 
 use crate::{
     clock::Sleep,
-    delivery::{Ending, Gap, Outbound},
+    delivery::{Ending, Gap, GapReason, Outbound},
     framing::{Block, HEARTBEAT, jittered},
     rejection::stream_headers,
     stream::{GuardedStream, IntoDelivery},
@@ -199,9 +199,12 @@ fn notice<'a>(block: Block<'a>, name: &str, json: serde_json::Value) -> Block<'a
 }
 
 fn gap_json(gap: &Gap) -> serde_json::Value {
-    let detail = match gap.resumes_at() {
-        Some(_) => "Events after the requested cursor are not there any more.",
-        None => Ending::Gap.detail(),
+    let detail = match (gap.resumes_at(), gap.reason()) {
+        (None, _) => Ending::Gap.detail(),
+        (Some(_), GapReason::Trimmed) => "Events after the requested cursor are not kept any more.",
+        (Some(_), GapReason::Unknown) => {
+            "The requested cursor is not one of this thread's log as it is now. Start anew from here."
+        }
     };
     serde_json::json!({
         "code": Ending::Gap.code(),

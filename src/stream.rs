@@ -4,7 +4,7 @@ use crate::{
     access::ThreadGrant,
     clock::{Clock, Sleep},
     delivery::{Delivery, Ending, Outbound},
-    rejection::BoxError,
+    rejection::{BoxError, Chain},
 };
 use futures_core::Stream;
 use pin_project_lite::pin_project;
@@ -18,6 +18,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+use tracing::Span;
 
 /// Most items of the source that one poll looks at without giving anything out.
 const POLL_BUDGET: usize = 64;
@@ -98,6 +99,7 @@ impl ThreadGrant {
             mismatches: Arc::default(),
             last_word: None,
             ended: false,
+            span: Span::current(),
         }
     }
 }
@@ -122,6 +124,8 @@ pin_project! {
         mismatches: Arc<AtomicU64>,
         last_word: Option<Ending>,
         ended: bool,
+        // The span of the request, in which the source runs as well.
+        span: Span,
     }
 }
 
@@ -172,7 +176,7 @@ where
                 tracing::error!(
                     thread = %grant.key().to_path(),
                     request_id = %grant.scope().request_id(),
-                    error = %error,
+                    error = %Chain(&*error),
                     "the source of a stream failed"
                 );
                 Step::End(Ending::SourceFailed)
@@ -193,14 +197,22 @@ where
         if *this.ended {
             return Poll::Ready(None);
         }
-        let mut end = |ending| {
+        let _in_span = this.span.enter();
+        let grant = &*this.grant;
+        let mut end = |ending: Ending| {
             *this.ended = true;
+            tracing::debug!(
+                code = ending.code(),
+                thread = %grant.key().to_path(),
+                request_id = %grant.scope().request_id(),
+                "a stream ended"
+            );
             Poll::Ready(Some(Outbound::End(ending)))
         };
         if let Some(ending) = this.last_word.take() {
             return end(ending);
         }
-        let auth = this.grant.scope().auth();
+        let auth = grant.scope().auth();
         for _ in 0..POLL_BUDGET {
             // The time of day is the authority, also for a source that is never idle.
             let Ok(left) = auth.remaining() else { return end(Ending::AuthExpired) };
@@ -213,17 +225,25 @@ where
                 *this.alarm = None;
                 continue;
             };
-            match Self::step(this.grant, item) {
+            match Self::step(grant, item) {
                 Step::End(ending) => return end(ending),
                 Step::Give(outbound) => {
-                    if matches!(&outbound, Outbound::Gap(gap) if gap.resumes_at().is_none()) {
-                        *this.last_word = Some(Ending::Gap);
+                    if let Outbound::Gap(gap) = &outbound {
+                        tracing::info!(
+                            thread = %grant.key().to_path(),
+                            request_id = %grant.scope().request_id(),
+                            reason = ?gap.reason(),
+                            requested = %gap.requested(),
+                            oldest = %gap.oldest(),
+                            "a client missed events, and is told"
+                        );
+                        *this.last_word = gap.resumes_at().is_none().then_some(Ending::Gap);
                     }
                     return Poll::Ready(Some(outbound));
                 }
                 Step::HoldBack(foreign) => {
                     this.mismatches.fetch_add(1, Ordering::Relaxed);
-                    audit(this.grant, &foreign);
+                    audit(grant, &foreign);
                     if *this.on_mismatch == OnMismatch::Close {
                         return end(Ending::SourceFailed);
                     }
@@ -341,15 +361,7 @@ mod tests {
 
     #[test]
     fn the_env_of_an_event_counts_too() {
-        use crate::{
-            event::Routing,
-            id::{Env, TenantId, ThreadId},
-        };
-        let dev = Routing::new(
-            TenantId::new("a").unwrap(),
-            Env::new("dev").unwrap(),
-            ThreadId::new("b").unwrap(),
-        );
+        let dev: crate::event::Routing = "a/dev/b".parse().unwrap();
         let source = stream::iter([StreamEvent::new(dev, "x", "y").unwrap()]);
         assert!(drained(grant(scopes::scope("a"), "b").guard(source)).0.is_empty());
     }

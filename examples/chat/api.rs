@@ -86,7 +86,10 @@ async fn say(
 ) -> Response {
     let body = match body {
         Ok(body) => body,
-        Err(error) => return problem(error.status(), "The body must be at most 64 KiB."),
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            return problem(error.status(), "The body must be at most 64 KiB.");
+        }
+        Err(error) => return problem(error.status(), &error.body_text()),
     };
     let message: Message = match serde_json::from_slice(&body) {
         Ok(message) => message,

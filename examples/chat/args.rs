@@ -1,8 +1,8 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
-use std::{net::SocketAddr, path::PathBuf, str::FromStr};
-use tower_tenancy::{Env, TenantId, ThreadId, ThreadRecord};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use tower_tenancy::{Env, Routing};
 
 /// A chat server for many tenants, on an in-memory log.
 #[derive(Parser)]
@@ -32,13 +32,13 @@ pub(crate) struct Serve {
     pub(crate) public_keys: Vec<PathBuf>,
     /// Serve this env. Repeatable; default: dev, staging and prod.
     #[arg(long = "env", value_name = "ENV")]
-    pub(crate) envs: Vec<String>,
+    pub(crate) envs: Vec<Env>,
     /// Register this thread at start. Repeatable.
     #[arg(long = "thread", value_name = "TENANT/ENV/THREAD")]
-    pub(crate) threads: Vec<ThreadArg>,
+    pub(crate) threads: Vec<Routing>,
     /// Keep at most this many events of a thread.
     #[arg(long, value_name = "N")]
-    pub(crate) retain: Option<usize>,
+    pub(crate) retain: Option<NonZeroUsize>,
     /// How far the issuer's clock may differ from ours.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) leeway: u64,
@@ -77,22 +77,4 @@ pub(crate) struct TokenArgs {
     pub(crate) ttl: i64,
     #[command(flatten)]
     pub(crate) trust: Trust,
-}
-
-#[derive(Clone)]
-pub(crate) struct ThreadArg(pub(crate) ThreadRecord);
-
-impl FromStr for ThreadArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts: Vec<_> = text.split('/').collect();
-        let [tenant, env, thread] = parts[..] else {
-            return Err("write it as TENANT/ENV/THREAD".into());
-        };
-        let tenant = TenantId::new(tenant).map_err(|why| format!("the tenant {why}"))?;
-        let env = Env::new(env).map_err(|why| format!("the env {why}"))?;
-        let thread = ThreadId::new(thread).map_err(|why| format!("the thread {why}"))?;
-        Ok(Self(ThreadRecord::new(tenant, env, thread)))
-    }
 }

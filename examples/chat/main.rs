@@ -15,11 +15,10 @@ use api::{App, Demo, Identity};
 use args::{Cli, Command, Serve, Trust};
 use axum::serve::ListenerExt as _;
 use clap::Parser as _;
-use std::{io::IsTerminal as _, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, process::ExitCode, sync::Arc, time::Duration};
 use token::{Bearer, DEVELOPMENT_SECRET, sign};
 use tower_tenancy::{
-    BoxError, Env, Envs, MemoryLog, MemoryRegistry, RequireTenantScope, TenantId, ThreadId,
-    ThreadRecord,
+    BoxError, Env, Envs, MemoryLog, MemoryRegistry, RequireTenantScope, Routing,
     auth::{Algorithm, JwtKey, JwtVerifier},
 };
 use tracing_subscriber::EnvFilter;
@@ -28,14 +27,23 @@ use tracing_subscriber::EnvFilter;
 const DEMO: [(&str, &str, &str); 2] = [("t_alpha", "ada", "welcome"), ("t_beta", "bob", "plans")];
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), BoxError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    let cli = Cli::parse();
     match cli.command {
         Some(Command::Token(args)) => {
             let bearer =
@@ -60,20 +68,21 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
 
     let threads = MemoryRegistry::new();
     for thread in &args.threads {
-        threads.register(thread.0.clone());
+        threads.register(thread);
     }
-    let env = args.envs.first().map_or("prod", String::as_str).to_owned();
+    let env = args.envs.first().map_or("prod", Env::as_str).to_owned();
     if development {
         for (tenant, _, thread) in DEMO {
-            let (tenant, thread) = (TenantId::new(tenant)?, ThreadId::new(thread)?);
-            threads.register(ThreadRecord::new(tenant, Env::new(&env)?, thread));
+            let thread: Routing = format!("{tenant}/{env}/{thread}").parse()?;
+            threads.register(&thread);
         }
     }
     let log = MemoryLog::builder();
-    let log = args.retain.map_or(log.clone(), |events| log.max_events(events)).build();
+    let log = args.retain.map_or(log.clone(), |events| log.max_events(events.get())).build();
     let app = App { threads, log, demo: demo(&args, development, env.clone()) };
 
-    let listener = tokio::net::TcpListener::bind(args.addr).await?;
+    let listener = tokio::net::TcpListener::bind(args.addr).await;
+    let listener = listener.map_err(|error| format!("--addr {}: {error}", args.addr))?;
     let addr = listener.local_addr()?;
     // Without it, small events wait for the acknowledgement of earlier ones.
     let listener = listener.tap_io(|tcp| {
@@ -99,7 +108,8 @@ fn verifier(args: &Serve, development: bool) -> Result<JwtVerifier, BoxError> {
     let mut builder = JwtVerifier::builder().leeway(Duration::from_secs(args.leeway));
     let secret = args.trust.hs256_secret.as_deref();
     if let Some(secret) = secret.or(development.then_some(DEVELOPMENT_SECRET)) {
-        builder = builder.key(JwtKey::hmac(Algorithm::HS256, secret)?);
+        let key = JwtKey::hmac(Algorithm::HS256, secret);
+        builder = builder.key(key.map_err(|error| format!("--hs256-secret: {error}"))?);
     }
     for path in &args.public_keys {
         let pem = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;

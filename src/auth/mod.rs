@@ -283,7 +283,7 @@ impl<'a> AuthRequest<'a> {
         if is_b64token {
             Ok(token)
         } else {
-            Err(invalid("Authorization bears no token after 'Bearer'."))
+            Err(invalid("Authorization does not bear exactly one token after 'Bearer'."))
         }
     }
 }
@@ -333,7 +333,10 @@ impl fmt::Debug for Verdict {
 ///
 /// Three outcomes, three kinds of rejection: the caller proved nothing (`auth.missing`,
 /// `auth.invalid`, `auth.expired`), or it cannot be told right now
-/// ([`RejectionKind::KeysUnavailable`]). A failed look-up is never an answer of "no".
+/// ([`RejectionKind::KeysUnavailable`]). A failed look-up is never an answer of "no". What clients
+/// are told may be worded by [`Rejection::with_detail`].
+///
+/// A closure is one, too, with its argument's type written out: `|request: &AuthRequest<'_>| ..`.
 ///
 /// See the [module docs](self) for an example.
 pub trait Authenticator: Send + Sync {

@@ -14,7 +14,7 @@ mod cursor;
 mod routing;
 
 pub use cursor::{Cursor, Epoch, InvalidCursor, LAST_EVENT_ID, LastEventId};
-pub use routing::Routing;
+pub use routing::{InvalidRouting, Routing};
 
 use crate::{clock::to_rfc3339, id::RequestId};
 use bytes::Bytes;
@@ -313,18 +313,29 @@ pub(crate) mod tests {
     };
     use crate::{
         clock::from_unix,
-        id::{ActorType, Env, RequestId, Subject, TenantId, ThreadId},
+        id::{ActorType, RequestId, Subject},
     };
     use proptest::{prop_assert_eq, proptest};
     use serde_json::{json, value::RawValue};
     use std::sync::Arc;
 
     pub(crate) fn routing(tenant: &str, thread: &str) -> Arc<Routing> {
-        Arc::new(Routing::new(
-            TenantId::new(tenant).unwrap(),
-            Env::new("prod").unwrap(),
-            ThreadId::new(thread).unwrap(),
-        ))
+        Arc::new(format!("{tenant}/prod/{thread}").parse().unwrap())
+    }
+
+    #[test]
+    fn a_routing_is_three_names() {
+        use super::InvalidRouting as Invalid;
+        for (text, wrong) in [
+            ("a/b", "is not written as tenant/env/thread"),
+            ("a/b/c/d", "is not written as tenant/env/thread"),
+            ("/b/c", "the tenant is empty"),
+            ("a/b c/d", "the env has a character outside [A-Za-z0-9][A-Za-z0-9_-]*"),
+            ("a/b/t_unknown", "the thread is a placeholder"),
+        ] {
+            let parsed: Result<Routing, Invalid> = text.parse();
+            assert_eq!(parsed.unwrap_err().to_string(), wrong, "{text}");
+        }
     }
 
     fn parsed(event: StreamEvent) -> serde_json::Value {

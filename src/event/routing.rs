@@ -1,11 +1,21 @@
 //! Whose an event is.
 
-use crate::id::{ActorType, Env, Subject, TenantId, ThreadId, ThreadKey};
+use crate::id::{ActorType, Env, InvalidId, Subject, TenantId, ThreadId, ThreadKey};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
+use std::str::FromStr;
 
 /// The tenant, env and thread that an event belongs to, and who made it.
 ///
 /// What is checked against a grant is what is encoded into the event.
+///
+/// ```
+/// use tower_tenancy::Routing;
+///
+/// let routing: Routing = "t_alpha/prod/th-1".parse()?;
+/// assert_eq!(routing.tenant().as_str(), "t_alpha");
+/// assert_eq!(routing.to_path(), "t_alpha/prod/th-1");
+/// # Ok::<(), tower_tenancy::event::InvalidRouting>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Routing {
     key: ThreadKey,
@@ -65,6 +75,43 @@ impl Routing {
 
     pub(crate) fn key(&self) -> &ThreadKey {
         &self.key
+    }
+}
+
+/// Why a text is no routing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRouting {
+    /// It does not have three parts.
+    #[error("is not written as tenant/env/thread")]
+    Shape,
+    /// The first part is no tenant.
+    #[error("the tenant {0}")]
+    Tenant(#[source] InvalidId),
+    /// The second part is no env.
+    #[error("the env {0}")]
+    Env(#[source] InvalidId),
+    /// The third part is no thread.
+    #[error("the thread {0}")]
+    Thread(#[source] InvalidId),
+}
+
+impl FromStr for Routing {
+    type Err = InvalidRouting;
+
+    /// Takes what [`to_path`](Self::to_path) writes.
+    fn from_str(text: &str) -> Result<Self, InvalidRouting> {
+        let mut parts = text.split('/');
+        let (Some(tenant), Some(env), Some(thread), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(InvalidRouting::Shape);
+        };
+        Ok(Self::new(
+            TenantId::new(tenant).map_err(InvalidRouting::Tenant)?,
+            Env::new(env).map_err(InvalidRouting::Env)?,
+            ThreadId::new(thread).map_err(InvalidRouting::Thread)?,
+        ))
     }
 }
 

@@ -71,6 +71,8 @@ impl ContextCheck {
         };
         begun.span = tracing::info_span!(
             "request",
+            method = %request.method(),
+            path = request.uri().path(),
             request_id = id.as_str(),
             tenant = field::Empty,
             env = field::Empty

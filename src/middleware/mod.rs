@@ -76,7 +76,8 @@ pub struct Require<C, R = ByContentType> {
 ///   and echoes it on the response, refusals included.
 /// - With the feature `tower-http`, takes the id of tower-http's `RequestId` extension where the
 ///   header is absent, and sets that extension for the layers inside.
-/// - Everything inside runs in a tracing span `request` with `tenant`, `env` and `request_id`.
+/// - Everything inside, streams included, runs in a tracing span `request` with `method`, `path`,
+///   `request_id`, `tenant` and `env`.
 pub type RequireRequestContext<R = ByContentType> = Require<ContextCheck, R>;
 
 /// Refuses requests whose token proves nothing (401).

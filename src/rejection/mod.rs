@@ -86,8 +86,8 @@ impl Rejection {
         tracing::error!(
             needed,
             layer,
-            "refusing the request: nothing provides the {needed}; \
-             put the {layer} layer in front of this route"
+            "request refused: nothing provides the {needed}; \
+             put RequireTenantScope, or {layer} among its parts, in front of this route"
         );
         Self::new(RejectionKind::Misconfigured)
             .with_source(format!("the {layer} layer is missing, which provides the {needed}"))
@@ -134,13 +134,28 @@ impl Rejection {
         if std::mem::replace(&mut self.logged, true) {
             return;
         }
-        let code = self.code();
-        let cause = self.source.as_deref().map(tracing::field::display);
+        let (code, detail) = (self.code(), self.detail());
+        let cause = self.source.as_deref().map(|source| tracing::field::display(Chain(source)));
         match self.status().as_u16() {
-            500.. => tracing::error!(code, cause, "request refused"),
-            403 => tracing::warn!(code, cause, "request refused"),
-            _ => tracing::info!(code, cause, "request refused"),
+            500.. => tracing::error!(code, detail, cause, "request refused"),
+            403 => tracing::warn!(code, detail, cause, "request refused"),
+            _ => tracing::info!(code, detail, cause, "request refused"),
         }
+    }
+}
+
+/// An error and what caused it, for a log line.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.0, f)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 

@@ -28,8 +28,8 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::broadcast};
 use tower_tenancy::{
-    Env, LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection, RequireTenantScope, Routing,
-    TenantId, ThreadAccess, ThreadId, ThreadRecord,
+    LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection, RequireTenantScope, Routing,
+    ThreadAccess,
 };
 
 /// A running ChromeDriver. Ends with its owner.
@@ -141,11 +141,10 @@ async fn breakable(server: SocketAddr, cuts: broadcast::Sender<()>) -> SocketAdd
 #[tokio::test]
 #[ignore = "needs Chromium; `scripts/test` runs it"]
 async fn a_native_event_source_survives_cuts_without_loss_or_double() {
-    let (tenant, env) = (TenantId::new("t_alpha").unwrap(), Env::new("prod").unwrap());
-    let thread = ThreadId::new("th").unwrap();
+    let thread: Routing = "t_alpha/prod/th".parse().unwrap();
     let app = App { threads: MemoryRegistry::new(), log: MemoryLog::new() };
-    app.threads.register(ThreadRecord::new(tenant.clone(), env.clone(), thread.clone()));
-    let publisher = Publisher::new(app.log.clone(), Routing::new(tenant, env, thread));
+    app.threads.register(&thread);
+    let publisher = Publisher::new(app.log.clone(), thread);
     // What a session cookie would do: the page cannot set headers.
     let session = from_fn(async |mut request: Request, next: Next| {
         let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));

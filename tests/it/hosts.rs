@@ -18,9 +18,9 @@ use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 use tower_tenancy::{
-    AuthContext, Env, LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection, RequestContext,
-    RequireAuth, RequireRequestContext, RequireTenantScope, Routing, TenantEnvGuard, TenantId,
-    TenantScope, ThreadAccess, ThreadId, ThreadRecord,
+    AuthContext, LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection, RequestContext,
+    RequireAuth, RequireRequestContext, RequireTenantScope, Routing, TenantEnvGuard, TenantScope,
+    ThreadAccess,
     rejection::{ByContentType, Client, RejectWith as _},
     verify_thread_access,
 };
@@ -34,10 +34,9 @@ struct App {
 impl App {
     async fn new() -> Self {
         let app = Self { threads: MemoryRegistry::new(), log: MemoryLog::new() };
-        let (tenant, env) = (TenantId::new("t_alpha").unwrap(), Env::new("prod").unwrap());
-        let thread = ThreadId::new("th").unwrap();
-        app.threads.register(ThreadRecord::new(tenant.clone(), env.clone(), thread.clone()));
-        let publisher = Publisher::new(app.log.clone(), Routing::new(tenant, env, thread));
+        let thread: Routing = "t_alpha/prod/th".parse().unwrap();
+        app.threads.register(&thread);
+        let publisher = Publisher::new(app.log.clone(), thread);
         publisher.publish("message", "one").await.unwrap();
         app
     }

@@ -103,14 +103,14 @@ impl Rules {
     pub(super) fn check(&self, claims: &Value, now: SystemTime) -> Result<AuthContext, TokenError> {
         self.check_issuer(claims)?;
         self.check_audience(claims)?;
-        let subject = string(claims, &self.names.subject, "subject")?
+        let subject = string(claims, &self.names.subject)?
             .ok_or(TokenError::Claim("the subject is missing"))?;
         let subject =
             Subject::new(subject).map_err(|_| TokenError::Claim("the subject is malformed"))?;
-        let tenants = one_or_many(claims, &self.names.tenant, &self.names.tenants, "tenant")?;
-        let envs = one_or_many(claims, &self.names.env, &self.names.envs, "env")?;
-        let roles = strings(claims, &self.names.roles, "roles")?;
-        let actor_type = string(claims, &self.names.actor_type, "actor type")?
+        let tenants = one_or_many(claims, &self.names.tenant, &self.names.tenants)?;
+        let envs = one_or_many(claims, &self.names.env, &self.names.envs)?;
+        let roles = strings(claims, &self.names.roles)?;
+        let actor_type = string(claims, &self.names.actor_type)?
             .map(ActorType::new)
             .transpose()
             .map_err(|_| TokenError::Claim("the actor type is malformed"))?;
@@ -189,36 +189,27 @@ fn numeric_date(claims: &Value, name: &'static str) -> Result<Option<SystemTime>
         (Some(whole), _) => whole,
         // The cast saturates.
         (None, Some(fraction)) if fraction >= 0.0 => fraction as u64,
-        _ => return Err(TokenError::Type(name)),
+        _ => return Err(TokenError::Type(format!("/{name}"))),
     };
     Ok(Some(from_unix(seconds)))
 }
 
-fn string<'a>(
-    claims: &'a Value,
-    pointer: &str,
-    what: &'static str,
-) -> Result<Option<&'a str>, TokenError> {
+fn string<'a>(claims: &'a Value, pointer: &str) -> Result<Option<&'a str>, TokenError> {
     match claims.pointer(pointer) {
         None => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or(TokenError::Type(what)),
+        Some(value) => value.as_str().map(Some).ok_or_else(|| TokenError::Type(pointer.into())),
     }
 }
 
-fn strings(claims: &Value, pointer: &str, what: &'static str) -> Result<Vec<String>, TokenError> {
+fn strings(claims: &Value, pointer: &str) -> Result<Vec<String>, TokenError> {
     let Some(value) = claims.pointer(pointer) else { return Ok(Vec::new()) };
-    let values = value.as_array().ok_or(TokenError::Type(what))?;
-    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or(TokenError::Type(what));
-    values.iter().map(text).collect()
+    let wrong = || TokenError::Type(pointer.into());
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
+    value.as_array().ok_or_else(wrong)?.iter().map(text).collect()
 }
 
-fn one_or_many(
-    claims: &Value,
-    one: &str,
-    many: &str,
-    what: &'static str,
-) -> Result<Vec<String>, TokenError> {
-    let mut all = strings(claims, many, what)?;
-    all.extend(string(claims, one, what)?.map(str::to_owned));
+fn one_or_many(claims: &Value, one: &str, many: &str) -> Result<Vec<String>, TokenError> {
+    let mut all = strings(claims, many)?;
+    all.extend(string(claims, one)?.map(str::to_owned));
     Ok(all)
 }

@@ -37,7 +37,7 @@ const MAX_KID: usize = 128;
 const LEEWAY: Duration = Duration::from_secs(60);
 
 /// Why a token is refused. For logs: clients learn only whether it expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum TokenError {
     #[error("the token is longer than {MAX_TOKEN} bytes")]
     TooLong,
@@ -52,7 +52,7 @@ enum TokenError {
     #[error("{0}")]
     Claim(&'static str),
     #[error("a claim has the wrong JSON type: {0}")]
-    Type(&'static str),
+    Type(String),
     #[error("the token has expired")]
     Expired,
 }
