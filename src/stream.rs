@@ -165,11 +165,11 @@ where
     fn step(grant: &ThreadGrant, item: Option<S::Item>) -> Step {
         let Some(item) = item else { return Step::End(Ending::Complete) };
         match item.into_delivery() {
-            Ok(foreign) if foreign.thread() != grant.key() => Step::HoldBack(foreign),
             Ok(Delivery::Event(event)) => match grant.stamp(event) {
                 Ok(stamped) => Step::Give(Outbound::Event(stamped)),
                 Err(foreign) => Step::HoldBack(foreign.into()),
             },
+            Ok(foreign) if foreign.thread() != grant.key() => Step::HoldBack(foreign),
             Ok(Delivery::Position(position)) => Step::Give(Outbound::Position(position)),
             Ok(Delivery::Gap(gap)) => Step::Give(Outbound::Gap(gap)),
             Err(error) => {

