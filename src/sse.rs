@@ -236,10 +236,15 @@ mod tests {
             tests::{self as scopes, scope},
         },
     };
+    use eventsource_stream::EventStream;
     use futures_channel::mpsc;
     use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
     use http_body_util::BodyExt as _;
-    use std::time::{Duration, UNIX_EPOCH};
+    use proptest::{collection::vec, prop_assert_eq, proptest};
+    use std::{
+        convert::Infallible,
+        time::{Duration, UNIX_EPOCH},
+    };
 
     /// A message as a log gives it.
     fn message(cursor: Cursor) -> Delivery {
@@ -296,6 +301,36 @@ mod tests {
         assert!(lines[3].contains(r#""trace_id":"req-1""#));
         let own = all(stream::iter([own()]));
         assert!(own.contains("\n\nevent: x.y\ndata: {") && !own.contains("\nid:"), "{own}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_event_arrives_whole_at_an_independent_parser(
+            texts in vec("(\r|\n|\"|\\\\|:|data|\u{0}|\u{feff}|\u{2028}|\\PC){0,20}", 1..8),
+            types in vec("[A-Za-z0-9._:/~-]{1,12}", 8),
+            chunk in 1..64_usize,
+        ) {
+            let epoch = Epoch::random();
+            let named = texts.iter().zip(&types).zip(1..).filter_map(|((text, name), seq)| {
+                let draft = NewEvent::new(routing("t_a", "th"), EventType::new(name).ok()?, text, None);
+                Some(draft.unwrap().seal(Cursor::new(epoch, seq), UNIX_EPOCH))
+            });
+            let sent: Vec<_> = named.collect();
+            let text = all(stream::iter(sent.clone().into_iter().map(Delivery::from)));
+            let chunks = text.as_bytes().chunks(chunk).map(Ok::<_, Infallible>);
+            let parsed = EventStream::new(stream::iter(chunks)).map(Result::unwrap);
+            let mut parsed: Vec<_> = parsed.collect::<Vec<_>>().now_or_never().expect("ready");
+            prop_assert_eq!(parsed.pop().unwrap().event, "stream.complete");
+            prop_assert_eq!(parsed.len(), sent.len());
+            for (event, parsed) in sent.iter().zip(parsed) {
+                let envelope: serde_json::Value = serde_json::from_str(&parsed.data).unwrap();
+                prop_assert_eq!(&parsed.event, event.event_type().as_str());
+                prop_assert_eq!(&parsed.id, &event.cursor().unwrap().to_string());
+                prop_assert_eq!(&envelope["type"], &parsed.event);
+                let seq = envelope["meta"]["seq"].as_u64().unwrap() as usize;
+                prop_assert_eq!(&envelope["data"], &serde_json::json!(texts[seq - 1]));
+            }
+        }
     }
 
     #[test]

@@ -68,6 +68,12 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
 
     let threads = MemoryRegistry::new();
     for thread in &args.threads {
+        if !args.envs.is_empty() && !args.envs.contains(thread.env()) {
+            tracing::warn!(
+                thread = thread.to_path(),
+                "nobody can reach this thread: its env is not served"
+            );
+        }
         threads.register(thread);
     }
     let env = args.envs.first().map_or("prod", Env::as_str).to_owned();
