@@ -57,11 +57,7 @@ impl Position {
     /// A position in the thread that `routing` names.
     #[must_use]
     pub fn new(routing: &Routing, cursor: Cursor) -> Self {
-        Self::of(routing.key().clone(), cursor)
-    }
-
-    pub(crate) fn of(thread: ThreadKey, cursor: Cursor) -> Self {
-        Self { thread, cursor }
+        Self { thread: routing.key().clone(), cursor }
     }
 
     /// The position, as clients see it.
@@ -93,17 +89,7 @@ impl Gap {
         oldest: Cursor,
         resumes_at: Option<Cursor>,
     ) -> Self {
-        Self::of(routing.key().clone(), reason, requested, oldest, resumes_at)
-    }
-
-    pub(crate) fn of(
-        thread: ThreadKey,
-        reason: GapReason,
-        requested: Cursor,
-        oldest: Cursor,
-        resumes_at: Option<Cursor>,
-    ) -> Self {
-        Self { thread, reason, requested, oldest, resumes_at }
+        Self { thread: routing.key().clone(), reason, requested, oldest, resumes_at }
     }
 
     /// Why.

@@ -4,8 +4,7 @@ use super::{EventLog, Extent, LogError, LogReader};
 use crate::{
     access::ThreadGrant,
     delivery::{Delivery, Gap, GapReason, Position},
-    event::{Cursor, LastEventId, StreamEvent},
-    id::ThreadKey,
+    event::{Cursor, LastEventId, Routing, StreamEvent},
     rejection::{Rejection, RejectionKind},
 };
 use futures_core::Stream;
@@ -14,6 +13,7 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -47,7 +47,7 @@ impl ThreadGrant {
         let extent = poll_fn(|cx| reader.poll_extent(cx)).await;
         let extent = extent
             .map_err(|error| Rejection::new(RejectionKind::LogUnavailable).with_source(error))?;
-        Ok(Subscription::new(self.key().clone(), reader, extent, from.into()))
+        Ok(Subscription::new(Arc::clone(self.routing()), reader, extent, from.into()))
     }
 }
 
@@ -57,7 +57,8 @@ impl ThreadGrant {
 /// for [`ThreadGrant::guard`].
 #[must_use = "streams do nothing unless polled"]
 pub struct Subscription<R> {
-    thread: ThreadKey,
+    /// Of the grant: whose thread this is.
+    routing: Arc<Routing>,
     reader: R,
     /// The position after the last event that was given out.
     at: Cursor,
@@ -77,7 +78,7 @@ enum Start {
 }
 
 impl<R: LogReader> Subscription<R> {
-    fn new(thread: ThreadKey, reader: R, extent: Extent, from: LastEventId) -> Self {
+    fn new(routing: Arc<Routing>, reader: R, extent: Extent, from: LastEventId) -> Self {
         let (at, start) = match from {
             LastEventId::Live => (extent.head(), Start::Position),
             LastEventId::Earliest => (extent.earliest(), Start::Position),
@@ -87,7 +88,7 @@ impl<R: LogReader> Subscription<R> {
             },
         };
         Self {
-            thread,
+            routing,
             reader,
             at,
             start,
@@ -114,14 +115,13 @@ impl<R: LogReader> Subscription<R> {
             Some(cursor) => self.at = cursor,
             None => self.ended = true,
         }
-        let thread = self.thread.clone();
-        Gap::of(thread, reason, requested, extent.earliest(), resumes_at).into()
+        Gap::new(&self.routing, reason, requested, extent.earliest(), resumes_at).into()
     }
 
     /// Gives out `event` if it is the very next one.
     fn advance(&mut self, event: StreamEvent) -> Result<Delivery, LogError> {
         let next = Cursor::new(self.at.epoch(), self.at.seq() + 1);
-        if event.routing().key() != &self.thread {
+        if event.routing().key() != self.routing.key() {
             return Err(LogError::Broken("an event is of another thread"));
         }
         if event.cursor() != Some(next) {
@@ -157,7 +157,7 @@ impl<R: LogReader + Unpin> Stream for Subscription<R> {
         match std::mem::replace(&mut this.start, Start::Said) {
             Start::Said => {}
             Start::Position => {
-                let position = Position::of(this.thread.clone(), this.at);
+                let position = Position::new(&this.routing, this.at);
                 return Poll::Ready(Some(Ok(position.into())));
             }
             Start::Gap(reason, extent) => return Poll::Ready(Some(Ok(this.gap(reason, extent)))),

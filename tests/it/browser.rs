@@ -4,12 +4,13 @@
 //! them.
 
 use crate::{
+    hosts::App,
     layers::verifier,
     support::{Chat, chat_binary, token},
 };
 use axum::{
     Router,
-    extract::{FromRef, Path, Request, State},
+    extract::{Path, Request, State},
     http::HeaderValue,
     middleware::{Next, from_fn},
     response::{Html, IntoResponse},
@@ -91,12 +92,6 @@ async fn until(client: &Client, script: &str, wanted: impl Fn(&Value) -> bool) -
         assert!(Instant::now() < deadline, "{script} is still {answer}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-#[derive(Clone, FromRef)]
-struct App {
-    threads: MemoryRegistry,
-    log: MemoryLog,
 }
 
 /// Ends each connection by itself after some items, as a server that restarts would.

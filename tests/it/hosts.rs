@@ -26,9 +26,9 @@ use tower_tenancy::{
 };
 
 #[derive(Clone, FromRef)]
-struct App {
-    threads: MemoryRegistry,
-    log: MemoryLog,
+pub(crate) struct App {
+    pub(crate) threads: MemoryRegistry,
+    pub(crate) log: MemoryLog,
 }
 
 impl App {
