@@ -230,6 +230,9 @@ where
     let Ok(id) = ThreadId::new(thread.thread_id()) else {
         return refuse("", "the thread id is malformed", None);
     };
+    if scope.auth().ticket().is_some_and(|bound| bound.thread != id) {
+        return refuse(id.as_str(), "the ticket is for another thread", None);
+    }
     let found = registry.find(scope.tenant(), scope.env(), &id).await.map_err(|error| {
         tracing::error!(
             tenant = %scope.tenant(),

@@ -2,9 +2,11 @@
 
 use crate::{
     id::{Env, InvalidId, RequestId, TenantId},
+    origin::Head,
+    query,
     rejection::{Rejection, RejectionKind},
 };
-use http::{Extensions, HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap, HeaderName, Uri};
 use std::{fmt::Display, sync::Arc};
 
 /// Names the tenant. Exactly one.
@@ -91,18 +93,38 @@ pub struct RequestContext {
     tenant: TenantId,
     env: Env,
     request_id: RequestId,
+    origin: Option<Arc<str>>,
     envs: Envs,
 }
 
+/// Tenant and env as something else than a header names them.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) tenant: Option<String>,
+    pub(crate) env: Option<String>,
+}
+
+impl Named {
+    /// Takes them out of the query, where the layer was told to look there.
+    pub(crate) fn take(uri: &mut Uri) -> Result<Self, Rejection> {
+        let mut take = |name| query::take(uri, name).map_err(|_| (name, "was sent more than once"));
+        let (tenant, env) = (take("tenant"), take("env"));
+        let refuse = |(name, why)| invalid(&format!("The query parameter '{name}'"), why);
+        Ok(Self { tenant: tenant.map_err(refuse)?, env: env.map_err(refuse)? })
+    }
+}
+
 impl RequestContext {
-    /// Reads tenant and env off the headers of a request whose id is known.
+    /// Reads tenant and env off a request whose id is known.
     pub(crate) fn read(
-        headers: &HeaderMap,
+        head: Head<'_>,
+        named: &Named,
         request_id: RequestId,
         envs: &Envs,
     ) -> Result<Self, Rejection> {
-        let tenant = required(headers, &X_TENANT_ID, "X-Tenant-Id")?;
-        let env = required(headers, &X_ENV, "X-Env")?;
+        let headers = head.headers;
+        let tenant = required(headers, &X_TENANT_ID, named.tenant.as_deref(), "X-Tenant-Id")?;
+        let env = required(headers, &X_ENV, named.env.as_deref(), "X-Env")?;
         let tenant = TenantId::new(tenant).map_err(|why| invalid("X-Tenant-Id", why))?;
         if env.is_empty() {
             return Err(invalid("X-Env", InvalidId::Empty));
@@ -110,7 +132,8 @@ impl RequestContext {
         let env = envs.resolve(env).cloned().ok_or_else(|| {
             invalid("X-Env", format_args!("names no env served here, which are: {}", envs.served()))
         })?;
-        Ok(Self { tenant, env, request_id, envs: envs.clone() })
+        let origin = head.origin().map(Into::into);
+        Ok(Self { tenant, env, request_id, origin, envs: envs.clone() })
     }
 
     /// The tenant that the request names.
@@ -129,6 +152,12 @@ impl RequestContext {
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
         &self.request_id
+    }
+
+    /// The origin of the page that made the request, if it says so.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
     }
 
     /// Whether `name` is the env of this request, by its own name or an alias.
@@ -173,12 +202,15 @@ fn from_tower_http<'a>(_: &'a Extensions, _: &str) -> Result<Option<&'a str>, Re
 fn required<'a>(
     headers: &'a HeaderMap,
     header: &HeaderName,
+    elsewhere: Option<&'a str>,
     name: &str,
 ) -> Result<&'a str, Rejection> {
-    single(headers, header, name)?.ok_or_else(|| {
-        Rejection::new(RejectionKind::ContextMissing)
-            .with_detail(format!("{name} is missing. Send one X-Tenant-Id and one X-Env header."))
-    })
+    match (single(headers, header, name)?, elsewhere) {
+        (Some(_), Some(_)) => Err(invalid(name, "is also named by the query or a ticket")),
+        (Some(value), None) | (None, Some(value)) => Ok(value),
+        (None, None) => Err(Rejection::new(RejectionKind::ContextMissing)
+            .with_detail(format!("{name} is missing. Send one X-Tenant-Id and one X-Env header."))),
+    }
 }
 
 /// The one value of a header. Two are refused, not chosen from.
@@ -201,9 +233,9 @@ fn invalid(name: &str, why: impl Display) -> Rejection {
 
 #[cfg(test)]
 mod tests {
-    use super::{Envs, RequestContext, request_id};
-    use crate::{id::RequestId, rejection::Rejection};
-    use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
+    use super::{Envs, Named, RequestContext, request_id};
+    use crate::{id::RequestId, origin::Head, rejection::Rejection};
+    use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -215,7 +247,32 @@ mod tests {
     }
 
     fn read(pairs: &[(&'static str, &str)]) -> Result<RequestContext, Rejection> {
-        RequestContext::read(&headers(pairs), RequestId::generate(), &Envs::default())
+        read_with(pairs, Named::default())
+    }
+
+    fn read_with(
+        pairs: &[(&'static str, &str)],
+        named: Named,
+    ) -> Result<RequestContext, Rejection> {
+        let mut request = Request::new(());
+        *request.headers_mut() = headers(pairs);
+        let id = RequestId::generate();
+        RequestContext::read(Head::of(&request), &named, id, &Envs::default())
+    }
+
+    #[test]
+    fn the_query_names_what_no_header_does_and_never_both() {
+        let named = |uri: &str| Named::take(&mut uri.parse().unwrap());
+        let both = "/?tenant=t_alpha&env=production";
+        let context = read_with(&[], named(both).unwrap()).unwrap();
+        assert_eq!((context.tenant().as_str(), context.env().as_str()), ("t_alpha", "prod"));
+        let mixed = read_with(&[("x-env", "prod")], named("/?tenant=t_alpha").unwrap());
+        assert_eq!(mixed.unwrap().tenant().as_str(), "t_alpha");
+        let twice = read_with(&[("x-env", "prod")], named(both).unwrap());
+        assert_eq!(twice.unwrap_err().code(), "context.invalid");
+        assert_eq!(named("/?tenant=a&tenant=a").unwrap_err().code(), "context.invalid");
+        let bad = read_with(&[], named("/?tenant=t_unknown&env=prod").unwrap());
+        assert_eq!(bad.unwrap_err().code(), "context.invalid");
     }
 
     #[test]

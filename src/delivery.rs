@@ -1,6 +1,7 @@
 //! What a stream hands over: events, positions, gaps, and the reason for its end.
 
 use crate::{
+    ending::Ending,
     event::{Cursor, Routing, StampedEvent, StreamEvent},
     id::ThreadKey,
 };
@@ -15,15 +16,19 @@ pub enum Delivery {
     Position(Position),
     /// Events are missing here.
     Gap(Gap),
+    /// The stream is over, for this reason: a server that drains, a limit of the application's own.
+    /// Nothing that comes after is given out.
+    End(Ending),
 }
 
 impl Delivery {
-    /// Whose delivery this is.
-    pub(crate) fn thread(&self) -> &ThreadKey {
+    /// Whose delivery this is; `None` for an end, which says nothing of any thread.
+    pub(crate) fn thread(&self) -> Option<&ThreadKey> {
         match self {
-            Self::Event(event) => event.routing().key(),
-            Self::Position(position) => &position.thread,
-            Self::Gap(gap) => &gap.thread,
+            Self::Event(event) => Some(event.routing().key()),
+            Self::Position(position) => Some(&position.thread),
+            Self::Gap(gap) => Some(&gap.thread),
+            Self::End(_) => None,
         }
     }
 }
@@ -43,6 +48,12 @@ impl From<Position> for Delivery {
 impl From<Gap> for Delivery {
     fn from(gap: Gap) -> Self {
         Self::Gap(gap)
+    }
+}
+
+impl From<Ending> for Delivery {
+    fn from(ending: Ending) -> Self {
+        Self::End(ending)
     }
 }
 
@@ -115,11 +126,36 @@ impl Gap {
     pub fn resumes_at(&self) -> Option<Cursor> {
         self.resumes_at
     }
+
+    /// What the client is told.
+    #[must_use]
+    pub fn detail(&self) -> &'static str {
+        match (self.resumes_at, self.reason) {
+            (None, _) => Ending::Gap.detail(),
+            (Some(_), GapReason::Trimmed) => {
+                "Events after the requested cursor are not kept any more."
+            }
+            (Some(_), GapReason::Unknown) => {
+                "The requested cursor is not one of this thread's log as it is now. Start anew from here."
+            }
+        }
+    }
+
+    /// The data of the notice, on the transports that write JSON.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "code": Ending::Gap.code(),
+            "detail": self.detail(),
+            "reason": self.reason.as_str(),
+            "requested": self.requested,
+            "oldest": self.oldest,
+            "resumes_at": self.resumes_at,
+        })
+    }
 }
 
 /// Why there is a [`Gap`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapReason {
     /// Events after the cursor have left retention.
@@ -129,58 +165,14 @@ pub enum GapReason {
     Unknown,
 }
 
-/// Why a stream ended, told to its client in a last notice.
-///
-/// | code | client should |
-/// |---|---|
-/// | `auth.expired` | renew the token, then reconnect with its cursor |
-/// | `stream.complete` | stop |
-/// | `stream.source_failed` | reconnect with its cursor |
-/// | `stream.gap` | fetch the state anew, then connect without a cursor |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Ending {
-    /// The token is over.
-    AuthExpired,
-    /// The source ended by intent: an agent is done.
-    Complete,
-    /// The source failed, or gave an event of another thread and the stream was to close then.
-    SourceFailed,
-    /// There is a gap, and the stream was to close then.
-    Gap,
-}
-
-impl Ending {
-    /// The stable code that clients match on, such as `auth.expired`.
+impl GapReason {
+    /// `trimmed` or `unknown`.
     #[must_use]
-    pub const fn code(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::AuthExpired => "auth.expired",
-            Self::Complete => "stream.complete",
-            Self::SourceFailed => "stream.source_failed",
-            Self::Gap => "stream.gap",
+            Self::Trimmed => "trimmed",
+            Self::Unknown => "unknown",
         }
-    }
-
-    /// What the client is told to do.
-    #[must_use]
-    pub const fn detail(self) -> &'static str {
-        match self {
-            Self::AuthExpired => {
-                "The token has expired. Renew it, then reconnect with your cursor."
-            }
-            Self::Complete => "The stream is complete. Do not reconnect.",
-            Self::SourceFailed => {
-                "The stream broke off. Reconnect, with your cursor if you have one."
-            }
-            Self::Gap => "Events were missed. Fetch the state anew, then connect without a cursor.",
-        }
-    }
-
-    /// Whether the client should come back by itself, after a while.
-    #[must_use]
-    pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::SourceFailed)
     }
 }
 

@@ -48,10 +48,10 @@ impl<'a> Block<'a> {
     }
 
     /// One `data` field from pieces that together hold no line end.
-    pub(crate) fn data_line(self, pieces: [&[u8]; 3]) -> Self {
+    pub(crate) fn data_line(self, pieces: [&str; 3]) -> Self {
         self.0.extend_from_slice(b"data: ");
         for piece in pieces {
-            self.0.extend_from_slice(piece);
+            self.0.extend_from_slice(piece.as_bytes());
         }
         self.0.push(b'\n');
         self

@@ -8,7 +8,13 @@ pub mod clock;
 
 mod framing;
 
+mod ending;
+
 pub mod rejection;
+
+mod query;
+
+mod origin;
 
 pub mod context;
 
@@ -28,7 +34,18 @@ pub mod log;
 
 mod sse;
 
+mod inbound;
+
+#[cfg(feature = "ws")]
+pub mod ws;
+
+#[cfg(feature = "tickets")]
+pub mod ticket;
+
 pub mod middleware;
+
+#[cfg(feature = "tonic")]
+mod grpc;
 
 #[cfg(feature = "axum")]
 mod extract;
@@ -42,14 +59,26 @@ pub use access::{
 };
 pub use auth::{AuthContext, AuthRequest, Authenticator, Verdict};
 pub use context::{Envs, RequestContext};
-pub use delivery::{Delivery, Ending, Gap, GapReason, Position};
+pub use delivery::{Delivery, Gap, GapReason, Position};
+pub use ending::Ending;
 pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEvent};
 #[cfg(feature = "axum")]
 pub use extract::ThreadAccess;
+#[cfg(feature = "tonic")]
+pub use grpc::GrpcStream;
 pub use id::{ActorType, Env, RequestId, Subject, TenantId, ThreadId};
+pub use inbound::{InvalidMessage, OnClaims};
 pub use log::{EventLog, MemoryLog, OnGap, Publisher, Subscription};
+#[cfg(feature = "tokio-tungstenite")]
+pub use middleware::CloseRefusedUpgrades;
+#[cfg(feature = "tickets")]
+pub use middleware::RedeemTicket;
 pub use middleware::{RequireAuth, RequireRequestContext, RequireTenantScope, TenantEnvGuard};
 pub use rejection::{BoxError, Rejection, RejectionKind};
 pub use scope::TenantScope;
 pub use sse::SseBody;
 pub use stream::{GuardedStream, OnMismatch};
+#[cfg(feature = "tickets")]
+pub use ticket::TicketIssuer;
+#[cfg(feature = "ws")]
+pub use ws::{WsMessage, WsSession};

@@ -52,6 +52,12 @@ impl TenantScope {
         self.request.env()
     }
 
+    /// What the request claims, among it the origin of the page that made it.
+    #[must_use]
+    pub fn request(&self) -> &RequestContext {
+        &self.request
+    }
+
     /// The id of the request: `meta.trace_id` of every event that its stream delivers.
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
@@ -87,6 +93,9 @@ pub(crate) struct Contexts {
     request: Option<RequestContext>,
     auth: Option<Authenticated>,
     scope: Option<TenantScope>,
+    /// What the ticket on the request proves, or why it proves nothing. Until a layer asks for it,
+    /// it is neither context nor token.
+    redeemed: Option<Result<AuthContext, Rejection>>,
 }
 
 impl Contexts {
@@ -105,6 +114,18 @@ impl Contexts {
         let contexts = Self::of(extensions);
         contexts.scope = None;
         contexts.auth = Some(auth.map_or(Authenticated::Anonymous, Authenticated::As));
+    }
+
+    #[cfg(feature = "tickets")]
+    pub(crate) fn set_redeemed(
+        extensions: &mut Extensions,
+        answer: Result<AuthContext, Rejection>,
+    ) {
+        *Self::of(extensions) = Self { redeemed: Some(answer), ..Self::default() };
+    }
+
+    pub(crate) fn redeemed(extensions: &Extensions) -> Option<Result<AuthContext, Rejection>> {
+        extensions.get::<Self>()?.redeemed.clone()
     }
 
     /// Holds what is known against the rule, and keeps the scope.
@@ -173,16 +194,17 @@ pub(crate) mod tests {
     use crate::{
         auth::AuthContext,
         clock::from_unix,
-        context::{Envs, RequestContext, X_ENV, X_TENANT_ID},
+        context::{Envs, Named, RequestContext, X_ENV, X_TENANT_ID},
         id::{RequestId, Subject},
+        origin::Head,
     };
-    use http::{Extensions, HeaderMap};
+    use http::{Extensions, Request};
 
     pub(crate) fn request(tenant: &str, env: &str) -> RequestContext {
-        let mut headers = HeaderMap::new();
-        headers.insert(X_TENANT_ID, tenant.parse().unwrap());
-        headers.insert(X_ENV, env.parse().unwrap());
-        RequestContext::read(&headers, RequestId::new("req-1").unwrap(), &Envs::default()).unwrap()
+        let request = Request::builder().header(X_TENANT_ID, tenant).header(X_ENV, env);
+        let request = request.body(()).unwrap();
+        let id = RequestId::new("req-1").unwrap();
+        RequestContext::read(Head::of(&request), &Named::default(), id, &Envs::default()).unwrap()
     }
 
     pub(crate) fn auth(tenants: &[&str], envs: &[&str]) -> AuthContext {

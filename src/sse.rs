@@ -9,7 +9,8 @@
 
 use crate::{
     clock::Sleep,
-    delivery::{Ending, Gap, GapReason, Outbound},
+    delivery::Outbound,
+    ending::Ending,
     framing::{Block, HEARTBEAT, jittered},
     rejection::stream_headers,
     stream::{GuardedStream, IntoDelivery},
@@ -179,7 +180,7 @@ fn write(frame: &mut Vec<u8>, outbound: &Outbound, retry: Duration) {
         Outbound::Position(position) => block.id(&position.cursor().to_string()).end(),
         // Notice and new position share a frame, so that a cut between them cannot hide the gap.
         Outbound::Gap(gap) => {
-            notice(block, "stream.gap", gap_json(gap)).end();
+            notice(block, Ending::Gap.code(), gap.to_json()).end();
             if let Some(cursor) = gap.resumes_at() {
                 Block::new(frame).id(&cursor.to_string()).end();
             }
@@ -187,33 +188,17 @@ fn write(frame: &mut Vec<u8>, outbound: &Outbound, retry: Duration) {
         // The gap itself was the notice.
         Outbound::End(Ending::Gap) => {}
         Outbound::End(ending) => {
-            let block = if ending.is_retryable() { block.retry(jittered(retry)) } else { block };
-            let json = serde_json::json!({ "code": ending.code(), "detail": ending.detail() });
-            notice(block, ending.code(), json).end();
+            let block = match ending.retry_after(retry) {
+                Some(delay) => block.retry(jittered(delay)),
+                None => block,
+            };
+            notice(block, ending.code(), ending.to_json()).end();
         }
     }
 }
 
 fn notice<'a>(block: Block<'a>, name: &str, json: serde_json::Value) -> Block<'a> {
     block.event(name).data(&json.to_string())
-}
-
-fn gap_json(gap: &Gap) -> serde_json::Value {
-    let detail = match (gap.resumes_at(), gap.reason()) {
-        (None, _) => Ending::Gap.detail(),
-        (Some(_), GapReason::Trimmed) => "Events after the requested cursor are not kept any more.",
-        (Some(_), GapReason::Unknown) => {
-            "The requested cursor is not one of this thread's log as it is now. Start anew from here."
-        }
-    };
-    serde_json::json!({
-        "code": Ending::Gap.code(),
-        "detail": detail,
-        "reason": gap.reason(),
-        "requested": gap.requested(),
-        "oldest": gap.oldest(),
-        "resumes_at": gap.resumes_at(),
-    })
 }
 
 impl<S: fmt::Debug> fmt::Debug for SseBody<S> {

@@ -2,8 +2,10 @@
 
 use crate::{
     access::ThreadGrant,
+    auth::{Revoked, revoked},
     clock::{Clock, Sleep},
-    delivery::{Delivery, Ending, Outbound},
+    delivery::{Delivery, Outbound},
+    ending::Ending,
     rejection::{BoxError, Chain},
 };
 use futures_core::Stream;
@@ -93,6 +95,7 @@ impl ThreadGrant {
     {
         GuardedStream {
             source: stream,
+            revoked: revoked(self.scope().auth().revocations()),
             grant: self,
             alarm: None,
             on_mismatch: OnMismatch::default(),
@@ -118,6 +121,8 @@ pin_project! {
         #[pin]
         source: S,
         grant: ThreadGrant,
+        // Ready once what the stream was opened with is withdrawn.
+        revoked: Option<Revoked>,
         // Armed when the source is first idle: a busy one looks at the time itself.
         alarm: Option<Sleep>,
         on_mismatch: OnMismatch,
@@ -142,6 +147,16 @@ impl<S> GuardedStream<S> {
     pub fn count_mismatches(mut self, counter: Arc<AtomicU64>) -> Self {
         self.mismatches = counter;
         self
+    }
+
+    /// The grant that the stream is held against: for a handler that publishes as well.
+    pub fn grant(&self) -> &ThreadGrant {
+        &self.grant
+    }
+
+    #[cfg(feature = "ws")]
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
@@ -169,7 +184,8 @@ where
                 Ok(stamped) => Step::Give(Outbound::Event(stamped)),
                 Err(foreign) => Step::HoldBack(foreign.into()),
             },
-            Ok(foreign) if foreign.thread() != grant.key() => Step::HoldBack(foreign),
+            Ok(Delivery::End(ending)) => Step::End(ending),
+            Ok(foreign) if foreign.thread() != Some(grant.key()) => Step::HoldBack(foreign),
             Ok(Delivery::Position(position)) => Step::Give(Outbound::Position(position)),
             Ok(Delivery::Gap(gap)) => Step::Give(Outbound::Gap(gap)),
             Err(error) => {
@@ -215,8 +231,19 @@ where
         let auth = grant.scope().auth();
         for _ in 0..POLL_BUDGET {
             // The time of day is the authority, also for a source that is never idle.
-            let Ok(left) = auth.remaining() else { return end(Ending::AuthExpired) };
+            let Ok(left) = auth.remaining() else {
+                return end(if auth.is_revoked() {
+                    Ending::AccessRevoked
+                } else {
+                    Ending::AuthExpired
+                });
+            };
             let Poll::Ready(item) = this.source.as_mut().poll_next(cx) else {
+                if let Some(revoked) = this.revoked
+                    && revoked.as_mut().poll(cx).is_ready()
+                {
+                    return end(Ending::AccessRevoked);
+                }
                 let alarm =
                     this.alarm.get_or_insert_with(|| auth.clock().sleep(left.min(LONGEST_SLEEP)));
                 if alarm.as_mut().poll(cx).is_pending() {
@@ -261,11 +288,12 @@ fn audit(grant: &ThreadGrant, foreign: &Delivery) {
         Delivery::Event(event) => ("event", Some(event.event_type().as_str()), event.cursor()),
         Delivery::Position(position) => ("position", None, Some(position.cursor())),
         Delivery::Gap(gap) => ("gap", None, Some(gap.requested())),
+        Delivery::End(_) => ("end", None, None),
     };
     tracing::error!(
         target: "tower_tenancy::audit",
         granted = %grant.key().to_path(),
-        foreign = %foreign.thread().to_path(),
+        foreign = foreign.thread().map(|thread| tracing::field::display(thread.to_path())),
         what,
         event_type,
         cursor = cursor.map(tracing::field::display),
@@ -291,7 +319,8 @@ mod tests {
         access::tests::grant,
         auth::AuthContext,
         clock::{from_unix, manual::ManualClock},
-        delivery::{Delivery, Ending, Gap, GapReason, Outbound, Position},
+        delivery::{Delivery, Gap, GapReason, Outbound, Position},
+        ending::Ending,
         event::{StreamEvent, tests::routing},
         id::Subject,
         rejection::BoxError,

@@ -32,15 +32,23 @@
 
 #[cfg(feature = "jwt")]
 mod jwt;
+mod revocation;
+mod source;
 
 #[cfg(feature = "jwt")]
 pub use jwt::{
     Algorithm, Backend, ClaimNames, JwtConfigError, JwtKey, JwtVerifier, JwtVerifierBuilder,
 };
+pub use revocation::Revocation;
+pub(crate) use revocation::{Revoked, revoked};
+pub use source::TokenSources;
+#[cfg(feature = "tokio-tungstenite")]
+pub(crate) use source::is_bearer_protocol;
+pub(crate) use source::{Found, two_tokens};
 
 use crate::{
     clock::{self, Clock},
-    id::{ActorType, Subject},
+    id::{ActorType, Env, Subject, TenantId, ThreadId},
     rejection::{Rejection, RejectionKind},
 };
 use http::{Extensions, HeaderMap, Method, Request, Uri, header};
@@ -82,6 +90,18 @@ struct Proven {
     roles: Vec<String>,
     actor_type: Option<ActorType>,
     clock: Arc<dyn Clock>,
+    revocations: Vec<Revocation>,
+    ticket: Option<Bound>,
+}
+
+/// What a ticket is good for: it names what a request with a token names in headers.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub(crate) tenant: TenantId,
+    pub(crate) env: Env,
+    pub(crate) thread: ThreadId,
+    /// The ticket has opened a stream before, and only goes on where that one stopped.
+    pub(crate) reopens: bool,
 }
 
 impl AuthContext {
@@ -97,6 +117,8 @@ impl AuthContext {
             roles: Vec::new(),
             actor_type: None,
             clock: clock::system(),
+            revocations: Vec::new(),
+            ticket: None,
         }))
     }
 
@@ -142,6 +164,32 @@ impl AuthContext {
         self.with(|proven| proven.clock = clock)
     }
 
+    /// What withdraws the proof before its time, here and in every stream opened with it: a
+    /// session that ends, a member who leaves. Of several, any does.
+    #[must_use]
+    pub fn with_revocation(self, revocation: Revocation) -> Self {
+        self.with(|proven| proven.revocations.push(revocation))
+    }
+
+    #[cfg(feature = "tickets")]
+    pub(crate) fn with_ticket(self, bound: Bound) -> Self {
+        self.with(|proven| proven.ticket = Some(bound))
+    }
+
+    /// What the proof is limited to, if it is a ticket's.
+    pub(crate) fn ticket(&self) -> Option<&Bound> {
+        self.0.ticket.as_ref()
+    }
+
+    pub(crate) fn revocations(&self) -> &[Revocation] {
+        &self.0.revocations
+    }
+
+    /// Whether the proof was withdrawn.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.0.revocations.iter().any(Revocation::is_revoked)
+    }
+
     /// Who the caller is.
     #[must_use]
     pub fn subject(&self) -> &Subject {
@@ -164,8 +212,11 @@ impl AuthContext {
     ///
     /// # Errors
     ///
-    /// `auth.expired` if it does not any more.
+    /// `auth.expired` if it does not any more, `auth.invalid` if it was withdrawn.
     pub fn remaining(&self) -> Result<Duration, Rejection> {
+        if self.is_revoked() {
+            return Err(Rejection::new(RejectionKind::AuthInvalid).with_source("it was withdrawn"));
+        }
         match self.valid_until().duration_since(self.0.clock.now()) {
             Ok(left) if !left.is_zero() => Ok(left),
             _ => Err(RejectionKind::AuthExpired.into()),
@@ -211,6 +262,7 @@ pub struct AuthRequest<'a> {
     uri: &'a Uri,
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
+    found: &'a Found,
 }
 
 impl<'a> AuthRequest<'a> {
@@ -222,7 +274,13 @@ impl<'a> AuthRequest<'a> {
             uri: request.uri(),
             headers: request.headers(),
             extensions: request.extensions(),
+            found: &Found::Header,
         }
+    }
+
+    /// The head of `request`, from which a token was taken already.
+    pub(crate) fn with_token<B>(request: &'a Request<B>, found: &'a Found) -> Self {
+        Self { found, ..Self::of(request) }
     }
 
     /// The request's method.
@@ -249,41 +307,49 @@ impl<'a> AuthRequest<'a> {
         self.extensions
     }
 
-    /// The token of the one `Authorization: Bearer` header ([RFC 6750 section 2.1]); the scheme
-    /// in any case.
+    /// The token: of the one `Authorization: Bearer` header ([RFC 6750 section 2.1]; the scheme in
+    /// any case), or from wherever else the [`TokenSources`] of the layer allow it to be.
     ///
     /// # Errors
     ///
-    /// `auth.missing` without an `Authorization` header; `auth.invalid` if there are two, if it is
-    /// of another scheme, or if what follows the scheme is no token.
+    /// `auth.missing` without a token; `auth.invalid` if there are two `Authorization` headers, if
+    /// it is of another scheme, or if what is found is no token.
     ///
     /// [RFC 6750 section 2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
     pub fn bearer_token(&self) -> Result<&'a str, Rejection> {
         let invalid = |why: &'static str| {
             Rejection::new(RejectionKind::AuthInvalid).with_detail(why).with_source(why)
         };
-        let mut values = self.headers.get_all(header::AUTHORIZATION).iter();
-        let value = values.next().ok_or(RejectionKind::AuthMissing)?;
-        if values.next().is_some() {
-            return Err(invalid("Authorization was sent more than once."));
-        }
-        let Ok(text) = value.to_str() else {
-            return Err(invalid("Authorization is not visible ASCII."));
+        let token = match self.found {
+            Found::Header => {
+                let mut values = self.headers.get_all(header::AUTHORIZATION).iter();
+                let value = values.next().ok_or(RejectionKind::AuthMissing)?;
+                if values.next().is_some() {
+                    return Err(invalid("Authorization was sent more than once."));
+                }
+                let Ok(text) = value.to_str() else {
+                    return Err(invalid("Authorization is not visible ASCII."));
+                };
+                let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+                if !scheme.eq_ignore_ascii_case("bearer") {
+                    return Err(invalid("Authorization is not of the scheme 'Bearer'."));
+                }
+                token.trim_start_matches(' ')
+            }
+            Found::Elsewhere(token) => token.as_str(),
+            Found::Nowhere => return Err(RejectionKind::AuthMissing.into()),
         };
-        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(invalid("Authorization is not of the scheme 'Bearer'."));
-        }
-        let token = token.trim_start_matches(' ');
         let is_b64token = !token.is_empty()
             && token.bytes().all(|b| {
                 b.is_ascii_alphanumeric()
                     || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
             });
-        if is_b64token {
-            Ok(token)
-        } else {
-            Err(invalid("Authorization does not bear exactly one token after 'Bearer'."))
+        match (is_b64token, self.found) {
+            (true, _) => Ok(token),
+            (false, Found::Header) => {
+                Err(invalid("Authorization does not bear exactly one token after 'Bearer'."))
+            }
+            (false, _) => Err(invalid("What the request bears is no token.")),
         }
     }
 }

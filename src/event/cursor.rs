@@ -10,7 +10,7 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const LAST_EVENT_ID_QUERY: &str = "last_event_id";
 
 /// The incarnation of a thread's log: random, so that no other log has the same.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Epoch(u64);
 
 impl Epoch {
@@ -147,6 +147,17 @@ impl LastEventId {
             Some((_, value)) => value.parse().map(Some).map_err(|_| invalid()),
             None => Ok(None),
         }
+    }
+}
+
+impl LastEventId {
+    /// Reads it off a field of a message, as in gRPC, where it is no header.
+    ///
+    /// # Errors
+    ///
+    /// `cursor.invalid` for text that is no cursor.
+    pub fn parse(text: &str) -> Result<Self, Rejection> {
+        text.parse().map_err(|_| RejectionKind::CursorInvalid.into())
     }
 }
 

@@ -17,10 +17,9 @@ pub use cursor::{Cursor, Epoch, InvalidCursor, LAST_EVENT_ID, LastEventId};
 pub use routing::{InvalidRouting, Routing};
 
 use crate::{clock::to_rfc3339, id::RequestId};
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, ops::Range, sync::Arc, time::SystemTime};
 
 /// The type of an event: `[A-Za-z0-9._:/~-]{1,64}`, not one of the reserved ones.
 ///
@@ -112,6 +111,10 @@ struct Sealed {
     json: Box<str>,
     /// Where in `json` that value goes.
     trace_at: usize,
+    /// Where in `json` the time and the data are.
+    ts: Range<usize>,
+    data: Range<usize>,
+    origin_trace_id: Option<RequestId>,
 }
 
 impl StreamEvent {
@@ -148,6 +151,24 @@ impl StreamEvent {
         self.0.cursor
     }
 
+    /// When the event was taken in: RFC 3339, in UTC with milliseconds.
+    #[must_use]
+    pub fn ts(&self) -> &str {
+        self.0.json.get(self.0.ts.clone()).unwrap_or_default()
+    }
+
+    /// The request that the event stems from.
+    #[must_use]
+    pub fn origin_trace_id(&self) -> Option<&RequestId> {
+        self.0.origin_trace_id.as_ref()
+    }
+
+    /// The data, as JSON text.
+    #[must_use]
+    pub fn data(&self) -> &str {
+        self.0.json.get(self.0.data.clone()).unwrap_or_default()
+    }
+
     /// How much memory the encoded event takes, in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
@@ -155,8 +176,8 @@ impl StreamEvent {
     }
 
     /// The envelope in two parts; the trace id goes between them.
-    pub(crate) fn halves(&self) -> (&[u8], &[u8]) {
-        self.0.json.as_bytes().split_at_checked(self.0.trace_at).unwrap_or_default()
+    pub(crate) fn halves(&self) -> (&str, &str) {
+        self.0.json.split_at_checked(self.0.trace_at).unwrap_or_default()
     }
 }
 
@@ -239,9 +260,10 @@ impl NewEvent {
         let ts = to_rfc3339(time);
         // Names and subjects always serialise.
         let routing = serde_json::to_string(&*self.routing).unwrap_or_default();
-        json.push_str(&format!(
-            r#","type":"{event_type}","ts":"{ts}","routing":{routing},"meta":{{"trace_id":""#
-        ));
+        json.push_str(&format!(r#","type":"{event_type}","ts":""#));
+        let ts_at = json.len();
+        json.push_str(&ts);
+        json.push_str(&format!(r#"","routing":{routing},"meta":{{"trace_id":""#));
         let trace_at = json.len();
         json.push('"');
         if let Some(origin) = &self.origin_trace_id {
@@ -252,12 +274,14 @@ impl NewEvent {
         }
         json.push_str(r#"},"data":"#);
         // Raw JSON may hold line ends between its tokens, never inside: the envelope is one line.
+        let data_at = json.len();
         let data = self.data.get();
         if data.contains(['\r', '\n']) {
             json.push_str(&data.replace(['\r', '\n'], " "));
         } else {
             json.push_str(data);
         }
+        let data = data_at..json.len();
         json.push('}');
         StreamEvent(Arc::new(Sealed {
             routing: self.routing,
@@ -265,6 +289,9 @@ impl NewEvent {
             cursor,
             json: json.into(),
             trace_at,
+            ts: ts_at..ts_at + ts.len(),
+            data,
+            origin_trace_id: self.origin_trace_id,
         }))
     }
 }
@@ -296,13 +323,13 @@ impl StampedEvent {
 
     /// The whole envelope as one line of JSON.
     #[must_use]
-    pub fn to_json(&self) -> Bytes {
-        self.pieces().concat().into()
+    pub fn to_json(&self) -> String {
+        self.pieces().concat()
     }
 
-    pub(crate) fn pieces(&self) -> [&[u8]; 3] {
+    pub(crate) fn pieces(&self) -> [&str; 3] {
         let (head, tail) = self.event.halves();
-        [head, self.trace_id.as_str().as_bytes(), tail]
+        [head, self.trace_id.as_str(), tail]
     }
 }
 
@@ -340,7 +367,7 @@ pub(crate) mod tests {
 
     fn parsed(event: StreamEvent) -> serde_json::Value {
         let stamped = StampedEvent::new(event, RequestId::new("r-1").unwrap());
-        serde_json::from_slice(&stamped.to_json()).unwrap()
+        serde_json::from_str(&stamped.to_json()).unwrap()
     }
 
     #[test]
@@ -384,7 +411,7 @@ pub(crate) mod tests {
         let raw = RawValue::from_string("{\r\n  \"a\": \"x\\ny\",\n  \"b\": 1\r}".into()).unwrap();
         let event = StreamEvent::new(routing("t_a", "th"), "x", &raw).unwrap();
         let (head, tail) = event.halves();
-        assert!(!head.iter().chain(tail).any(|b| matches!(b, b'\r' | b'\n')));
+        assert!(![head, tail].concat().contains(['\r', '\n']));
         assert_eq!(parsed(event)["data"], json!({"a": "x\ny", "b": 1}));
     }
 

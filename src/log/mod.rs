@@ -18,7 +18,7 @@ pub use subscription::{OnGap, Subscription};
 use crate::{
     event::{Cursor, Epoch, NewEvent, StreamEvent},
     id::ThreadKey,
-    rejection::BoxError,
+    rejection::{BoxError, Rejection, RejectionKind},
 };
 use std::{
     collections::VecDeque,
@@ -70,6 +70,18 @@ pub enum LogError {
     /// The log broke its contract: events out of order, doubled, or with a hole.
     #[error("the log broke its contract: {0}")]
     Broken(&'static str),
+}
+
+impl From<LogError> for Rejection {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::TooLarge { .. } => Self::new(RejectionKind::MessageInvalid)
+                .with_detail(format!("Not published: {error}.")),
+            LogError::Unavailable(_) | LogError::Broken(_) => {
+                Self::new(RejectionKind::LogUnavailable).with_source(error)
+            }
+        }
+    }
 }
 
 /// Keeps the events of threads, for a while.

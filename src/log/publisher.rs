@@ -5,6 +5,7 @@ use crate::{
     access::ThreadGrant,
     event::{EventType, InvalidEvent, NewEvent, Routing, StreamEvent},
     id::RequestId,
+    rejection::{Rejection, RejectionKind},
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -19,6 +20,16 @@ pub enum PublishError {
     /// The log did not take it in.
     #[error(transparent)]
     Log(#[from] LogError),
+}
+
+impl From<PublishError> for Rejection {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Invalid(invalid) => Self::new(RejectionKind::MessageInvalid)
+                .with_detail(format!("Not published: {invalid}.")),
+            PublishError::Log(error) => error.into(),
+        }
+    }
 }
 
 /// Writes events of one routing to a log, and never reads.

@@ -37,17 +37,23 @@ impl ThreadGrant {
     ///
     /// # Errors
     ///
-    /// `log.unavailable` if the log does not answer.
+    /// `log.unavailable` if the log does not answer; `auth.invalid` if the grant stems from a
+    /// ticket that was used before, and `from` is no cursor of this log as it is now.
     pub async fn subscribe<L: EventLog>(
         &self,
         log: &L,
         from: impl Into<LastEventId>,
     ) -> Result<Subscription<L::Reader>, Rejection> {
         let mut reader = log.reader(self.key());
-        let extent = poll_fn(|cx| reader.poll_extent(cx)).await;
-        let extent = extent
-            .map_err(|error| Rejection::new(RejectionKind::LogUnavailable).with_source(error))?;
-        Ok(Subscription::new(Arc::clone(self.routing()), reader, extent, from.into()))
+        let extent = poll_fn(|cx| reader.poll_extent(cx)).await?;
+        let from = from.into();
+        // Who does not know where the stream stood never read it.
+        let goes_on = matches!(from, LastEventId::After(cursor) if cursor.epoch() == extent.epoch);
+        if self.scope().auth().ticket().is_some_and(|ticket| ticket.reopens) && !goes_on {
+            let rejection = Rejection::new(RejectionKind::AuthInvalid);
+            return Err(rejection.with_source("a used ticket without a cursor of this log"));
+        }
+        Ok(Subscription::new(Arc::clone(self.routing()), reader, extent, from))
     }
 }
 

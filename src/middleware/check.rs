@@ -2,9 +2,13 @@
 #![expect(private_interfaces, unnameable_types, reason = "the trait of checks is sealed")]
 
 use crate::{
-    auth::{AuthContext, AuthFuture, AuthRequest, Authenticator, Verdict},
-    context::{self, Envs, RequestContext, X_REQUEST_ID},
+    auth::{
+        AuthContext, AuthFuture, AuthRequest, Authenticator, Found, TokenSources, Verdict,
+        two_tokens,
+    },
+    context::{self, Envs, Named, RequestContext, X_REQUEST_ID},
     id::RequestId,
+    origin::Head,
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
 };
@@ -59,6 +63,7 @@ impl Default for Begun {
 #[derive(Clone, Debug, Default)]
 pub struct ContextCheck {
     pub(super) envs: Envs,
+    pub(super) query: bool,
 }
 
 impl ContextCheck {
@@ -81,7 +86,21 @@ impl ContextCheck {
         if let Some(rejection) = refused {
             return Err(rejection);
         }
-        let context = RequestContext::read(request.headers(), id, &self.envs)?;
+        let mut named = Named::default();
+        if self.query {
+            named = Named::take(request.uri_mut())?;
+        }
+        if let Some(redeemed) = Contexts::redeemed(request.extensions()) {
+            let auth = redeemed?;
+            let by_ticket = auth.ticket();
+            if named.tenant.is_some() || named.env.is_some() {
+                return Err(Rejection::new(RejectionKind::ContextInvalid)
+                    .with_detail("The ticket names tenant and env. Leave them out of the query."));
+            }
+            named.tenant = by_ticket.map(|bound| bound.tenant.to_string());
+            named.env = by_ticket.map(|bound| bound.env.to_string());
+        }
+        let context = RequestContext::read(Head::of(request), &named, id, &self.envs)?;
         begun.span.record("tenant", context.tenant().as_str());
         begun.span.record("env", context.env().as_str());
         if let Some(id) = &begun.echo {
@@ -121,18 +140,22 @@ impl sealed::Check for ContextCheck {
 #[derive(Clone)]
 pub struct AuthCheck {
     authenticator: Arc<dyn Authenticator>,
+    pub(super) sources: TokenSources,
     pub(super) optional: bool,
 }
 
 impl AuthCheck {
     pub(super) fn new(authenticator: Arc<dyn Authenticator>) -> Self {
-        Self { authenticator, optional: false }
+        Self { authenticator, sources: TokenSources::header(), optional: false }
     }
 }
 
 impl fmt::Debug for AuthCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthCheck").field("optional", &self.optional).finish_non_exhaustive()
+        f.debug_struct("AuthCheck")
+            .field("sources", &self.sources)
+            .field("optional", &self.optional)
+            .finish_non_exhaustive()
     }
 }
 
@@ -143,7 +166,15 @@ impl sealed::Check for AuthCheck {
         {
             values.iter_mut().for_each(|value| value.set_sensitive(true));
         }
-        begun.verdict = match self.authenticator.authenticate(&AuthRequest::of(request)) {
+        let verdict = match self.sources.take(request) {
+            Err(rejection) => Verdict::Ready(Err(rejection)),
+            Ok(found) => match Contexts::redeemed(request.extensions()) {
+                None => self.authenticator.authenticate(&AuthRequest::with_token(request, &found)),
+                Some(redeemed) if matches!(found, Found::Nowhere) => Verdict::Ready(redeemed),
+                Some(_) => Verdict::Ready(Err(two_tokens())),
+            },
+        };
+        begun.verdict = match verdict {
             Verdict::Ready(answer) => Step::Decided(self.finish(request.extensions_mut(), answer)),
             Verdict::Later(future) => Step::Waiting(future),
         };

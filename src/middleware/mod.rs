@@ -46,14 +46,26 @@
 //! [clone]: tower_service::Service#be-careful-when-cloning-inner-services
 
 mod check;
+#[cfg(feature = "tokio-tungstenite")]
+mod close_refused;
 mod future;
+#[cfg(feature = "tickets")]
+mod redeem;
 mod service;
 
 pub use check::{AuthCheck, Check, ContextCheck, GuardCheck, ScopeCheck};
+#[cfg(feature = "tokio-tungstenite")]
+pub use close_refused::{CloseRefusedFuture, CloseRefusedService, CloseRefusedUpgrades};
 pub use future::RequireFuture;
+#[cfg(feature = "tickets")]
+pub use redeem::{RedeemFuture, RedeemService, RedeemTicket};
 pub use service::RequireService;
 
-use crate::{auth::Authenticator, context::Envs, rejection::ByContentType};
+use crate::{
+    auth::{Authenticator, TokenSources},
+    context::Envs,
+    rejection::ByContentType,
+};
 use std::sync::Arc;
 use tower_layer::Layer;
 
@@ -131,6 +143,14 @@ impl<R> RequireRequestContext<R> {
         self.check.envs = envs;
         self
     }
+
+    /// Takes tenant and env from the query parameters `tenant` and `env` as well, for clients that
+    /// cannot set headers. They claim and prove nothing, and are held against the token all the
+    /// same; nothing inside sees them. Named in a header too: refused.
+    pub fn or_query(mut self) -> Self {
+        self.check.query = true;
+        self
+    }
 }
 
 impl RequireAuth {
@@ -146,6 +166,12 @@ impl<R> RequireAuth<R> {
     /// everything that needs a [`TenantScope`](crate::TenantScope).
     pub fn optional(mut self) -> Self {
         self.check.optional = true;
+        self
+    }
+
+    /// Takes the token from elsewhere, too: a cookie, a WebSocket protocol.
+    pub fn token_sources(mut self, sources: TokenSources) -> Self {
+        self.check.sources = sources;
         self
     }
 }
@@ -177,6 +203,20 @@ impl<R> RequireTenantScope<R> {
     /// Serves these envs instead.
     pub fn envs(mut self, envs: Envs) -> Self {
         self.check.context.envs = envs;
+        self
+    }
+
+    /// Takes tenant and env from the query parameters `tenant` and `env` as well, for clients that
+    /// cannot set headers. They claim and prove nothing, and are held against the token all the
+    /// same; nothing inside sees them. Named in a header too: refused.
+    pub fn or_query(mut self) -> Self {
+        self.check.context.query = true;
+        self
+    }
+
+    /// Takes the token from elsewhere, too: a cookie, a WebSocket protocol.
+    pub fn token_sources(mut self, sources: TokenSources) -> Self {
+        self.check.auth.sources = sources;
         self
     }
 }

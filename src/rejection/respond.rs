@@ -1,7 +1,10 @@
 //! A rejection as a response, for any kind of body.
 
 use super::{Rejection, RejectionKind};
-use crate::framing::{Block, jittered};
+use crate::{
+    ending::Ending,
+    framing::{Block, jittered},
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
@@ -241,7 +244,7 @@ fn percent_encoded(text: &str) -> String {
 /// `retry` is the only way to tell it when.
 fn come_back_later(rejection: &Rejection) -> Response<Bytes> {
     let limited = rejection.kind() == RejectionKind::StreamLimit;
-    let name = if limited { "stream.limit" } else { "stream.source_failed" };
+    let name = if limited { Ending::Limit } else { Ending::SourceFailed }.code();
     let notice = serde_json::json!({ "code": rejection.code(), "detail": rejection.detail() });
     let mut body = Vec::new();
     Block::new(&mut body)

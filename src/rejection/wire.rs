@@ -6,7 +6,7 @@ use http::StatusCode;
 ///
 /// | code | HTTP | gRPC | WebSocket |
 /// |---|---|---|---|
-/// | `context.missing`, `context.invalid`, `cursor.invalid` | 400 | 3 `INVALID_ARGUMENT` | 4400 |
+/// | `context.missing`, `context.invalid`, `cursor.invalid`, `message.invalid` | 400 | 3 `INVALID_ARGUMENT` | 4400 |
 /// | `auth.missing`, `auth.invalid`, `auth.expired` | 401 | 16 `UNAUTHENTICATED` | 4401 |
 /// | `tenant.mismatch`, `env.mismatch`, `auth.insufficient_scope`, `thread.forbidden` | 403 | 7 `PERMISSION_DENIED` | 4403 |
 /// | `stream.limit` | 429 | 8 `RESOURCE_EXHAUSTED` | 1013 |
@@ -35,6 +35,8 @@ pub enum RejectionKind {
     ThreadForbidden,
     /// The cursor to resume from is not one that was ever given out.
     CursorInvalid,
+    /// What the client wants to publish is no message, or says whose it is.
+    MessageInvalid,
     /// Too many streams.
     StreamLimit,
     /// The keys that tokens are verified with cannot be had.
@@ -69,7 +71,7 @@ const fn row(
 
 impl RejectionKind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ContextMissing,
         Self::ContextInvalid,
         Self::AuthMissing,
@@ -80,6 +82,7 @@ impl RejectionKind {
         Self::InsufficientScope,
         Self::ThreadForbidden,
         Self::CursorInvalid,
+        Self::MessageInvalid,
         Self::StreamLimit,
         Self::KeysUnavailable,
         Self::RegistryUnavailable,
@@ -159,6 +162,13 @@ impl RejectionKind {
                 3,
                 4400,
                 "Resume from an event id that this service gave out, from 'earliest', or from none.",
+            ),
+            Self::MessageInvalid => row(
+                "message.invalid",
+                S::BAD_REQUEST,
+                3,
+                4400,
+                "Send a JSON object of a type and data, which says nothing about whose it is.",
             ),
             Self::StreamLimit => row(
                 "stream.limit",

@@ -1,0 +1,91 @@
+//! Withdrawing what was proven, before its time.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
+use tokio::sync::watch;
+
+/// Done once a [`Revocation`] is used.
+pub(crate) type Revoked = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+/// Withdraws what an [`AuthContext`](crate::AuthContext) proves: new requests are refused, and
+/// streams that were opened with it end at once with
+/// [`Ending::AccessRevoked`](crate::Ending::AccessRevoked). Clones are one switch.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use tower_tenancy::{AuthContext, Subject, auth::Revocation};
+///
+/// let session = Revocation::new();
+/// let soon = SystemTime::now() + Duration::from_secs(600);
+/// let auth = AuthContext::new(Subject::new("ada")?, soon).with_revocation(session.clone());
+/// assert!(auth.remaining().is_ok());
+/// session.revoke();
+/// assert!(auth.remaining().is_err());
+/// # Ok::<(), tower_tenancy::id::InvalidId>(())
+/// ```
+#[derive(Clone)]
+pub struct Revocation(Arc<watch::Sender<bool>>);
+
+impl Revocation {
+    /// Nothing is withdrawn yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+
+    /// Withdraws. There is no way back.
+    pub fn revoke(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether it was withdrawn.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+/// Done once one of `revocations` is used; `None` if there are none to wait for.
+pub(crate) fn revoked(revocations: &[Revocation]) -> Option<Revoked> {
+    let wait = |revocation: &Revocation| -> Revoked {
+        let mut receiver = revocation.0.subscribe();
+        // A switch that nobody else holds any more will not be used: then this is done never.
+        let kept = revocation.clone();
+        Box::pin(async move {
+            drop(receiver.wait_for(|revoked| *revoked).await);
+            drop(kept);
+        })
+    };
+    let mut waits: Vec<Revoked> = revocations.iter().map(wait).collect();
+    (!waits.is_empty()).then(|| -> Revoked {
+        Box::pin(poll_fn(move |cx| {
+            match waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        }))
+    })
+}
+
+impl PartialEq for Revocation {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Default for Revocation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Revocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Revocation").field(&self.is_revoked()).finish()
+    }
+}

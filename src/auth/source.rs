@@ -1,0 +1,309 @@
+//! Where a request may bear its token.
+
+use crate::{
+    origin::Head,
+    rejection::{Rejection, RejectionKind},
+};
+use http::{HeaderMap, HeaderValue, Request, header};
+use std::{fmt, sync::Arc};
+
+/// A token in a list of WebSocket protocols: `bearer.<token>`.
+const PROTOCOL_PREFIX: &str = "bearer.";
+
+/// Where a request may bear its token: the `Authorization` header, and what a browser can send
+/// where it cannot set headers.
+///
+/// A request that bears two tokens is refused (400), never chosen from. A token in a cookie or a
+/// protocol is taken off the request before anything inside sees it; `Authorization` is marked
+/// sensitive. A token in a query is never taken: that is what tickets are for.
+///
+/// ```
+/// use tower_tenancy::{RequireTenantScope, auth::{Authenticator, TokenSources}};
+///
+/// fn tenancy(verifier: impl Authenticator + 'static) -> RequireTenantScope {
+///     let sources = TokenSources::header().or_cookie("session").or_protocol();
+///     RequireTenantScope::new(verifier).token_sources(sources)
+/// }
+/// ```
+#[derive(Clone)]
+pub struct TokenSources(Arc<Sources>);
+
+#[derive(Clone)]
+struct Sources {
+    cookie: Option<String>,
+    protocol: bool,
+    origins: Vec<String>,
+}
+
+/// Where a token was found.
+pub(crate) enum Found {
+    /// If anywhere, in the `Authorization` header, where it stays.
+    Header,
+    /// Elsewhere, and taken from there.
+    Elsewhere(String),
+    /// Nowhere. (The `Authorization` header was looked at, too.)
+    Nowhere,
+}
+
+impl TokenSources {
+    /// The `Authorization: Bearer` header alone (RFC 6750 section 2.1): what layers look at unless
+    /// told otherwise.
+    #[must_use]
+    pub fn header() -> Self {
+        Self(Arc::new(Sources { cookie: None, protocol: false, origins: Vec::new() }))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Sources)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// Or the cookie of this name. Make it `HttpOnly`, `Secure` and `SameSite`.
+    ///
+    /// A browser sends cookies along whoever's page asks, so the request must come from the host
+    /// that it is sent to, or from an origin that is [allowed](Self::allow_origin). A WebSocket
+    /// upgrade without `Origin` is refused; so is whatever says by `Sec-Fetch-Site` that it comes
+    /// from elsewhere. (A same-origin `EventSource` sends no `Origin`.)
+    #[must_use]
+    pub fn or_cookie(self, name: impl Into<String>) -> Self {
+        self.with(|sources| sources.cookie = Some(name.into()))
+    }
+
+    /// Or, in a WebSocket upgrade, the protocol `bearer.<token>` next to a protocol of the
+    /// application: `new WebSocket(url, ["chat.v1", "bearer." + token])`.
+    ///
+    /// The handler sees the application's protocols only, and selects one of them: a browser
+    /// closes a connection for which none is selected.
+    #[must_use]
+    pub fn or_protocol(self) -> Self {
+        self.with(|sources| sources.protocol = true)
+    }
+
+    /// Lets pages of this origin, such as `https://app.example.com`, use the cookie as well.
+    #[must_use]
+    pub fn allow_origin(self, origin: impl Into<String>) -> Self {
+        self.with(|sources| sources.origins.push(origin.into()))
+    }
+
+    /// Takes the token off the request.
+    pub(crate) fn take<B>(&self, request: &mut Request<B>) -> Result<Found, Rejection> {
+        let Sources { cookie, protocol, origins } = &*self.0;
+        let by_cookie = match cookie {
+            Some(name) => take_cookies(request.headers_mut(), name),
+            None => Vec::new(),
+        };
+        let offered = *protocol && Head::of(request).is_upgrade();
+        let by_protocol = if offered { take_protocols(request.headers_mut()) } else { Vec::new() };
+        let by_header = request.headers().contains_key(header::AUTHORIZATION);
+        let found = by_cookie.len() + by_protocol.len();
+        if found == 0 {
+            return Ok(if by_header { Found::Header } else { Found::Nowhere });
+        }
+        if found > 1 || by_header {
+            return Err(two_tokens());
+        }
+        let head = Head::of(request);
+        let allowed =
+            |origin: &str| head.is_same_host(origin) || origins.iter().any(|own| own == origin);
+        if !by_cookie.is_empty() && !head.comes_from(allowed) {
+            let why = "The cookie proves nothing in a request from another origin.";
+            return Err(Rejection::new(RejectionKind::AuthInvalid)
+                .with_detail(why)
+                .with_source(format!("the cookie came with the origin {:?}", head.origin())));
+        }
+        if !by_protocol.is_empty() && !head.headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
+            let why = "Offer a protocol of the application next to 'bearer.<token>'.";
+            return Err(Rejection::new(RejectionKind::ContextInvalid).with_detail(why));
+        }
+        let token = by_cookie.into_iter().chain(by_protocol).next();
+        Ok(token.map_or(Found::Nowhere, Found::Elsewhere))
+    }
+}
+
+/// RFC 6750 section 2: not more than one method to send a token.
+pub(crate) fn two_tokens() -> Rejection {
+    Rejection::new(RejectionKind::ContextInvalid)
+        .with_detail("The request bears more than one token. Send one, in one place.")
+}
+
+/// Takes cookies of this name out of the `Cookie` headers (RFC 6265 section 5.4). An empty one is
+/// none: that is how cookies are cleared.
+fn take_cookies(headers: &mut HeaderMap, name: &str) -> Vec<String> {
+    let is_ours = |pair: &str| pair.split_once('=').filter(|(key, _)| key.trim() == name).is_some();
+    take(headers, header::COOKIE, ';', is_ours)
+        .iter()
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(_, value)| value.trim().trim_matches('"').to_owned())
+        .filter(|value| !value.is_empty())
+        .collect()
+}
+
+/// Whether a WebSocket protocol is a token.
+#[cfg(feature = "tokio-tungstenite")]
+pub(crate) fn is_bearer_protocol(protocol: &str) -> bool {
+    protocol.starts_with(PROTOCOL_PREFIX)
+}
+
+fn take_protocols(headers: &mut HeaderMap) -> Vec<String> {
+    let is_ours = |protocol: &str| protocol.trim().starts_with(PROTOCOL_PREFIX);
+    take(headers, header::SEC_WEBSOCKET_PROTOCOL, ',', is_ours)
+        .iter()
+        .filter_map(|protocol| protocol.trim().strip_prefix(PROTOCOL_PREFIX))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Takes the items that are ours out of the lists in all headers of this name, and leaves the rest.
+fn take(
+    headers: &mut HeaderMap,
+    name: header::HeaderName,
+    separator: char,
+    is_ours: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let mut taken = Vec::new();
+    let mut left = Vec::new();
+    for value in headers.get_all(&name) {
+        let Ok(text) = value.to_str() else {
+            left.push(value.clone());
+            continue;
+        };
+        let (ours, others): (Vec<_>, Vec<_>) =
+            text.split(separator).partition(|item| is_ours(item));
+        if ours.is_empty() {
+            left.push(value.clone());
+            continue;
+        }
+        taken.extend(ours.into_iter().map(str::to_owned));
+        let others = others.join(&separator.to_string());
+        // A part of what was a header value is one.
+        if let Ok(value) = HeaderValue::try_from(others.trim())
+            && !value.is_empty()
+        {
+            left.push(value);
+        }
+    }
+    if !taken.is_empty() {
+        headers.remove(&name);
+        for value in left {
+            headers.append(&name, value);
+        }
+    }
+    taken
+}
+
+impl Default for TokenSources {
+    fn default() -> Self {
+        Self::header()
+    }
+}
+
+impl fmt::Debug for TokenSources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sources { cookie, protocol, origins } = &*self.0;
+        f.debug_struct("TokenSources")
+            .field("cookie", cookie)
+            .field("protocol", protocol)
+            .field("origins", origins)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Found, TokenSources};
+    use http::{Request, header};
+
+    const UPGRADE: (&str, &str) = ("upgrade", "websocket");
+
+    /// The code or the token, and what is left of the headers that may hold one.
+    fn take(sources: &TokenSources, headers: &[(&str, &str)]) -> (String, Vec<String>) {
+        let mut request = Request::builder().uri("/").header("host", "app.test");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(()).unwrap();
+        let found = match sources.take(&mut request) {
+            Ok(Found::Header) => "header".to_owned(),
+            Ok(Found::Elsewhere(token)) => format!("= {token}"),
+            Ok(Found::Nowhere) => "nowhere".to_owned(),
+            Err(rejection) => format!("{} {}", rejection.status().as_u16(), rejection.code()),
+        };
+        let names = [header::COOKIE, header::SEC_WEBSOCKET_PROTOCOL];
+        let left = names.iter().flat_map(|name| request.headers().get_all(name).iter());
+        (found, left.map(|value| value.to_str().unwrap().to_owned()).collect())
+    }
+
+    #[test]
+    fn a_token_is_found_in_one_place_and_taken_from_there() {
+        let all = TokenSources::header().or_cookie("session").or_protocol();
+        for (headers, found, left) in [
+            (vec![], "nowhere", vec![]),
+            (vec![("authorization", "Bearer t")], "header", vec![]),
+            (vec![("cookie", "a=1; session=t.t; b=2")], "= t.t", vec!["a=1; b=2"]),
+            (vec![("cookie", "a=1"), ("cookie", "session=\"t\"")], "= t", vec!["a=1"]),
+            (vec![("cookie", "session=; a=1")], "nowhere", vec!["a=1"]),
+            (vec![("cookie", "xsession=t; session2=t")], "nowhere", vec!["xsession=t; session2=t"]),
+            (
+                vec![UPGRADE, ("sec-websocket-protocol", "chat.v1, bearer.t")],
+                "= t",
+                vec!["chat.v1"],
+            ),
+            (
+                vec![
+                    UPGRADE,
+                    ("sec-websocket-protocol", "bearer.t"),
+                    ("sec-websocket-protocol", "x"),
+                ],
+                "= t",
+                vec!["x"],
+            ),
+            // No upgrade, no WebSocket protocol.
+            (vec![("sec-websocket-protocol", "bearer.t")], "nowhere", vec!["bearer.t"]),
+            (vec![UPGRADE, ("sec-websocket-protocol", "bearer.t")], "400 context.invalid", vec![]),
+            // Two tokens.
+            (
+                vec![("authorization", "Bearer t"), ("cookie", "session=t")],
+                "400 context.invalid",
+                vec![],
+            ),
+            (vec![("cookie", "session=t; session=t")], "400 context.invalid", vec![]),
+            (
+                vec![UPGRADE, ("sec-websocket-protocol", "x, bearer.t, bearer.u")],
+                "400 context.invalid",
+                vec!["x"],
+            ),
+            (
+                vec![UPGRADE, ("cookie", "session=t"), ("sec-websocket-protocol", "x, bearer.t")],
+                "400 context.invalid",
+                vec!["x"],
+            ),
+        ] {
+            assert_eq!(
+                take(&all, &headers),
+                (found.to_owned(), left.iter().map(ToString::to_string).collect()),
+                "{headers:?}"
+            );
+        }
+        let only_header = TokenSources::header();
+        assert_eq!(take(&only_header, &[("cookie", "session=t")]).0, "nowhere");
+    }
+
+    #[test]
+    fn a_cookie_counts_only_from_an_allowed_origin() {
+        let sources = TokenSources::header().or_cookie("session").allow_origin("https://good.test");
+        let cookie = ("cookie", "session=t");
+        for (headers, found) in [
+            (vec![cookie], "= t"),
+            (vec![cookie, ("origin", "https://app.test")], "= t"),
+            (vec![cookie, ("origin", "https://good.test")], "= t"),
+            (vec![cookie, ("origin", "https://evil.test")], "401 auth.invalid"),
+            (vec![cookie, ("sec-fetch-site", "cross-site")], "401 auth.invalid"),
+            (vec![cookie, ("sec-fetch-site", "same-site")], "401 auth.invalid"),
+            (vec![cookie, UPGRADE], "401 auth.invalid"),
+            (vec![cookie, UPGRADE, ("origin", "https://app.test")], "= t"),
+            (vec![cookie, UPGRADE, ("origin", "https://evil.test")], "401 auth.invalid"),
+        ] {
+            assert_eq!(take(&sources, &headers).0, found, "{headers:?}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The one table of endings: why streams end, and which word or number says so on each wire.
+
+use std::time::Duration;
+
+/// One row of the table.
+struct Row {
+    code: &'static str,
+    websocket: u16,
+    grpc: u8,
+    /// How many times its usual delay a client waits before it comes back by itself.
+    patience: Option<u32>,
+    detail: &'static str,
+}
+
+macro_rules! endings {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident: $code:literal, $websocket:literal, $grpc:literal $status:literal, $patience:expr, $advice:literal, $detail:literal;
+    )+) => {
+        /// Why a stream ended, told to its client in a last notice, a close code or a status.
+        ///
+        /// | code | WebSocket | gRPC | client should |
+        /// |---|---|---|---|
+        $(#[doc = concat!("| `", $code, "` | ", $websocket, " | ", $grpc, " `", $status, "` | ", $advice, " |")])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Ending {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Ending {
+            /// Every reason, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            const fn row(self) -> Row {
+                match self {
+                    $(Self::$name => Row {
+                        code: $code,
+                        websocket: $websocket,
+                        grpc: $grpc,
+                        patience: $patience,
+                        detail: $detail,
+                    },)+
+                }
+            }
+
+            /// The table as Markdown, for the guide.
+            #[cfg(test)]
+            fn table() -> Vec<&'static str> {
+                vec![$(concat!("| `", $code, "` | ", $websocket, " | ", $grpc, " `", $status, "` | ", $advice, " |"),)+]
+            }
+        }
+    };
+}
+
+endings! {
+    /// The server is about to stop, and another one takes over.
+    Drain: "stream.drain", 1012, 14 "UNAVAILABLE", Some(1), "reconnect after the delay, with its cursor",
+        "The server is about to stop. Reconnect with your cursor.";
+    /// The client did not take in what was sent, or did not answer.
+    Slow: "stream.slow", 4408, 8 "RESOURCE_EXHAUSTED", None, "reconnect with its cursor",
+        "The client was too slow, or silent. Reconnect with your cursor.";
+    /// The token is over.
+    AuthExpired: "auth.expired", 4401, 16 "UNAUTHENTICATED", None, "renew the token, then reconnect with its cursor",
+        "The token has expired. Renew it, then reconnect with your cursor.";
+    /// What the stream was opened with does not hold any more: see
+    /// [`Revocation`](crate::auth::Revocation).
+    AccessRevoked: "access.revoked", 4403, 7 "PERMISSION_DENIED", None, "stop",
+        "Access was withdrawn. Do not reconnect.";
+    /// The source ended by intent: an agent is done.
+    Complete: "stream.complete", 1000, 0 "OK", None, "stop",
+        "The stream is complete. Do not reconnect.";
+    /// The source failed, or gave an event of another thread and the stream was to close then.
+    SourceFailed: "stream.source_failed", 1011, 14 "UNAVAILABLE", Some(1), "reconnect after the delay, with its cursor",
+        "The stream broke off. Reconnect, with your cursor if you have one.";
+    /// Too many streams, or too much on one.
+    Limit: "stream.limit", 1013, 8 "RESOURCE_EXHAUSTED", Some(10), "back off, then reconnect with its cursor",
+        "A limit was reached. Reconnect later, with your cursor.";
+    /// There is a gap, and the stream was to close then.
+    Gap: "stream.gap", 4410, 11 "OUT_OF_RANGE", None, "fetch the state anew, then connect without a cursor",
+        "Events were missed. Fetch the state anew, then connect without a cursor.";
+}
+
+impl Ending {
+    /// The stable code that clients match on, such as `auth.expired`: the name of the notice on SSE
+    /// and WebSocket, the reason of the close frame, `tenancy-code` in gRPC metadata.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.row().code
+    }
+
+    /// What the client is told to do.
+    #[must_use]
+    pub const fn detail(self) -> &'static str {
+        self.row().detail
+    }
+
+    /// The WebSocket close code ([RFC 6455 section 7.4], and this crate's own from 4400 on).
+    ///
+    /// [RFC 6455 section 7.4]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4
+    #[must_use]
+    pub const fn close_code(self) -> u16 {
+        self.row().websocket
+    }
+
+    /// The gRPC status code.
+    #[must_use]
+    pub const fn grpc_code(self) -> u8 {
+        self.row().grpc
+    }
+
+    /// Whether the client should come back by itself, after a while.
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        self.row().patience.is_some()
+    }
+
+    /// The data of the notice, on the transports that write JSON.
+    pub(crate) fn to_json(self) -> serde_json::Value {
+        serde_json::json!({ "code": self.code(), "detail": self.detail() })
+    }
+
+    /// How long a client waits that usually waits for `delay`, before it comes back by itself.
+    pub(crate) fn retry_after(self, delay: Duration) -> Option<Duration> {
+        self.row().patience.map(|times| delay.saturating_mul(times))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ending;
+
+    #[test]
+    fn the_guide_shows_this_table() {
+        let guide = include_str!("../docs/guide.md");
+        let rows = Ending::table().join("\n");
+        assert!(guide.contains(&rows), "docs/guide.md must have these rows:\n{rows}");
+    }
+
+    #[test]
+    fn codes_differ_and_only_a_complete_stream_is_ok() {
+        let mut codes: Vec<_> = Ending::ALL.iter().map(|ending| ending.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Ending::ALL.len());
+        for ending in Ending::ALL {
+            assert_eq!(ending.grpc_code() == 0, *ending == Ending::Complete);
+            assert_eq!(ending.close_code() == 1000, *ending == Ending::Complete);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What a client may say: a type and its data, and nothing about whose it is.
+
+use crate::{
+    access::ThreadGrant,
+    event::{EventType, InvalidEvent, NewEvent},
+    rejection::{Rejection, RejectionKind},
+};
+use serde::{
+    de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor},
+    ser::SerializeMap as _,
+};
+use serde_json::value::RawValue;
+use std::{collections::HashSet, fmt, sync::Arc};
+
+/// What only the grant says: members that a client's message may not have.
+const CLAIMS: [&str; 12] = [
+    "routing",
+    "tenant",
+    "tenant_id",
+    "env",
+    "thread",
+    "thread_id",
+    "actor",
+    "actor_id",
+    "actor_type",
+    "meta",
+    "trace_id",
+    "origin_trace_id",
+];
+
+/// What to do about a client that says whose its message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnClaims {
+    /// Refuse the message.
+    #[default]
+    Refuse,
+    /// Leave those members out, and take the rest.
+    Ignore,
+}
+
+/// Why a client's message is not taken. What it says is safe for clients.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidMessage {
+    /// The message is not one JSON object, or names a member twice.
+    #[error("the message must be a JSON object: {0}")]
+    Json(#[source] serde_json::Error),
+    /// The message says whose it is.
+    #[error("the message must not have the member '{0}': the request says whose it is")]
+    Claim(&'static str),
+    /// The type is malformed or reserved.
+    #[error(transparent)]
+    Event(#[from] InvalidEvent),
+}
+
+impl From<InvalidMessage> for Rejection {
+    fn from(invalid: InvalidMessage) -> Self {
+        Self::new(RejectionKind::MessageInvalid).with_detail(format!("Not taken: {invalid}."))
+    }
+}
+
+impl ThreadGrant {
+    /// Takes a message of the client that holds this grant, as text: a JSON object whose `type`
+    /// (`message` if there is none) is the event's, and whose other members are the event's data.
+    ///
+    /// Routing, actor and origin are the grant's. What the client puts there (`routing`,
+    /// `tenant_id`, `env`, `thread_id`, `actor_id`, `actor_type`, `meta`, `trace_id` and the like, at
+    /// the top of the message) is refused or ignored, and never trusted.
+    ///
+    /// ```
+    /// use tower_tenancy::{BoxError, EventLog, MemoryLog, OnClaims, ThreadGrant};
+    ///
+    /// async fn say(grant: &ThreadGrant, log: &MemoryLog, body: &str) -> Result<(), BoxError> {
+    ///     let event = grant.receive(body, OnClaims::Refuse)?; // {"type":"message","text":"hi"}
+    ///     assert_eq!(event.data().get(), r#"{"text":"hi"}"#);
+    ///     log.append(event).await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidMessage`] says what is wrong with the message.
+    pub fn receive(&self, text: &str, on_claims: OnClaims) -> Result<NewEvent, InvalidMessage> {
+        let Members(members) = serde_json::from_str(text).map_err(InvalidMessage::Json)?;
+        let mut event_type = None;
+        let mut data = Vec::with_capacity(members.len());
+        for (name, value) in members {
+            if name == "type" {
+                let name: String =
+                    serde_json::from_str(value.get()).map_err(InvalidMessage::Json)?;
+                event_type = Some(EventType::new(name)?);
+            } else if let Some(claim) = CLAIMS.into_iter().find(|claim| *claim == name) {
+                if on_claims == OnClaims::Refuse {
+                    return Err(InvalidMessage::Claim(claim));
+                }
+            } else {
+                data.push((name, value));
+            }
+        }
+        let event_type = match event_type {
+            Some(event_type) => event_type,
+            None => EventType::new("message")?,
+        };
+        let origin = Some(self.scope().request_id().clone());
+        Ok(NewEvent::new(Arc::clone(self.routing()), event_type, &Members(data), origin)?)
+    }
+}
+
+/// The members of an object, in their order, each value as it was written.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                let mut names = HashSet::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    // Two readers that choose differently would see two messages.
+                    if !names.insert(name.clone()) {
+                        return Err(A::Error::custom("a member is named twice"));
+                    }
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl serde::Serialize for Members {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLAIMS, OnClaims};
+    use crate::{access::tests::grant, scope::tests::scope};
+
+    fn receive(text: &str, on_claims: OnClaims) -> Result<(String, String), String> {
+        let event = grant(scope("t_a"), "th").receive(text, on_claims);
+        let event = event.map_err(|error| error.to_string())?;
+        assert_eq!(event.routing().to_path(), "t_a/prod/th");
+        assert_eq!(event.routing().actor_id().unwrap().as_str(), "ada");
+        assert_eq!(event.origin_trace_id().unwrap().as_str(), "req-1");
+        Ok((event.event_type().as_str().to_owned(), event.data().get().to_owned()))
+    }
+
+    #[test]
+    fn a_message_is_a_type_and_data_exactly_as_written() {
+        for (text, event_type, data) in [
+            (r#"{"type":"message","text":"hi"}"#, "message", r#"{"text":"hi"}"#),
+            (r#"{"text":"hi"}"#, "message", r#"{"text":"hi"}"#),
+            (r#"{"type":"note.added"}"#, "note.added", "{}"),
+            (
+                r#"{"b":1e400,"type":"x","a":{"routing":1.10}}"#,
+                "x",
+                r#"{"b":1e400,"a":{"routing":1.10}}"#,
+            ),
+        ] {
+            let received = receive(text, OnClaims::Refuse).unwrap();
+            assert_eq!(received, (event_type.to_owned(), data.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn whose_a_message_is_is_not_for_the_client_to_say() {
+        for claim in CLAIMS {
+            let text = format!(r#"{{"text":"hi","{claim}":{{"tenant_id":"t_b"}}}}"#);
+            let refused = receive(&text, OnClaims::Refuse).unwrap_err();
+            assert!(refused.contains(claim), "{refused}");
+            let (_, data) = receive(&text, OnClaims::Ignore).unwrap();
+            assert_eq!(data, r#"{"text":"hi"}"#);
+            // Spelled with an escape, it is the same member.
+            let escaped =
+                text.replace(claim, &format!("\\u{:04x}{}", claim.as_bytes()[0], &claim[1..]));
+            assert!(receive(&escaped, OnClaims::Refuse).is_err(), "{escaped}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        for text in [
+            "",
+            "hi",
+            "[]",
+            "5",
+            r#"{"text":"a"} {}"#,
+            r#"{"text":"a","text":"b"}"#,
+            r#"{"type":5}"#,
+            r#"{"type":"stream.gap"}"#,
+            r#"{"type":"two words"}"#,
+            r#"{"type":"x","type":"y"}"#,
+        ] {
+            assert!(receive(text, OnClaims::Ignore).is_err(), "{text}");
+        }
+    }
+}

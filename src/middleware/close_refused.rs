@@ -1,0 +1,108 @@
+//! Refused upgrades that a browser can read.
+
+use crate::{context::X_REQUEST_ID, rejection::Rejection, ws::Handshake};
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Accepts a WebSocket upgrade that the layers or the handler inside refuse, and closes it at once
+/// with the refusal's close code, its `code` as reason.
+///
+/// A browser tells a page nothing about a refused upgrade but 1006. With this layer, outside of the
+/// others, a page sees 4401, 4403 or 1013 and knows what to do. Other clients lose the HTTP status,
+/// and each refused upgrade costs a connection for up to two seconds: it is an option, not the
+/// default.
+///
+/// For HTTP/1.1 over hyper, axum's server included; other requests and responses pass unchanged.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use tower_tenancy::{CloseRefusedUpgrades, RequireTenantScope};
+/// # async fn talk() {}
+/// # fn router(tenancy: RequireTenantScope) -> Router {
+/// Router::new().route("/ws/{thread}", get(talk)).layer(tenancy).layer(CloseRefusedUpgrades)
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CloseRefusedUpgrades;
+
+impl<S> Layer<S> for CloseRefusedUpgrades {
+    type Service = CloseRefusedService<S>;
+
+    fn layer(&self, inner: S) -> CloseRefusedService<S> {
+        CloseRefusedService { inner }
+    }
+}
+
+/// Middleware that closes refused upgrades. Made by [`CloseRefusedUpgrades`].
+#[derive(Clone, Copy, Debug)]
+pub struct CloseRefusedService<S> {
+    inner: S,
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for CloseRefusedService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Default,
+{
+    type Response = Response<ResBody>;
+    type Error = S::Error;
+    type Future = CloseRefusedFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let handshake = Handshake::of(&request).ok();
+        CloseRefusedFuture { response: self.inner.call(request), handshake }
+    }
+}
+
+pin_project! {
+    /// Response future of [`CloseRefusedService`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct CloseRefusedFuture<F> {
+        #[pin]
+        response: F,
+        handshake: Option<Handshake>,
+    }
+}
+
+impl<F, ResBody, E> Future for CloseRefusedFuture<F>
+where
+    F: Future<Output = Result<Response<ResBody>, E>>,
+    ResBody: Default,
+{
+    type Output = Result<Response<ResBody>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.response.poll(cx))?;
+        let refused = response.extensions().get::<Rejection>();
+        let (Some(rejection), Some(handshake)) = (refused, this.handshake.take()) else {
+            return Poll::Ready(Ok(response));
+        };
+        let mut accepted = handshake.close(rejection.kind().close_code(), rejection.code());
+        let (parts, _) = response.into_parts();
+        // The request id, the rejection, and whatever layers inside left for those outside.
+        if let Some(id) = parts.headers.get(X_REQUEST_ID) {
+            accepted.headers_mut().insert(X_REQUEST_ID, id.clone());
+        }
+        *accepted.extensions_mut() = parts.extensions;
+        Poll::Ready(Ok(accepted.map(|()| ResBody::default())))
+    }
+}
+
+impl<F> fmt::Debug for CloseRefusedFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloseRefusedFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,113 @@
+//! Where a browser says that a request comes from: the rule for credentials that it sends along by
+//! itself ([WHATWG Fetch section 3.1], [Fetch Metadata]).
+//!
+//! [WHATWG Fetch section 3.1]: https://fetch.spec.whatwg.org/#origin-header
+//! [Fetch Metadata]: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
+
+use http::{HeaderMap, HeaderName, Method, Request, Uri, header};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What the rule looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+}
+
+impl<'a> Head<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
+        Self { method: request.method(), uri: request.uri(), headers: request.headers() }
+    }
+
+    /// Whether the request asks for a WebSocket ([RFC 6455 section 4.1], [RFC 8441 section 4]).
+    ///
+    /// [RFC 6455 section 4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+    /// [RFC 8441 section 4]: https://www.rfc-editor.org/rfc/rfc8441#section-4
+    pub(crate) fn is_upgrade(self) -> bool {
+        let upgrade = self.headers.get(header::UPGRADE);
+        self.method == Method::CONNECT
+            || upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    }
+
+    /// The `Origin`. A repeated or unreadable one is an origin, and nobody's.
+    pub(crate) fn origin(self) -> Option<&'a str> {
+        let mut values = self.headers.get_all(header::ORIGIN).iter();
+        let origin = values.next()?.to_str().unwrap_or("null");
+        Some(if values.next().is_some() { "null" } else { origin })
+    }
+
+    /// Whether the origin is the very host that the request was sent to. Behind a proxy the scheme
+    /// is not known, so it is not compared.
+    pub(crate) fn is_same_host(self, origin: &str) -> bool {
+        let host = self.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        let host = host.or_else(|| self.uri.authority().map(http::uri::Authority::as_str));
+        let theirs = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        matches!((theirs, host), (Some(theirs), Some(host)) if theirs.eq_ignore_ascii_case(host))
+    }
+
+    /// Whether the request was made by a page of an origin that `allowed` knows, or by no page.
+    ///
+    /// Browsers send an `Origin` with every upgrade and with every request that changes something.
+    /// A same-origin `GET`, an `EventSource` among them, comes without; then `Sec-Fetch-Site` must
+    /// not speak of another site.
+    pub(crate) fn comes_from(self, allowed: impl Fn(&str) -> bool) -> bool {
+        if let Some(origin) = self.origin() {
+            return allowed(origin);
+        }
+        if self.is_upgrade() {
+            return false;
+        }
+        match self.headers.get(SEC_FETCH_SITE).map(http::HeaderValue::as_bytes) {
+            Some(site) => matches!(site, b"same-origin" | b"none"),
+            None => matches!(*self.method, Method::GET | Method::HEAD),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Head;
+    use http::Request;
+
+    fn comes(method: &str, headers: &[(&str, &str)]) -> bool {
+        let mut request =
+            Request::builder().method(method).uri("/").header("host", "app.test:8080");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).unwrap();
+        let head = Head::of(&request);
+        head.comes_from(|origin| head.is_same_host(origin) || origin == "https://good.test")
+    }
+
+    #[test]
+    fn a_page_of_another_origin_is_told_apart() {
+        let upgrade = ("upgrade", "WebSocket");
+        for (method, headers, passes) in [
+            ("GET", vec![], true),
+            ("POST", vec![], false),
+            ("GET", vec![("origin", "http://app.test:8080")], true),
+            ("GET", vec![("origin", "https://APP.test:8080")], true),
+            ("GET", vec![("origin", "https://app.test")], false),
+            ("GET", vec![("origin", "https://app.test:8080.evil.test")], false),
+            ("GET", vec![("origin", "https://good.test")], true),
+            ("GET", vec![("origin", "https://evil.test")], false),
+            ("GET", vec![("origin", "null")], false),
+            ("GET", vec![("origin", "https://good.test"), ("origin", "https://good.test")], false),
+            ("GET", vec![upgrade], false),
+            ("CONNECT", vec![], false),
+            ("GET", vec![upgrade, ("origin", "https://good.test")], true),
+            ("GET", vec![upgrade, ("origin", "https://evil.test")], false),
+            ("GET", vec![upgrade, ("sec-fetch-site", "same-origin")], false),
+            ("GET", vec![("sec-fetch-site", "same-origin")], true),
+            ("GET", vec![("sec-fetch-site", "none")], true),
+            ("GET", vec![("sec-fetch-site", "same-site")], false),
+            ("GET", vec![("sec-fetch-site", "cross-site")], false),
+            ("POST", vec![("sec-fetch-site", "same-origin")], true),
+        ] {
+            assert_eq!(comes(method, &headers), passes, "{method} {headers:?}");
+        }
+    }
+}

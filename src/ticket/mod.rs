@@ -1,0 +1,435 @@
+//! Tickets: what a browser's `EventSource` or `WebSocket`, which cannot set headers, opens a
+//! stream with.
+//!
+//! A page that holds a token asks for a ticket by an ordinary, authenticated `POST`; the handler
+//! checks the thread and has [`TicketIssuer`] issue one; the page puts it into the URL as
+//! `?ticket=`. [`RedeemTicket`](crate::RedeemTicket), outermost, takes it out of the URL again and
+//! gives its tenant, env and caller to the layers inside.
+//!
+//! ```
+//! use tower_tenancy::{
+//!     MemoryLog, MemoryRegistry, Rejection, TenantScope, ThreadId, TicketIssuer, ticket::Ticket,
+//!     verify_thread_access,
+//! };
+//!
+//! /// The handler of `POST /tickets`.
+//! async fn ticket(
+//!     issuer: &TicketIssuer,
+//!     threads: &MemoryRegistry,
+//!     log: &MemoryLog,
+//!     scope: TenantScope,
+//!     thread: ThreadId,
+//! ) -> Result<Ticket, Rejection> {
+//!     let grant = verify_thread_access(threads, &scope, &thread).await?;
+//!     issuer.issue(&grant, log).await // as JSON: {"ticket": "...", "expires_at": 1795348830}
+//! }
+//! ```
+//!
+//! # What a ticket is good for
+//!
+//! One thread, in one tenant and env, as one caller, for a page of the origin that asked for it. It
+//! opens a stream once, within [30 seconds](TicketIssuer::open_within). Of many who try at once, one
+//! succeeds. Of a WebSocket, that is all. An `EventSource` repeats its URL whenever it reconnects:
+//! its ticket goes on to re-open that stream, and nothing else, for whoever shows by `Last-Event-ID`
+//! that it read it; the earlier connection is ended (`access.revoked`). When the token that the
+//! ticket was issued for expires, so does this.
+//!
+//! # Threat model
+//!
+//! A URL ends up in the logs of proxies, in a browser's history and in `Referer` headers.
+//!
+//! - Who finds a ticket there finds it used up. To re-open an `EventSource` stream, the finder also
+//!   needs an event id of the thread, which is in no URL: 64 random bits and a number. Who has both,
+//!   read along on the connection itself, and had the events.
+//! - Who reads the URL before the server does (malware in the browser, a proxy that is not trusted)
+//!   can use the ticket first. The page sees that: its own attempt is refused.
+//! - A page of another origin that gets hold of a ticket cannot use it in a browser. Outside of
+//!   browsers, `Origin` proves nothing.
+//! - The server keeps a hash (SHA-256) of each ticket, not the ticket.
+//! - What the ticket's stream may do ends with the token that it was issued for, and before that by
+//!   the token's [`Revocation`] where tickets are kept in memory. A shared store cannot keep that
+//!   switch: keep tokens short there.
+//!
+//! Where the page and the service share a site, a cookie
+//! ([`TokenSources::or_cookie`](crate::auth::TokenSources::or_cookie)) is simpler, and never is in
+//! a URL at all: prefer it. Send pages with `Referrer-Policy: no-referrer`, and keep the query out of
+//! the access logs of proxies, in either case.
+
+mod memory;
+
+pub use memory::MemoryTickets;
+
+use crate::{
+    access::ThreadGrant,
+    auth::{AuthContext, Bound, Revocation},
+    clock::{self, Clock},
+    event::{Cursor, Epoch, LAST_EVENT_ID},
+    id::{ActorType, Env, Subject, TenantId, ThreadId},
+    log::{EventLog, LogReader as _},
+    origin::Head,
+    rejection::{BoxError, Rejection, RejectionKind},
+};
+use http::Method;
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
+use sha2::{Digest as _, Sha256};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// The query parameter that bears a ticket.
+pub(crate) const TICKET_QUERY: &str = "ticket";
+
+/// A ticket as its holder gets it. `Debug` hides it; serialised it is
+/// `{"ticket": "...", "expires_at": <seconds since 1970>}`.
+#[derive(Clone)]
+pub struct Ticket {
+    secret: String,
+    expires_at: SystemTime,
+}
+
+impl Ticket {
+    /// The value of the query parameter `ticket`: letters and digits.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Until when it must have opened its stream.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Ticket {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let seconds = self.expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut ticket = serializer.serialize_struct("Ticket", 2)?;
+        ticket.serialize_field("ticket", &self.secret)?;
+        ticket.serialize_field("expires_at", &seconds)?;
+        ticket.end()
+    }
+}
+
+/// What a store knows a ticket by: its hash. Shown, it is 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TicketKey([u8; 32]);
+
+impl TicketKey {
+    fn of(secret: &str) -> Self {
+        Self(Sha256::digest(secret).into())
+    }
+}
+
+impl fmt::Display for TicketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a ticket stands for, as a store keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TicketRecord {
+    tenant: TenantId,
+    env: Env,
+    thread: ThreadId,
+    subject: Subject,
+    roles: Vec<String>,
+    actor_type: Option<ActorType>,
+    origin: Option<String>,
+    /// Of the thread's log, when the ticket was issued: the first half of all cursors. `None` if
+    /// the ticket never re-opens.
+    epoch: Option<Epoch>,
+    open_until: SystemTime,
+    valid_until: SystemTime,
+    /// Of the token that the ticket was issued for. A store that writes text loses them.
+    #[serde(skip)]
+    revocations: Vec<Revocation>,
+}
+
+impl TicketRecord {
+    /// Until when a store has to keep the record: before it has opened a stream, and after.
+    #[must_use]
+    pub fn keep_until(&self, opened: bool) -> SystemTime {
+        if opened { self.valid_until } else { self.open_until }
+    }
+
+    /// Whose ticket this is, for limits.
+    #[must_use]
+    pub fn holder(&self) -> (&TenantId, &Env, &Subject) {
+        (&self.tenant, &self.env, &self.subject)
+    }
+}
+
+/// A record, and how often its ticket was used.
+#[derive(Clone, Debug)]
+pub struct StoredTicket {
+    /// What the ticket stands for.
+    pub record: TicketRecord,
+    /// 0 until the ticket opens a stream, then one more each time.
+    pub uses: u32,
+}
+
+/// An answer of a [`TicketStore`].
+pub type TicketFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+
+/// Keeps tickets between being issued and being used. [`MemoryTickets`] serves one process; several
+/// that share their clients need a shared one.
+///
+/// All rules are the issuer's; a store compares and swaps.
+pub trait TicketStore: Send + Sync {
+    /// Keeps a record with 0 uses.
+    fn put(&self, key: TicketKey, record: TicketRecord) -> TicketFuture<'_, ()>;
+
+    /// The record and its uses. `None` for a ticket that is not, or no longer, known.
+    fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>>;
+
+    /// If the ticket still has this number of uses: counts one more, or forgets the ticket unless
+    /// it is to `keep` it. `None` if not: somebody else was faster.
+    ///
+    /// Atomic: of all who ask at once with the same number, one gets an answer. The answer is a
+    /// [`Revocation`] that the store uses when the ticket is used once more, in whichever process:
+    /// it ends the connection that is replaced.
+    fn swap(&self, key: TicketKey, uses: u32, keep: bool) -> TicketFuture<'_, Option<Revocation>>;
+}
+
+/// Issues tickets, and knows what they are good for. Clones share their store.
+///
+/// See the [module docs](self) for an example and the threat model.
+#[derive(Clone)]
+pub struct TicketIssuer {
+    store: Arc<dyn TicketStore>,
+    open_within: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl TicketIssuer {
+    /// Keeps tickets in this process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::new(MemoryTickets::new())
+    }
+
+    /// Keeps tickets in `store`.
+    #[must_use]
+    pub fn new(store: impl TicketStore + 'static) -> Self {
+        let open_within = Duration::from_secs(30);
+        Self { store: Arc::new(store), open_within, clock: clock::system() }
+    }
+
+    /// How long after it is issued a ticket may open its stream. Default: 30 seconds.
+    #[must_use]
+    pub fn open_within(mut self, time: Duration) -> Self {
+        self.open_within = time;
+        self
+    }
+
+    /// The clock that tickets are held against.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Issues a ticket for the grant's thread, caller and, if a page asked, its origin.
+    ///
+    /// It opens one WebSocket, or one `EventSource` stream with all its reconnects.
+    ///
+    /// # Errors
+    ///
+    /// `auth.insufficient_scope` if the grant stems from a ticket itself; `auth.expired`;
+    /// `log.unavailable`; `auth.keys_unavailable` if the store does not take the ticket.
+    pub async fn issue<L: EventLog>(
+        &self,
+        grant: &ThreadGrant,
+        log: &L,
+    ) -> Result<Ticket, Rejection> {
+        let mut reader = log.reader(grant.key());
+        let extent = poll_fn(|cx| reader.poll_extent(cx)).await?;
+        self.issue_with(grant, Some(extent.epoch)).await
+    }
+
+    /// Issues a ticket that opens one stream once, whatever the transport: for streams that have
+    /// no log, and so nothing to go on from.
+    ///
+    /// # Errors
+    ///
+    /// As [`issue`](Self::issue).
+    pub async fn issue_once(&self, grant: &ThreadGrant) -> Result<Ticket, Rejection> {
+        self.issue_with(grant, None).await
+    }
+
+    async fn issue_with(
+        &self,
+        grant: &ThreadGrant,
+        epoch: Option<Epoch>,
+    ) -> Result<Ticket, Rejection> {
+        let scope = grant.scope();
+        let auth = scope.auth();
+        if auth.ticket().is_some() {
+            return Err(Rejection::new(RejectionKind::InsufficientScope)
+                .with_detail("A ticket opens streams only. Ask for another with the token."));
+        }
+        auth.remaining()?;
+        let valid_until = auth.valid_until();
+        let opens = self.clock.now().checked_add(self.open_within);
+        let expires_at = opens.map_or(valid_until, |opens| opens.min(valid_until));
+        let record = TicketRecord {
+            tenant: scope.tenant().clone(),
+            env: scope.env().clone(),
+            thread: grant.routing().thread().clone(),
+            subject: auth.subject().clone(),
+            roles: auth.roles().map(str::to_owned).collect(),
+            actor_type: auth.actor_type().cloned(),
+            origin: scope.request().origin().map(str::to_owned),
+            epoch,
+            open_until: expires_at,
+            valid_until,
+            revocations: auth.revocations().to_vec(),
+        };
+        // Two random UUIDs: 244 random bits (RFC 9562 section 5.4).
+        let [first, second] = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
+        let secret = format!("{}{}", first.simple(), second.simple());
+        self.store.put(TicketKey::of(&secret), record).await.map_err(unavailable)?;
+        Ok(Ticket { secret, expires_at })
+    }
+
+    /// Uses a ticket: what it proves, or why it proves nothing.
+    pub(crate) async fn redeem(
+        &self,
+        secret: &str,
+        opening: Opening,
+    ) -> Result<AuthContext, Rejection> {
+        let refuse = |why: &'static str| {
+            let detail = "The ticket is not valid: unknown, used up, expired, or not for this. Get a new one.";
+            Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(detail).with_source(why))
+        };
+        if opening.transport == Transport::Other {
+            return refuse("a ticket opens streams only, by GET");
+        }
+        let key = TicketKey::of(secret);
+        let Some(StoredTicket { record, uses }) = self.store.get(key).await.map_err(unavailable)?
+        else {
+            return refuse("the ticket is unknown or used up");
+        };
+        if !opening.comes_from(record.origin.as_deref()) {
+            return refuse("the ticket was issued to another origin");
+        }
+        let now = self.clock.now();
+        let web_socket = opening.transport == Transport::WebSocket;
+        if uses == 0 {
+            if now >= record.open_until {
+                return refuse("the ticket is too old to open a stream");
+            }
+        } else {
+            if web_socket || record.epoch.is_none() {
+                return refuse("the ticket is used up");
+            }
+            if now >= record.valid_until {
+                return refuse("the token that the ticket was issued for has expired");
+            }
+            if opening.resume.map(Cursor::epoch) != record.epoch {
+                return refuse(
+                    "the ticket is used, and the request does not go on from its stream",
+                );
+            }
+        }
+        let keep = !web_socket && record.epoch.is_some();
+        let Some(revocation) = self.store.swap(key, uses, keep).await.map_err(unavailable)? else {
+            return refuse("somebody else was faster with this ticket");
+        };
+        let bound = Bound {
+            tenant: record.tenant,
+            env: record.env,
+            thread: record.thread,
+            reopens: uses > 0,
+        };
+        let auth = AuthContext::new(record.subject, record.valid_until)
+            .with_tenants([bound.tenant.as_str()])
+            .with_envs([bound.env.as_str()])
+            .with_roles(record.roles)
+            .with_clock(Arc::clone(&self.clock))
+            .with_ticket(bound);
+        let revocations = record.revocations.into_iter().chain([revocation]);
+        let auth = revocations.fold(auth, AuthContext::with_revocation);
+        Ok(match record.actor_type {
+            Some(actor_type) => auth.with_actor_type(actor_type),
+            None => auth,
+        })
+    }
+}
+
+fn unavailable(error: BoxError) -> Rejection {
+    Rejection::new(RejectionKind::KeysUnavailable)
+        .with_detail("Tickets cannot be issued or checked right now. Try again later.")
+        .with_source(error)
+}
+
+impl fmt::Debug for TicketIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketIssuer")
+            .field("open_within", &self.open_within)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    WebSocket,
+    /// A `GET`, such as an `EventSource`'s.
+    Get,
+    Other,
+}
+
+/// How a request wants to use a ticket.
+pub(crate) struct Opening {
+    transport: Transport,
+    origin: Option<String>,
+    /// Without `Origin`, this may still be a page of the ticket's.
+    may_be_same_origin: bool,
+    resume: Option<Cursor>,
+}
+
+impl Opening {
+    pub(crate) fn of(head: Head<'_>) -> Self {
+        let transport = if head.is_upgrade() {
+            Transport::WebSocket
+        } else if head.method == Method::GET {
+            Transport::Get
+        } else {
+            Transport::Other
+        };
+        let mut cursors = head.headers.get_all(LAST_EVENT_ID).iter();
+        let resume = cursors.next().and_then(|value| value.to_str().ok()?.parse().ok());
+        Self {
+            transport,
+            origin: head.origin().map(str::to_owned),
+            may_be_same_origin: head.comes_from(|_| false),
+            resume: resume.filter(|_| cursors.next().is_none()),
+        }
+    }
+
+    fn comes_from(&self, bound: Option<&str>) -> bool {
+        match (bound, self.origin.as_deref()) {
+            (None, _) => true,
+            (Some(bound), Some(origin)) => bound == origin,
+            (Some(_), None) => self.may_be_same_origin,
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! What a session does between a guarded stream and a socket.
+
+use super::{Options, WsKind, WsMessage};
+use crate::{
+    clock::Sleep,
+    delivery::Outbound,
+    ending::Ending,
+    event::{Cursor, NewEvent},
+    framing::jittered,
+    id::RequestId,
+    rejection::Rejection,
+    stream::{GuardedStream, IntoDelivery},
+};
+use futures_core::Stream;
+use futures_sink::Sink;
+use pin_project_lite::pin_project;
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
+
+/// Most messages that one poll moves in each direction: other sessions want to run, too.
+const BUDGET: usize = 64;
+/// How long the peer has to answer a close frame. What is unread by then is lost to it.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// Close codes of RFC 6455 section 7.4.1, for what a client does wrong.
+const UNSUPPORTED_DATA: u16 = 1003;
+const MESSAGE_TOO_BIG: u16 = 1009;
+
+pin_project! {
+    /// Moves messages both ways until either side ends.
+    pub(super) struct Pump<T, M, S, H, F> {
+        #[pin]
+        socket: T,
+        #[pin]
+        guarded: GuardedStream<S>,
+        on_message: H,
+        // One message at a time: meanwhile nothing is read, and the client has to wait.
+        #[pin]
+        handling: Option<F>,
+        options: Options,
+        // Told, and not taken by the socket yet. While there is something, nothing is read: a
+        // client that does not listen is not listened to.
+        outbox: VecDeque<M>,
+        opened: bool,
+        phase: Phase,
+        // The socket will give nothing more, but may still take a close frame.
+        deaf: bool,
+        heard_at: SystemTime,
+        pinged_at: SystemTime,
+        blocked_since: Option<SystemTime>,
+        alarm: Option<Sleep>,
+    }
+}
+
+enum Phase {
+    Open,
+    /// Somebody closes; the handshake may take until then.
+    Closing(Sleep),
+    /// Nobody is there any more.
+    Gone,
+}
+
+impl<T, M, S, H, F, O, E> Pump<T, M, S, H, F>
+where
+    T: Stream<Item = Result<M, M::Error>> + Sink<M, Error = M::Error>,
+    M: WsMessage,
+    S: Stream,
+    S::Item: IntoDelivery,
+    H: FnMut(NewEvent) -> F,
+    F: Future<Output = Result<O, E>>,
+    E: Into<Rejection>,
+{
+    pub(super) fn new(
+        socket: T,
+        guarded: GuardedStream<S>,
+        on_message: H,
+        mut options: Options,
+    ) -> Self {
+        options.timeout = options.timeout.max(options.heartbeat);
+        let now = guarded.clock().now();
+        Self {
+            socket,
+            guarded,
+            on_message,
+            handling: None,
+            options,
+            outbox: VecDeque::new(),
+            opened: false,
+            phase: Phase::Open,
+            deaf: false,
+            heard_at: now,
+            pinged_at: now,
+            blocked_since: None,
+            alarm: None,
+        }
+    }
+
+    pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..BUDGET {
+            if self.as_mut().poll_write(cx).is_err() {
+                self.as_mut().leave();
+            }
+            let handled = self.as_mut().poll_handling(cx);
+            let heard = self.as_mut().poll_read(cx);
+            let rang = self.as_mut().poll_timers(cx);
+            if matches!(self.phase, Phase::Gone) {
+                // What was taken in is handled to its end.
+                if self.handling.is_none() {
+                    return Poll::Ready(());
+                }
+                if !handled {
+                    return Poll::Pending;
+                }
+            } else if !(handled || heard || rang) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn leave(self: Pin<&mut Self>) {
+        *self.project().phase = Phase::Gone;
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Gives the socket what there is to tell, for as long as it takes it.
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<(), M::Error> {
+        if matches!(self.phase, Phase::Gone) {
+            return Ok(());
+        }
+        let now = self.guarded.clock().now();
+        for sent in 0.. {
+            if sent == BUDGET {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            if self.as_mut().project().socket.poll_ready(cx)?.is_pending() {
+                self.project().blocked_since.get_or_insert(now);
+                return Ok(());
+            }
+            if self.outbox.is_empty() && self.is_open() {
+                self.as_mut().poll_guarded(cx);
+            }
+            let this = self.as_mut().project();
+            let Some(message) = this.outbox.pop_front() else { break };
+            this.socket.start_send(message)?;
+            // Somebody made room, and was not listened to meanwhile.
+            if this.blocked_since.take().is_some() {
+                *this.heard_at = now;
+            }
+        }
+        let this = self.project();
+        if this.socket.poll_flush(cx)?.is_ready() {
+            *this.blocked_since = None;
+        } else {
+            this.blocked_since.get_or_insert(now);
+        }
+        Ok(())
+    }
+
+    /// Fills the outbox with what the stream says next, if it says something.
+    fn poll_guarded(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
+        let polled = self.as_mut().project().guarded.poll_next(cx);
+        let opening = !std::mem::replace(self.as_mut().project().opened, true);
+        // The first word comes at once, with the place where reading starts if there is one.
+        if opening && !matches!(polled, Poll::Ready(Some(Outbound::Position(_)))) {
+            self.as_mut().notice("open", None, "{}");
+        }
+        match polled {
+            Poll::Pending => {}
+            // The stream said why it ended, and then is not asked again.
+            Poll::Ready(None) => self.end(Ending::Complete),
+            Poll::Ready(Some(Outbound::Event(stamped))) => {
+                self.project().outbox.push_back(M::text(stamped.to_json()));
+            }
+            Poll::Ready(Some(Outbound::Position(position))) => {
+                self.notice("open", Some(position.cursor()), "{}");
+            }
+            Poll::Ready(Some(Outbound::Gap(gap))) => {
+                let data = gap.to_json().to_string();
+                self.notice(Ending::Gap.code(), gap.resumes_at(), &data);
+            }
+            Poll::Ready(Some(Outbound::End(ending))) => self.end(ending),
+        }
+    }
+
+    /// A message of ours, told apart from events by its type.
+    fn notice(self: Pin<&mut Self>, name: &str, at: Option<Cursor>, data: &str) {
+        let this = self.project();
+        let trace_id = this.guarded.grant().scope().request_id();
+        this.outbox.push_back(M::text(notice(name, at, trace_id, data)));
+    }
+
+    fn end(mut self: Pin<&mut Self>, ending: Ending) {
+        // The gap itself was the notice.
+        if ending != Ending::Gap {
+            let delay = ending.retry_after(self.options.retry).map(jittered);
+            let data = serde_json::json!({
+                "code": ending.code(),
+                "detail": ending.detail(),
+                "retry_ms": delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
+            });
+            self.as_mut().notice(ending.code(), None, &data.to_string());
+        }
+        self.close(ending.close_code(), ending.code());
+    }
+
+    fn close(self: Pin<&mut Self>, code: u16, reason: &'static str) {
+        let this = self.project();
+        if matches!(this.phase, Phase::Open) {
+            this.outbox.push_back(M::close(code, reason));
+            *this.phase = Phase::Closing(this.guarded.clock().sleep(CLOSE_WAIT));
+        }
+    }
+
+    /// Tells the client that its message was not taken.
+    fn refuse(self: Pin<&mut Self>, mut rejection: Rejection) {
+        rejection.log();
+        let data = serde_json::json!({ "code": rejection.code(), "detail": rejection.detail() });
+        self.notice("error", None, &data.to_string());
+    }
+
+    fn poll_handling(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let mut this = self.as_mut().project();
+        let Some(handling) = this.handling.as_mut().as_pin_mut() else { return false };
+        let Poll::Ready(outcome) = handling.poll(cx) else { return false };
+        this.handling.set(None);
+        // Nobody listened to the peer meanwhile.
+        *this.heard_at = this.guarded.clock().now();
+        if let Err(error) = outcome {
+            self.refuse(error.into());
+        }
+        true
+    }
+
+    /// Takes in one message, if there is one and nobody is busy with the one before.
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let this = self.as_mut().project();
+        let busy = this.handling.is_some() || !this.outbox.is_empty();
+        if busy || *this.deaf || matches!(this.phase, Phase::Gone) {
+            return false;
+        }
+        let message = match this.socket.poll_next(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Some(Ok(message))) => message,
+            Poll::Ready(Some(Err(error))) => {
+                *this.deaf = true;
+                match M::fault(&error) {
+                    Some(code) => self.close(code, "message.invalid"),
+                    None => self.leave(),
+                }
+                return true;
+            }
+            Poll::Ready(None) => {
+                self.leave();
+                return true;
+            }
+        };
+        *this.heard_at = this.guarded.clock().now();
+        match message.kind() {
+            WsKind::Control => {}
+            WsKind::Close => {
+                if self.is_open() {
+                    // The library answers on its own, and its stream ends then.
+                    let this = self.project();
+                    *this.phase = Phase::Closing(this.guarded.clock().sleep(CLOSE_WAIT));
+                }
+            }
+            WsKind::Text(_) | WsKind::Binary if !self.is_open() => {}
+            WsKind::Binary => self.close(UNSUPPORTED_DATA, "message.invalid"),
+            WsKind::Text(text) if text.len() > self.options.max_message => {
+                self.close(MESSAGE_TOO_BIG, "message.invalid");
+            }
+            WsKind::Text(text) => self.take_in(text),
+        }
+        true
+    }
+
+    fn take_in(self: Pin<&mut Self>, text: &str) {
+        let this = self.as_ref().get_ref();
+        let grant = this.guarded.grant();
+        // The stream is about to say that it is over.
+        if grant.scope().auth().remaining().is_err() {
+            return;
+        }
+        match grant.receive(text, this.options.on_claims) {
+            Ok(event) => {
+                let mut this = self.project();
+                let handling = (this.on_message)(event);
+                this.handling.set(Some(handling));
+            }
+            Err(invalid) => self.refuse(invalid.into()),
+        }
+    }
+
+    fn poll_timers(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let this = self.as_mut().project();
+        let clock = this.guarded.clock();
+        match this.phase {
+            Phase::Gone => return false,
+            Phase::Closing(until) => {
+                let over = until.as_mut().poll(cx).is_ready();
+                if over {
+                    self.leave();
+                }
+                return over;
+            }
+            Phase::Open => {}
+        }
+        let now = clock.now();
+        let since = |then: SystemTime| now.duration_since(then).unwrap_or_default();
+        let silent = if this.handling.is_some() { Duration::ZERO } else { since(*this.heard_at) };
+        let blocked = this.blocked_since.map_or(Duration::ZERO, since);
+        let (timeout, heartbeat) = (this.options.timeout, this.options.heartbeat);
+        if blocked >= timeout {
+            tracing::info!(code = Ending::Slow.code(), "a client took nothing in, and is cut off");
+            self.leave();
+            return true;
+        }
+        if silent >= timeout {
+            tracing::info!(code = Ending::Slow.code(), "a client is silent, and is cut off");
+            self.end(Ending::Slow);
+            return true;
+        }
+        let unpinged = since(*this.pinged_at);
+        if unpinged >= heartbeat {
+            *this.pinged_at = now;
+            *this.alarm = None;
+            // Behind whatever the socket has not taken yet, a ping would come too late to matter.
+            if this.outbox.is_empty() && this.blocked_since.is_none() {
+                this.outbox.push_back(M::ping());
+            }
+            return true;
+        }
+        let next = (heartbeat - unpinged).min(timeout - silent).min(timeout - blocked);
+        let alarm = this.alarm.get_or_insert_with(|| clock.sleep(next));
+        let rang = alarm.as_mut().poll(cx).is_ready();
+        if rang {
+            *this.alarm = None;
+        }
+        rang
+    }
+}
+
+fn notice(name: &str, at: Option<Cursor>, trace_id: &RequestId, data: &str) -> String {
+    let id = at.map(|cursor| format!(r#","id":"{cursor}""#)).unwrap_or_default();
+    // Names, cursors and request ids need no escaping.
+    format!(r#"{{"v":1,"type":"{name}"{id},"meta":{{"trace_id":"{trace_id}"}},"data":{data}}}"#)
+}

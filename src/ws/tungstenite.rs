@@ -1,0 +1,238 @@
+//! Sessions over tokio-tungstenite, and the upgrade of a bare hyper service.
+
+use super::{WsKind, WsMessage, WsSession};
+use crate::{
+    auth::is_bearer_protocol,
+    clock,
+    event::NewEvent,
+    rejection::{Rejection, RejectionKind},
+    stream::IntoDelivery,
+};
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use std::{fmt, future::Future, pin::pin, time::Duration};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Error, Message,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role, WebSocketConfig},
+    },
+};
+
+/// Eagerly allocated for each connection, most of which are quiet.
+const READ_BUFFER: usize = 4 * 1024;
+/// How long a client whose upgrade is refused may take to answer the close frame, and what is read
+/// of it meanwhile.
+const REFUSED_WAIT: Duration = Duration::from_secs(2);
+const REFUSED_MAX_MESSAGE: usize = 1024;
+/// What is ready leaves in writes of this size, as in a frame of server-sent events.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+pub(super) fn config(max_message: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(Some(max_message))
+        .max_frame_size(Some(max_message))
+}
+
+/// RFC 6455 section 7.4.1.
+pub(super) fn fault(error: &Error) -> Option<u16> {
+    match error {
+        Error::Capacity(_) => Some(1009),
+        Error::Utf8(_) => Some(1007),
+        Error::Protocol(error) => {
+            // Nobody is there to be told.
+            let gone =
+                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+            (*error != gone).then_some(1002)
+        }
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Io(_)
+        | Error::Tls(_)
+        | Error::WriteBufferFull(_)
+        | Error::AttackAttempt
+        | Error::Url(_)
+        | Error::Http(_)
+        | Error::HttpFormat(_) => None,
+    }
+}
+
+impl WsMessage for Message {
+    type Error = Error;
+
+    fn text(text: String) -> Self {
+        Self::Text(text.into())
+    }
+
+    fn ping() -> Self {
+        Self::Ping(Bytes::new())
+    }
+
+    fn close(code: u16, reason: &'static str) -> Self {
+        Self::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))
+    }
+
+    fn kind(&self) -> WsKind<'_> {
+        match self {
+            Self::Text(text) => WsKind::Text(text),
+            Self::Binary(_) => WsKind::Binary,
+            Self::Ping(_) | Self::Pong(_) | Self::Frame(_) => WsKind::Control,
+            Self::Close(_) => WsKind::Close,
+        }
+    }
+
+    fn fault(error: &Error) -> Option<u16> {
+        fault(error)
+    }
+}
+
+/// A request for a WebSocket over HTTP/1.1 that hyper can upgrade ([RFC 6455 section 4.2.1]).
+///
+/// In axum, `WebSocketUpgrade` does this.
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower_tenancy::{
+///     EventLog as _, LastEventId, MemoryLog, MemoryRegistry, Rejection, TenantScope,
+///     verify_thread_access, ws::Handshake,
+/// };
+///
+/// async fn talk<B>(
+///     request: Request<B>,
+///     threads: &MemoryRegistry,
+///     log: MemoryLog,
+/// ) -> Result<Response<()>, Rejection> {
+///     let scope = TenantScope::from_extensions(request.extensions())?;
+///     let from = LastEventId::of(request.headers(), request.uri())?.unwrap_or_default();
+///     let thread = request.uri().path().trim_start_matches("/ws/");
+///     let grant = verify_thread_access(threads, scope, thread).await?;
+///     let events = grant.subscribe(&log, from).await?;
+///     let session = grant.guard(events).into_ws();
+///     Ok(Handshake::of(&request)?.run(session, move |message| {
+///         let log = log.clone();
+///         async move { log.append(message).await }
+///     }))
+/// }
+/// ```
+///
+/// [RFC 6455 section 4.2.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
+#[must_use = "the client waits for the response"]
+pub struct Handshake {
+    upgrade: OnUpgrade,
+    response: Response<()>,
+}
+
+impl Handshake {
+    /// The handshake that the request asks for. Takes nothing from the request.
+    ///
+    /// # Errors
+    ///
+    /// `context.invalid` if it asks for none, or the connection cannot be upgraded.
+    pub fn of<B>(request: &Request<B>) -> Result<Self, Rejection> {
+        let headers = request.headers();
+        let key = headers.get(header::SEC_WEBSOCKET_KEY);
+        let asks = request.method() == Method::GET
+            && has_token(headers, header::CONNECTION, "upgrade")
+            && has_token(headers, header::UPGRADE, "websocket")
+            && headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+        let (Some(key), true, Some(upgrade)) =
+            (key, asks, request.extensions().get::<OnUpgrade>().cloned())
+        else {
+            return Err(Rejection::new(RejectionKind::ContextInvalid)
+                .with_detail("This takes WebSocket upgrades of version 13 over HTTP/1.1."));
+        };
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let answer = response.headers_mut();
+        answer.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        // Base64 is a header value.
+        if let Ok(accept) = HeaderValue::try_from(derive_accept_key(key.as_bytes())) {
+            answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        // A browser that offers protocols closes a connection for which none is chosen.
+        let mut offered = tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
+        if let Some(protocol) = offered.find(|name| !is_bearer_protocol(name))
+            && let Ok(protocol) = HeaderValue::try_from(protocol)
+        {
+            answer.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        drop(offered);
+        Ok(Self { upgrade, response })
+    }
+
+    /// Runs the session on the upgraded connection, in a task of its own, once the response was
+    /// sent. See [`WsSession::run`] for `on_message`.
+    pub fn run<S, H, F, O, E>(self, session: WsSession<S>, on_message: H) -> Response<()>
+    where
+        S: Stream + Send + 'static,
+        S::Item: IntoDelivery,
+        H: FnMut(NewEvent) -> F + Send + 'static,
+        F: Future<Output = Result<O, E>> + Send + 'static,
+        O: 'static,
+        E: Into<Rejection> + 'static,
+    {
+        let max_message = session.options.max_message;
+        self.accept(max_message, move |socket| session.run(socket, on_message))
+    }
+
+    /// Accepts, and closes at once.
+    pub(crate) fn close(self, code: u16, reason: &'static str) -> Response<()> {
+        self.accept(REFUSED_MAX_MESSAGE, async move |mut socket| {
+            let goodbye = async {
+                // What fails here is a client that is gone.
+                if socket.send(Message::close(code, reason)).await.is_ok() {
+                    // What is unread when a connection closes is lost: the client answers first.
+                    while socket.next().await.is_some() {}
+                }
+            };
+            futures_util::future::select(pin!(goodbye), clock::system().sleep(REFUSED_WAIT)).await;
+        })
+    }
+
+    /// Accepts, and hands the socket over.
+    fn accept<F>(
+        self,
+        max_message: usize,
+        run: impl FnOnce(WebSocketStream<TokioIo<Upgraded>>) -> F + Send + 'static,
+    ) -> Response<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Self { upgrade, response } = self;
+        tokio::spawn(async move {
+            match upgrade.await {
+                Ok(upgraded) => {
+                    let (io, config) = (TokioIo::new(upgraded), config(max_message));
+                    run(WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await)
+                        .await;
+                }
+                Err(error) => tracing::debug!(%error, "a connection was not upgraded"),
+            }
+        });
+        response
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake").finish_non_exhaustive()
+    }
+}
+
+/// The items of a list in all headers of this name.
+fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+fn has_token(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
+    tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted))
+}
