@@ -2,8 +2,9 @@
 
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, FromRef, Path, State, rejection::BytesRejection},
+    extract::{
+        DefaultBodyLimit, FromRef, Path, State, WebSocketUpgrade, rejection::StringRejection,
+    },
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
     routing::{get, post, put},
@@ -11,9 +12,9 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tower_tenancy::{
-    LastEventId, MemoryLog, MemoryRegistry, Rejection, RejectionKind, RequireTenantScope,
-    TenantScope, ThreadAccess, ThreadId, ThreadRecord,
-    log::{LogError, PublishError},
+    CloseRefusedUpgrades, EventLog as _, LastEventId, MemoryLog, MemoryRegistry, OnClaims,
+    Rejection, RejectionKind, RequireTenantScope, TenantScope, ThreadAccess, ThreadId,
+    ThreadRecord, TicketIssuer, event::NewEvent, verify_thread_access,
 };
 
 /// The thread named in the path, checked against the registry.
@@ -23,6 +24,7 @@ type Thread = ThreadAccess<Path<String>, MemoryRegistry>;
 pub(crate) struct App {
     pub(crate) threads: MemoryRegistry,
     pub(crate) log: MemoryLog,
+    pub(crate) tickets: TicketIssuer,
     pub(crate) demo: Demo,
 }
 
@@ -39,13 +41,21 @@ pub(crate) struct Identity {
     pub(crate) token: String,
 }
 
-pub(crate) fn router(tenancy: RequireTenantScope, app: App) -> Router {
+pub(crate) fn router(
+    tenancy: RequireTenantScope,
+    app: App,
+    close_refused_upgrades: bool,
+) -> Router {
     let guarded = Router::new()
         .route("/threads/{thread_id}", put(create))
         .route("/chat/{thread_id}/messages", post(say))
+        .route("/tickets", post(ticket))
         .route("/sse/chat/{thread_id}", get(listen))
+        .route("/ws/chat/{thread_id}", get(talk))
         .route_layer(tenancy)
         .layer(DefaultBodyLimit::max(64 * 1024));
+    let guarded =
+        if close_refused_upgrades { guarded.layer(CloseRefusedUpgrades) } else { guarded };
     let open = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/", get(page))
@@ -71,55 +81,41 @@ async fn create(
     Ok((status, Json(body)).into_response())
 }
 
+/// What a message has to say. Whose it is, is not for the client to say.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Message {
-    text: String,
-    r#type: Option<String>,
+    #[serde(rename = "text")]
+    _text: String,
+}
+
+/// Holds a message against its shape, whichever way it came in.
+fn checked(message: NewEvent) -> Result<NewEvent, Rejection> {
+    let data = serde_json::from_str::<Message>(message.data().get());
+    data.map(|_| message).map_err(|error| {
+        Rejection::new(RejectionKind::MessageInvalid)
+            .with_detail(format!("Send {{\"text\": \"...\", \"type\": \"message\"?}}: {error}."))
+    })
 }
 
 /// Publishes a message as the caller. Nothing of the routing comes from the body.
 async fn say(
     thread: Thread,
     State(log): State<MemoryLog>,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
+    body: Result<String, StringRejection>,
+) -> Result<Response, Rejection> {
     let body = match body {
         Ok(body) => body,
         Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            return problem(error.status(), "The body must be at most 64 KiB.");
+            return Ok(problem(error.status(), "The body must be at most 64 KiB."));
         }
-        Err(error) => return problem(error.status(), &error.body_text()),
+        Err(error) => return Ok(problem(error.status(), &error.body_text())),
     };
-    let message: Message = match serde_json::from_slice(&body) {
-        Ok(message) => message,
-        Err(error) => {
-            let detail = format!("Send {{\"text\": \"...\", \"type\": \"message\"?}}: {error}.");
-            return problem(StatusCode::BAD_REQUEST, &detail);
-        }
-    };
-    let event_type = message.r#type.as_deref().unwrap_or("message");
-    let data = serde_json::json!({ "text": message.text });
-    let event = match thread.publisher(&log).publish(event_type, &data).await {
-        Ok(event) => event,
-        Err(PublishError::Invalid(why)) => {
-            return problem(StatusCode::BAD_REQUEST, &format!("Not published: {why}."));
-        }
-        Err(PublishError::Log(why @ LogError::TooLarge { .. })) => {
-            return problem(StatusCode::PAYLOAD_TOO_LARGE, &format!("Not published: {why}."));
-        }
-        Err(why) => {
-            let unavailable = Rejection::new(RejectionKind::LogUnavailable);
-            return unavailable.with_source(why).into_response();
-        }
-    };
-    match thread.stamp(event) {
-        Ok(stamped) => {
-            let json = [(header::CONTENT_TYPE, "application/json")];
-            (StatusCode::CREATED, json, stamped.to_json()).into_response()
-        }
-        Err(_) => Rejection::new(RejectionKind::ThreadForbidden).into_response(),
-    }
+    let message = checked(thread.receive(&body, OnClaims::Refuse)?)?;
+    let stored = log.append(message).await?;
+    let stamped = thread.stamp(stored).map_err(|_| RejectionKind::ThreadForbidden)?;
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    Ok((StatusCode::CREATED, json, stamped.to_json()).into_response())
 }
 
 /// The thread's events, after the client's cursor.
@@ -131,6 +127,48 @@ async fn listen(
     let grant = thread.into_grant();
     let events = grant.subscribe(&log, from).await?;
     Ok(grant.guard(events).into_sse())
+}
+
+/// The same events, and messages back.
+async fn talk(
+    thread: Thread,
+    from: LastEventId,
+    State(log): State<MemoryLog>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Rejection> {
+    let grant = thread.into_grant();
+    let events = grant.subscribe(&log, from).await?;
+    let session = grant.guard(events).into_ws();
+    Ok(session.on_upgrade(upgrade, move |message| {
+        let log = log.clone();
+        async move { Ok::<_, Rejection>(log.append(checked(message)?).await?) }
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TicketFor {
+    thread_id: String,
+}
+
+/// A ticket for a thread of the caller's: what a browser opens a stream with.
+async fn ticket(
+    scope: TenantScope,
+    State(app): State<App>,
+    body: Result<String, StringRejection>,
+) -> Result<Response, Rejection> {
+    let body = body.unwrap_or_default();
+    let wanted: TicketFor = match serde_json::from_str(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            let detail = format!("Send {{\"thread_id\": \"...\"}}: {error}.");
+            return Ok(problem(StatusCode::BAD_REQUEST, &detail));
+        }
+    };
+    let grant = verify_thread_access(&app.threads, &scope, &wanted.thread_id).await?;
+    let ticket = app.tickets.issue(&grant, &app.log).await?;
+    let nobody_stores_it = [(header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, nobody_stores_it, Json(ticket)).into_response())
 }
 
 /// Bad input that is the application's own matter, told like the rest.

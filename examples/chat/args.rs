@@ -1,8 +1,8 @@
 //! The command line.
 
+use crate::common::{Options, Trust};
 use clap::{Args, Parser, Subcommand};
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
-use tower_tenancy::{Env, Routing};
+use std::net::SocketAddr;
 
 /// A chat server for many tenants, on an in-memory log.
 #[derive(Parser)]
@@ -26,36 +26,10 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "127.0.0.1:3000")]
     pub(crate) addr: SocketAddr,
     #[command(flatten)]
-    pub(crate) trust: Trust,
-    /// Trust tokens signed by the owner of this public key, in PEM. Repeatable.
-    #[arg(long = "public-key", value_name = "FILE.pem")]
-    pub(crate) public_keys: Vec<PathBuf>,
-    /// Serve this env. Repeatable; default: dev, staging and prod.
-    #[arg(long = "env", value_name = "ENV")]
-    pub(crate) envs: Vec<Env>,
-    /// Register this thread at start. Repeatable.
-    #[arg(long = "thread", value_name = "TENANT/ENV/THREAD")]
-    pub(crate) threads: Vec<Routing>,
-    /// Keep at most this many events of a thread.
-    #[arg(long, value_name = "N")]
-    pub(crate) retain: Option<NonZeroUsize>,
-    /// How far the issuer's clock may differ from ours.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) leeway: u64,
-}
-
-/// What issuer and verifier have to agree on.
-#[derive(Args, Clone)]
-pub(crate) struct Trust {
-    /// The `iss` of tokens.
-    #[arg(long, value_name = "ISS")]
-    pub(crate) issuer: Option<String>,
-    /// The `aud` of tokens.
-    #[arg(long, value_name = "AUD")]
-    pub(crate) audience: Option<String>,
-    /// The secret shared with the issuer, at least 32 bytes.
-    #[arg(long, value_name = "S")]
-    pub hs256_secret: Option<String>,
+    pub(crate) options: Options,
+    /// Accept WebSocket upgrades that are refused, and close them with a code that browsers show.
+    #[arg(long)]
+    pub(crate) close_refused_upgrades: bool,
 }
 
 #[derive(Args)]

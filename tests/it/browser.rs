@@ -183,6 +183,120 @@ async fn a_native_event_source_survives_cuts_without_loss_or_double() {
     .await;
 }
 
+/// Opens streams as a page does that has a token and no way to send it: by tickets.
+const BY_TICKETS: &str = "
+    const who = { 'Authorization': 'Bearer ' + token, 'X-Tenant-Id': 't_alpha', 'X-Env': 'prod' };
+    window.ticket = async () => {
+        const body = JSON.stringify({ thread_id: 'th' });
+        // The connection may be cut just now.
+        for (;;) {
+            const answer = await fetch('/tickets', { method: 'POST', headers: who, body }).catch(() => null);
+            if (answer) return (await answer.json()).ticket;
+        }
+    };
+    window.sse = { seen: [], opens: 0, errors: 0, state: () => sse.source.readyState };
+    sse.source = new EventSource(`/sse/chat/th?ticket=${await ticket()}`);
+    sse.source.onopen = () => sse.opens++;
+    sse.source.onerror = () => sse.errors++;
+    sse.source.onmessage = message => sse.seen.push(JSON.parse(message.data).data.text);
+    window.ws = { seen: [], opens: 0, cursor: '' };
+    (window.connect = async () => {
+        const url = `/ws/chat/th?ticket=${await ticket()}&last_event_id=${ws.cursor}`;
+        ws.socket = new WebSocket(url.replace(/^/, location.origin.replace('http', 'ws')));
+        ws.socket.onmessage = ({ data }) => {
+            const message = JSON.parse(data);
+            if (message.id) ws.cursor = message.id;
+            if (message.type === 'open') ws.opens++;
+            if (message.routing) ws.seen.push(message.data.text);
+        };
+        ws.socket.onclose = () => setTimeout(connect, 20);
+    })();
+";
+
+#[tokio::test]
+#[ignore = "needs Chromium; `scripts/test` runs it"]
+async fn by_tickets_a_browser_survives_cuts_without_loss_or_double() {
+    let chat = Chat::start();
+    let server: SocketAddr = chat.base.trim_start_matches("http://").parse().unwrap();
+    let cuts = broadcast::Sender::new(1);
+    let base = format!("http://{}", breakable(server, cuts.clone()).await);
+    in_browser(async move |client| {
+        client.goto(&format!("{base}/healthz")).await.unwrap();
+        let jwt = token("t_alpha", "prod", "ada");
+        let script = format!("(async () => {{ const token = '{jwt}'; {BY_TICKETS} }})()");
+        client.execute(&script, vec![]).await.unwrap();
+        until(&client, "return sse.opens + ws.opens", |opens| opens == 2).await;
+        for i in 1..=200 {
+            chat.say("t_alpha", "th", &i.to_string()).await;
+            if i % 60 == 0 {
+                drop(cuts.send(()));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let all = json!((1..=200).map(|i| i.to_string()).collect::<Vec<_>>());
+        for stream in ["sse", "ws"] {
+            let count = |seen: &Value| seen.as_array().is_some_and(|seen| seen.len() >= 200);
+            let seen = until(&client, &format!("return {stream}.seen"), count).await;
+            assert_eq!(seen, all, "{stream}: each once, in order");
+            let opens = client.execute(&format!("return {stream}.opens"), vec![]).await.unwrap();
+            assert!(opens.as_u64().unwrap() >= 2, "{stream}: {opens} connections");
+        }
+        // The one `EventSource` did all that by itself, with one ticket.
+        assert_eq!(client.execute("return sse.state()", vec![]).await.unwrap(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium; `scripts/test` runs it"]
+async fn a_browsers_web_socket_bears_a_token_and_is_told_why_it_is_refused() {
+    let chat = Chat::start_with(&["--close-refused-upgrades"]);
+    let base = chat.base.clone();
+    in_browser(async move |client| {
+        client.goto(&format!("{base}/healthz")).await.unwrap();
+        let ws = base.replace("http://", "ws://");
+        let jwt = token("t_alpha", "prod", "ada");
+        let beta = token("t_beta", "prod", "bob");
+        let query = "tenant=t_alpha&env=prod";
+        let open = "window.ended = null; window.messages = [];
+             window.socket = new WebSocket(arguments[0], arguments[1]);
+             socket.onmessage = ({ data }) => messages.push(JSON.parse(data));
+             socket.onclose = ({ code, reason }) => ended = [code, reason];";
+        let connect = async |path: &str, protocols: Value| {
+            client.execute(open, vec![json!(format!("{ws}{path}")), protocols]).await.unwrap();
+        };
+        let th = format!("/ws/chat/th?{query}");
+        connect(&th, json!(["chat.v1", format!("bearer.{jwt}")])).await;
+        until(&client, "return messages.map(m => m.type)", |types| *types == json!(["open"])).await;
+        assert_eq!(client.execute("return socket.protocol", vec![]).await.unwrap(), "chat.v1");
+        let say = "socket.send(JSON.stringify({ type: 'message', text: 'hi' }));
+                   socket.send(JSON.stringify({ text: 'hi', routing: { tenant_id: 't_beta' } }));";
+        client.execute(say, vec![]).await.unwrap();
+        let types = json!(["error", "message", "open"]);
+        until(&client, "return messages.map(m => m.type).sort()", |got| *got == types).await;
+        let actor = client.execute("return messages.find(m => m.routing).routing", vec![]).await;
+        let actor = actor.unwrap();
+        assert_eq!((&actor["actor_id"], &actor["tenant_id"]), (&json!("ada"), &json!("t_alpha")));
+
+        for (path, protocols, closed) in [
+            (th.as_str(), json!(["chat.v1"]), json!([4401, "auth.missing"])),
+            (&th, json!(["chat.v1", format!("bearer.{beta}")]), json!([4403, "tenant.mismatch"])),
+            (
+                "/ws/chat/th",
+                json!(["chat.v1", format!("bearer.{jwt}")]),
+                json!([4400, "context.missing"]),
+            ),
+            ("/ws/chat/th?ticket=used", json!([]), json!([4401, "auth.invalid"])),
+        ] {
+            connect(path, protocols).await;
+            let told = until(&client, "return ended", |ended| !ended.is_null()).await;
+            assert_eq!(told, closed, "{path}");
+            assert_eq!(client.execute("return messages.length", vec![]).await.unwrap(), 0);
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "needs Chromium; `scripts/test` runs it"]
 async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
@@ -198,18 +312,30 @@ async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
             let field = format!("[data-panel={panel}] [data-field=text]");
             client.find(Locator::Css(&field)).await.unwrap().send_keys(text).await.unwrap();
             click(panel, "send").await;
+            // The field is empty again once the message is on its way.
+            let value = format!("return document.querySelector('{field}').value");
+            until(&client, &value, |value| *value == "").await;
         };
         let text_is = async |panel: &str, role: &str, wanted: &str| {
             let script = format!(
-                "return document.querySelector('[data-panel={panel}] [data-role={role}]').textContent"
+                "return document.querySelector('[data-panel={panel}] {role}').textContent"
             );
             until(&client, &script, |text| text.as_str().unwrap().contains(wanted)).await;
         };
+        // In both streams of the panel.
+        let status_is = async |panel: &str, wanted: &str| {
+            for transport in ["sse", "ws"] {
+                let status = format!("[data-transport={transport}] [data-role=status]");
+                text_is(panel, &status, wanted).await;
+            }
+        };
         let texts_are = async |panel: &str, wanted: &[&str]| {
-            let script = format!(
-                "return [...document.querySelectorAll('[data-panel={panel}] [data-role=events] .text')].map(e => e.textContent)"
-            );
-            until(&client, &script, |texts| *texts == json!(wanted)).await;
+            for transport in ["sse", "ws"] {
+                let script = format!(
+                    "return [...document.querySelectorAll('[data-panel={panel}] [data-transport={transport}] [data-role=events] .text')].map(e => e.textContent)"
+                );
+                until(&client, &script, |texts| *texts == json!(wanted)).await;
+            }
         };
 
         until(&client, "return document.querySelector('[data-panel=b] [data-field=token]').value", |token| {
@@ -218,7 +344,7 @@ async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
         .await;
         for panel in ["a", "b"] {
             click(panel, "connect").await;
-            text_is(panel, "status", "open").await;
+            status_is(panel, "open").await;
         }
         say("a", "hello from alpha").await;
         say("b", "hello from beta").await;
@@ -226,18 +352,24 @@ async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
         texts_are("b", &["hello from beta"]).await;
 
         click("a", "cut").await;
-        text_is("a", "status", "cut").await;
+        status_is("a", "cut").await;
         say("a", "while away 1").await;
         say("a", "while away 2").await;
         click("a", "resume").await;
         texts_are("a", &["hello from alpha", "while away 1", "while away 2"]).await;
 
-        click("a", "foreign").await;
-        text_is("a", "refusal", "403 thread.forbidden").await;
+        let refusal = "[data-role=refusal]";
+        for (attempt, refused) in [
+            ("foreign", "403 thread.forbidden"),
+            ("impersonate", "403 tenant.mismatch"),
+            ("borrow", "403 thread.forbidden"),
+            ("spoof", "message.invalid"),
+        ] {
+            click("a", attempt).await;
+            text_is("a", refusal, refused).await;
+        }
         let shot = client.screenshot().await.unwrap();
         std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/demo.png"), shot).unwrap();
-        click("a", "impersonate").await;
-        text_is("a", "refusal", "403 tenant.mismatch").await;
         texts_are("b", &["hello from beta"]).await;
         let bad = client.execute("return document.querySelectorAll('.tag.bad').length", vec![]);
         assert_eq!(bad.await.unwrap(), 0, "nothing doubled, nothing foreign");

@@ -2,7 +2,7 @@
 
 use crate::{
     layers::{request, verifier},
-    support::Events,
+    support::{Chat, Events, Example, refusal},
 };
 use axum::{
     Router,
@@ -13,14 +13,15 @@ use axum::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
 use tokio::net::TcpListener;
-use tower::{ServiceBuilder, service_fn};
+use tower::{Service, ServiceBuilder, service_fn};
 use tower_tenancy::{
-    AuthContext, LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection, RequestContext,
-    RequireAuth, RequireRequestContext, RequireTenantScope, Routing, TenantEnvGuard, TenantScope,
-    ThreadAccess,
+    AuthContext, BoxError, LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection,
+    RequestContext, RequireAuth, RequireRequestContext, RequireTenantScope, Routing,
+    TenantEnvGuard, TenantScope, ThreadAccess,
     rejection::{ByContentType, Client, RejectWith as _},
     verify_thread_access,
 };
@@ -32,7 +33,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let app = Self { threads: MemoryRegistry::new(), log: MemoryLog::new() };
         let thread: Routing = "t_alpha/prod/th".parse().unwrap();
         app.threads.register(&thread);
@@ -56,7 +57,7 @@ fn axum_router(app: App) -> Router<()> {
     Router::new().route("/{thread}", get(events)).with_state(app)
 }
 
-async fn serve_axum(router: Router) -> SocketAddr {
+pub(crate) async fn serve_axum(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -66,7 +67,7 @@ async fn serve_axum(router: Router) -> SocketAddr {
 /// No framework: a service function, `ServiceBuilder`, and hyper's connection.
 async fn serve_hyper(app: App) -> SocketAddr {
     type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
-    let handler = service_fn(move |request: Request<hyper::body::Incoming>| {
+    let handler = service_fn(move |request: Request<Incoming>| {
         let app = app.clone();
         async move {
             let answer = async {
@@ -87,6 +88,20 @@ async fn serve_hyper(app: App) -> SocketAddr {
     let service = ServiceBuilder::new()
         .layer(RequireTenantScope::new(verifier()).reject_with(tower_tenancy::rejection::WrapBody))
         .service(handler);
+    accept(service).await
+}
+
+/// Hyper's connections, which can be upgraded, around `service`.
+pub(crate) async fn accept<S, B>(service: S) -> SocketAddr
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -96,6 +111,7 @@ async fn serve_hyper(app: App) -> SocketAddr {
             tokio::spawn(async move {
                 hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(tcp), service)
+                    .with_upgrades()
                     .await
             });
         }
@@ -217,4 +233,35 @@ async fn absence_is_none_only_where_it_is_legitimate() {
     assert_eq!(told(addr, &("/", "authorization", "")).await.2, "None None");
     let some = told(addr, &("/?last_event_id=earliest", "", "")).await.2;
     assert_eq!(some, r#"Some("ada") Some(Earliest)"#);
+}
+
+#[tokio::test]
+async fn the_example_on_bare_hyper_is_like_the_one_on_axum() {
+    let hyper = Chat::at(Example::run("hyper_sse", &[]));
+    let chat = Chat::start();
+    for (thread, header, value) in [
+        ("th", "x-tenant-id", "t_unknown"),
+        ("th", "x-env", "dev"),
+        ("only-beta", "x-other", ""),
+        ("th", "last-event-id", "42"),
+    ] {
+        let mut told = Vec::new();
+        for host in [&hyper, &chat] {
+            let request = host.request("GET", &format!("/sse/chat/{thread}"), "t_alpha");
+            let mut request = request.build().unwrap();
+            request.headers_mut().insert(header, value.parse().unwrap());
+            told.push(refusal(host.http.execute(request).await.unwrap()).await);
+        }
+        assert_eq!(told[0], told[1], "{thread} {header}");
+    }
+    let mut events = hyper.listen("t_alpha", "th", None).await;
+    let say = hyper.request("POST", "/chat/th/messages", "t_alpha");
+    assert_eq!(say.body(r#"{"text":"hi"}"#).send().await.unwrap().status(), 201);
+    assert_eq!(events.event().await.unwrap().json()["data"]["text"], "hi");
+    let spoof = hyper.request("POST", "/chat/th/messages", "t_alpha");
+    let spoof = spoof.body(r#"{"text":"hi","actor_id":"bob"}"#).send().await.unwrap();
+    assert_eq!(refusal(spoof).await, (400, "message.invalid".to_owned()));
+    let huge = hyper.request("POST", "/chat/th/messages", "t_alpha");
+    let huge = huge.body("x".repeat(65 * 1024)).send().await.unwrap();
+    assert_eq!(huge.status(), 413);
 }

@@ -351,7 +351,7 @@ impl io::Write for Lines {
 }
 
 /// What is logged while `run` runs on this thread.
-async fn logged(run: impl Future<Output = ()>) -> String {
+pub(crate) async fn logged(run: impl Future<Output = ()>) -> String {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -10,9 +10,16 @@
 
 mod browser;
 mod chat;
+mod clients;
+#[cfg(feature = "tonic")]
+mod codegen;
+#[cfg(feature = "tonic")]
+mod grpc;
 mod hosts;
 mod layering;
 mod layers;
 mod resume;
 mod support;
+mod tickets;
 mod ui;
+mod websocket;

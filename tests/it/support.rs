@@ -1,7 +1,8 @@
-//! Tokens, the example server as a process, and a reader of event streams.
+//! Tokens, the example servers as processes, and readers of event streams and WebSockets.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::HeaderName;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -11,6 +12,11 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{self, Message, client::IntoClientRequest as _},
 };
 
 pub(crate) const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
@@ -47,7 +53,8 @@ pub(crate) fn example(name: &str) -> PathBuf {
     path.push(name);
     if !path.exists() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo).args(["build", "--example", name]).status();
+        let build = ["build", "--all-features", "--example", name];
+        let status = Command::new(cargo).args(build).status();
         assert!(status.unwrap().success());
     }
     path
@@ -57,37 +64,64 @@ pub(crate) fn chat_binary() -> PathBuf {
     example("chat")
 }
 
-/// A running `chat`. Ends with its owner.
-pub(crate) struct Chat {
+/// A running example server. Ends with its owner.
+pub(crate) struct Example {
     process: Child,
     pub(crate) base: String,
-    pub(crate) http: Client,
 }
 
-impl Chat {
+impl Example {
     /// Trusts [`SECRET`] and knows thread `th` of `t_alpha` and of `t_beta`, and `only-beta`.
-    pub(crate) fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    pub(crate) fn start_with(args: &[&str]) -> Self {
+    pub(crate) fn run(name: &str, args: &[&str]) -> Self {
         let threads =
             ["t_alpha/prod/th", "t_alpha/dev/th", "t_beta/prod/th", "t_beta/prod/only-beta"];
-        let mut command = Command::new(chat_binary());
+        let mut command = Command::new(example(name));
         command.args(["--addr", "127.0.0.1:0", "--hs256-secret", SECRET]).args(args);
         command.args(threads.iter().flat_map(|thread| ["--thread", thread]));
-        Self::run(&mut command)
+        Self::of(&mut command)
     }
 
-    pub(crate) fn run(command: &mut Command) -> Self {
+    fn of(command: &mut Command) -> Self {
         let mut process =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("chat starts");
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().expect("a first line").unwrap();
         let base = first.strip_prefix("listening on ").expect(&first).to_owned();
         // The rest is read away, or the process would wait for us.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, base, http: Client::new() }
+        Self { process, base }
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// A running `chat`, or an example that has the same routes.
+pub(crate) struct Chat {
+    pub(crate) base: String,
+    pub(crate) http: Client,
+    _server: Example,
+}
+
+impl Chat {
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub(crate) fn start_with(args: &[&str]) -> Self {
+        Self::at(Example::run("chat", args))
+    }
+
+    pub(crate) fn run(command: &mut Command) -> Self {
+        Self::at(Example::of(command))
+    }
+
+    pub(crate) fn at(server: Example) -> Self {
+        Self { base: server.base.clone(), http: Client::new(), _server: server }
     }
 
     /// A request with the context and token of `tenant` in prod.
@@ -118,13 +152,6 @@ impl Chat {
             request = request.header("last-event-id", cursor);
         }
         Events::of(request.send().await.unwrap())
-    }
-}
-
-impl Drop for Chat {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 }
 
@@ -211,6 +238,84 @@ impl Events {
             let block = self.next().await?;
             if block.data.is_some() {
                 return Some(block);
+            }
+        }
+    }
+}
+
+/// A client's WebSocket, of another maker than the browser's.
+pub(crate) struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Of the handshake.
+    pub(crate) response: http::Response<Option<Vec<u8>>>,
+    /// The last `id` that moved the cursor.
+    pub(crate) cursor: Option<String>,
+}
+
+impl Socket {
+    /// Connects, or tells how the upgrade was refused.
+    pub(crate) async fn connect(
+        base: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, (u16, String)> {
+        let uri = format!("{}{path}", base.replace("http://", "ws://"));
+        let mut request = uri.into_client_request().unwrap();
+        for (name, value) in headers {
+            request
+                .headers_mut()
+                .append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((stream, response)) => Ok(Self { stream, response, cursor: None }),
+            Err(tungstenite::Error::Http(refused)) => {
+                let body = refused.body().as_deref().unwrap_or_default();
+                let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+                let code = problem["code"].as_str().unwrap_or_default().to_owned();
+                Err((refused.status().as_u16(), code))
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// As `tenant` in prod, from this cursor if there is one.
+    pub(crate) async fn listen(base: &str, tenant: &str, thread: &str, from: Option<&str>) -> Self {
+        let bearer = format!("Bearer {}", token(tenant, "prod", "ada"));
+        let mut headers = vec![("x-tenant-id", tenant), ("x-env", "prod")];
+        headers.push(("authorization", &bearer));
+        headers.extend(from.map(|cursor| ("last-event-id", cursor)));
+        let mut socket =
+            Self::connect(base, &format!("/ws/chat/{thread}"), &headers).await.unwrap();
+        let open = socket.next().await.unwrap();
+        assert_eq!(open["type"], "open");
+        socket
+    }
+
+    pub(crate) async fn say(&mut self, message: impl ToString) {
+        self.send(Message::text(message.to_string())).await;
+    }
+
+    pub(crate) async fn send(&mut self, message: Message) {
+        self.stream.send(message).await.unwrap();
+    }
+
+    /// The next message, or the close code and its reason. Keeps track of the cursor.
+    pub(crate) async fn next(&mut self) -> Result<Value, (u16, String)> {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(30), self.stream.next()).await;
+            match next.expect("the session stays silent") {
+                Some(Ok(Message::Text(text))) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if let Some(id) = message["id"].as_str() {
+                        self.cursor = Some(id.to_owned());
+                    }
+                    return Ok(message);
+                }
+                Some(Ok(Message::Close(Some(close)))) => {
+                    return Err((close.code.into(), close.reason.to_string()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err((1006, String::new())),
             }
         }
     }

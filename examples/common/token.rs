@@ -1,11 +1,25 @@
 //! Tokens, for demos: a real deployment has an issuer.
 
-use crate::args::Trust;
+use clap::Args;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto::aws_lc::DEFAULT_PROVIDER};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tower_tenancy::BoxError;
 
-/// In the source for everybody to read: proves nothing to anybody.
+/// What issuer and verifier have to agree on.
+#[derive(Args, Clone)]
+pub(crate) struct Trust {
+    /// The `iss` of tokens.
+    #[arg(long, value_name = "ISS")]
+    pub(crate) issuer: Option<String>,
+    /// The `aud` of tokens.
+    #[arg(long, value_name = "AUD")]
+    pub(crate) audience: Option<String>,
+    /// The secret shared with the issuer, at least 32 bytes.
+    #[arg(long, value_name = "S")]
+    pub(crate) hs256_secret: Option<String>,
+}
+
+/// A secret in the source for everybody to read: proves nothing to anybody.
 pub(crate) const DEVELOPMENT_SECRET: &str = "development-secret-that-everybody-knows";
 
 /// Who a token is for.

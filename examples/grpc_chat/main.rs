@@ -1,0 +1,52 @@
+//! Chat threads over gRPC: the layers, the grant and the log are those of the `chat` example.
+//!
+//! ```sh
+//! cargo run --example grpc_chat
+//! ```
+//!
+//! The service is `tenancy.v1.Chat` in `examples/grpc_chat/tenancy.v1.proto`. Context and token are
+//! in metadata, under the names of the HTTP headers.
+
+#![allow(clippy::print_stdout, reason = "a command-line program")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod service;
+
+use clap::Parser;
+use common::{DEMO, Options, Rails};
+use std::{net::SocketAddr, process::ExitCode};
+use tonic::transport::{Server, server::TcpIncoming};
+use tower_tenancy::{BoxError, RequireTenantScope, rejection::GrpcStatus};
+
+/// A chat server for many tenants over gRPC, on an in-memory log.
+#[derive(Parser)]
+struct Cli {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:50051")]
+    addr: SocketAddr,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    common::outcome(serve(Cli::parse()).await)
+}
+
+async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
+    common::log_to_stderr();
+    let Rails { verifier, envs, threads, log } = options.rails()?;
+    let tenancy = RequireTenantScope::new(verifier).envs(envs).reject_with(GrpcStatus);
+    let incoming = TcpIncoming::bind(addr).map_err(|error| format!("--addr {addr}: {error}"))?;
+    let incoming = incoming.with_nodelay(Some(true));
+    println!("listening on http://{}", incoming.local_addr()?);
+    println!("call tenancy.v1.Chat (examples/grpc_chat/tenancy.v1.proto) with metadata such as:");
+    for demo in &DEMO {
+        let (tenant, env, token) = (demo.tenant, options.demo_env(), options.demo_token(demo)?);
+        println!("\nx-tenant-id: {tenant}\nx-env: {env}\nauthorization: Bearer {token}");
+        println!("# thread_id: {}", demo.thread);
+    }
+    let server = Server::builder().layer(tenancy).add_service(service::chat(threads, log));
+    Ok(server.serve_with_incoming(incoming).await?)
+}

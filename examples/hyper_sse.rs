@@ -1,0 +1,151 @@
+//! Chat events over server-sent events, on bare hyper: no framework, the same rails.
+//!
+//! ```sh
+//! cargo run --example hyper_sse [-- --addr ADDR ...]
+//! ```
+
+#![allow(clippy::print_stdout, reason = "a command-line program")]
+
+#[path = "common/mod.rs"]
+mod common;
+
+use bytes::Bytes;
+use clap::Parser;
+use common::{DEMO, Options, Rails};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use std::{convert::Infallible, net::SocketAddr, process::ExitCode};
+use tokio::net::TcpListener;
+use tower::{ServiceBuilder, service_fn};
+use tower_tenancy::{
+    BoxError, EventLog as _, LastEventId, MemoryLog, MemoryRegistry, OnClaims, Rejection,
+    RequireTenantScope, TenantScope,
+    rejection::{ByContentType, Client, RejectWith as _, WrapBody},
+    verify_thread_access,
+};
+
+/// Chat events for many tenants, on bare hyper.
+#[derive(Parser)]
+struct Cli {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:3002")]
+    addr: SocketAddr,
+    #[command(flatten)]
+    options: Options,
+}
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+#[derive(Clone)]
+struct App {
+    threads: MemoryRegistry,
+    log: MemoryLog,
+}
+
+impl App {
+    /// `GET /sse/chat/{thread}` listens, `POST /chat/{thread}/messages` says something.
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let client = Client::of(request.method(), request.headers());
+        let path = request.uri().path().to_owned();
+        let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
+        let answer = match (request.method(), parts.as_slice()) {
+            (&Method::GET, ["sse", "chat", thread]) => self.listen(&request, thread).await,
+            (&Method::POST, ["chat", thread, "messages"]) => self.say(request, thread).await,
+            _ => Ok(text(StatusCode::NOT_FOUND, "no such route")),
+        };
+        Ok(answer.unwrap_or_else(|rejection| {
+            ByContentType.reject(&rejection, client).map(Full::boxed_unsync)
+        }))
+    }
+
+    async fn listen(
+        &self,
+        request: &Request<Incoming>,
+        thread: &str,
+    ) -> Result<Response<Body>, Rejection> {
+        let scope = TenantScope::from_extensions(request.extensions())?;
+        let from = LastEventId::of(request.headers(), request.uri())?.unwrap_or_default();
+        let grant = verify_thread_access(&self.threads, scope, thread).await?;
+        let events = grant.subscribe(&self.log, from).await?;
+        Ok(grant.guard(events).into_sse().into_http().map(|body| body.boxed_unsync()))
+    }
+
+    async fn say(
+        &self,
+        request: Request<Incoming>,
+        thread: &str,
+    ) -> Result<Response<Body>, Rejection> {
+        let scope = TenantScope::from_extensions(request.extensions())?;
+        let grant = verify_thread_access(&self.threads, scope, thread).await?;
+        let limited = http_body_util::Limited::new(request.into_body(), 64 * 1024);
+        let Ok(body) = limited.collect().await else {
+            return Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "the body must be at most 64 KiB"));
+        };
+        let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+        self.log.append(grant.receive(&body, OnClaims::Refuse)?).await?;
+        Ok(text(StatusCode::CREATED, "published"))
+    }
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Full::from(text).boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    common::outcome(serve(Cli::parse()).await)
+}
+
+async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
+    common::log_to_stderr();
+    let Rails { verifier, envs, threads, log } = options.rails()?;
+    let app = App { threads, log };
+    let service = ServiceBuilder::new()
+        // hyper's own bodies cannot be made from bytes, so that refusals need a wrapper.
+        .layer(RequireTenantScope::new(verifier).envs(envs).reject_with(WrapBody))
+        .service(service_fn(move |request| app.clone().answer(request)));
+
+    let listener = TcpListener::bind(addr).await;
+    let listener = listener.map_err(|error| format!("--addr {addr}: {error}"))?;
+    let addr = listener.local_addr()?;
+    println!("listening on http://{addr}");
+    for demo in &DEMO {
+        println!(
+            "\ncurl -N http://{addr}/sse/chat/{} -H 'X-Tenant-Id: {}' -H 'X-Env: {}' -H \"Authorization: Bearer {}\"",
+            demo.thread,
+            demo.tenant,
+            options.demo_env(),
+            options.demo_token(demo)?
+        );
+    }
+    loop {
+        let tcp = match listener.accept().await {
+            Ok((tcp, _)) => tcp,
+            Err(error) => {
+                // Out of descriptors, for one: other connections will end.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        let service = TowerToHyperService::new(service.clone());
+        tokio::spawn(async move {
+            let server = auto::Builder::new(TokioExecutor::new());
+            let served = server.serve_connection_with_upgrades(TokioIo::new(tcp), service);
+            if let Err(error) = served.await {
+                tracing::debug!(error, "a connection broke");
+            }
+        });
+    }
+}

@@ -1,0 +1,412 @@
+//! Tickets: what opens a stream once, and what nobody else can make of it.
+
+use crate::{
+    hosts::{App, serve_axum},
+    layers::{logged, verifier},
+    support::{Chat, Events, Socket, claims, now, refusal, sign, token},
+};
+use axum::{
+    Json, Router,
+    extract::{FromRef, Path, Request, State, WebSocketUpgrade},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+use tower::Layer as _;
+use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, TraceLayer};
+use tower_tenancy::{
+    LastEventId, MemoryLog, MemoryRegistry, RedeemTicket, Rejection, RequireTenantScope,
+    TenantScope, ThreadAccess, TicketIssuer,
+    auth::{AuthRequest, Authenticator as _, Revocation, TokenSources, Verdict},
+    verify_thread_access, ws,
+};
+
+/// A ticket for `thread`, asked for by a page of this origin if one is given.
+async fn ticket(chat: &Chat, tenant: &str, thread: &str, origin: Option<&str>) -> String {
+    let mut request = chat.request("POST", "/tickets", tenant);
+    if let Some(origin) = origin {
+        request = request.header("origin", origin);
+    }
+    let response = request.json(&json!({ "thread_id": thread })).send().await.unwrap();
+    assert_eq!(response.status(), 201);
+    let answer: Value = response.json().await.unwrap();
+    let left = answer["expires_at"].as_u64().unwrap().saturating_sub(now());
+    assert!((28..=30).contains(&left), "{left} seconds to open it");
+    answer["ticket"].as_str().unwrap().to_owned()
+}
+
+fn sse(ticket: &str) -> String {
+    format!("/sse/chat/th?ticket={ticket}")
+}
+
+fn ws_path(ticket: &str) -> String {
+    format!("/ws/chat/th?ticket={ticket}")
+}
+
+async fn get_sse(chat: &Chat, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+    let mut request = chat.bare("GET", path).header("accept", "text/event-stream");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap()
+}
+
+const INVALID: (u16, &str) = (401, "auth.invalid");
+
+async fn refused(response: reqwest::Response) -> (u16, String) {
+    refusal(response).await
+}
+
+#[tokio::test]
+async fn a_ticket_opens_one_web_socket_of_its_thread_as_its_caller() {
+    let chat = Chat::start();
+    let mine = ticket(&chat, "t_alpha", "th", None).await;
+    let mut socket = Socket::connect(&chat.base, &ws_path(&mine), &[]).await.unwrap();
+    assert_eq!(socket.next().await.unwrap()["type"], "open");
+    socket.say(json!({"text": "hi"})).await;
+    let event = socket.next().await.unwrap();
+    assert_eq!(event["routing"]["tenant_id"], "t_alpha");
+    assert_eq!(event["routing"]["actor_id"], "ada");
+    let again = Socket::connect(&chat.base, &ws_path(&mine), &[]).await.err();
+    assert_eq!(again, Some((401, "auth.invalid".to_owned())));
+    let id = event["id"].as_str().unwrap();
+    let as_stream = get_sse(&chat, &sse(&mine), &[("last-event-id", id)]).await;
+    assert_eq!(refused(as_stream).await.0, 401, "a used WebSocket ticket re-opens nothing");
+}
+
+#[tokio::test]
+async fn a_ticket_is_for_one_thread_one_caller_and_one_way_to_ask() {
+    let chat = Chat::start();
+    let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
+    // The same name in another tenant, and another thread of the same tenant.
+    for (path, status, code) in [
+        ("/sse/chat/only-beta", 403, "thread.forbidden"),
+        ("/sse/chat/nowhere", 403, "thread.forbidden"),
+    ] {
+        let mine = ticket(&chat, "t_alpha", "th", None).await;
+        let response = get_sse(&chat, &format!("{path}?ticket={mine}"), &[]).await;
+        assert_eq!(refused(response).await, (status, code.to_owned()));
+    }
+    let put = chat.request("PUT", "/threads/second", "t_alpha").send().await.unwrap();
+    assert_eq!(put.status(), 201);
+    let mine = ticket(&chat, "t_alpha", "th", None).await;
+    let own_but_other = get_sse(&chat, &format!("/sse/chat/second?ticket={mine}"), &[]).await;
+    assert_eq!(refused(own_but_other).await.1, "thread.forbidden", "the ticket was not for it");
+
+    for (headers, query, status, code) in [
+        (vec![("x-tenant-id", "t_beta")], "", 400, "context.invalid"),
+        (vec![("x-env", "dev")], "", 400, "context.invalid"),
+        (vec![], "&tenant=t_beta", 400, "context.invalid"),
+        (vec![("authorization", bearer.as_str())], "", 400, "context.invalid"),
+        (vec![], "&ticket=another", 400, "context.invalid"),
+    ] {
+        let mine = ticket(&chat, "t_alpha", "th", None).await;
+        let response = get_sse(&chat, &format!("{}{query}", sse(&mine)), &headers).await;
+        assert_eq!(refused(response).await, (status, code.to_owned()), "{headers:?} {query}");
+    }
+    for unknown in ["", "x", &"0".repeat(64)] {
+        let (status, code) = refused(get_sse(&chat, &sse(unknown), &[]).await).await;
+        assert_eq!((status, code.as_str()), INVALID, "{unknown}");
+    }
+    // It listens, and does nothing else.
+    let mine = ticket(&chat, "t_alpha", "th", None).await;
+    let post =
+        chat.bare("POST", &format!("/chat/th/messages?ticket={mine}")).body(r#"{"text":"x"}"#);
+    assert_eq!(refused(post.send().await.unwrap()).await.0, 401);
+    let foreign = chat.request("POST", "/tickets", "t_alpha").body(r#"{"thread_id":"only-beta"}"#);
+    assert_eq!(refused(foreign.send().await.unwrap()).await.1, "thread.forbidden");
+    let bad = chat.request("POST", "/tickets", "t_alpha").body(r#"{"thread":"th"}"#);
+    assert_eq!(bad.send().await.unwrap().status(), 400);
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_cannot_use_it() {
+    let chat = Chat::start();
+    let page = "https://app.test";
+    for (headers, passes) in [
+        (vec![("origin", page)], true),
+        (vec![], true),
+        (vec![("sec-fetch-site", "same-origin")], true),
+        (vec![("origin", "https://evil.test")], false),
+        (vec![("origin", "null")], false),
+        (vec![("sec-fetch-site", "cross-site")], false),
+    ] {
+        let mine = ticket(&chat, "t_alpha", "th", Some(page)).await;
+        let response = get_sse(&chat, &sse(&mine), &headers).await;
+        assert_eq!(response.status() == 200, passes, "{headers:?}");
+    }
+    for (headers, passes) in [
+        (vec![("origin", page)], true),
+        (vec![], false),
+        (vec![("origin", "https://evil.test")], false),
+    ] {
+        let mine = ticket(&chat, "t_alpha", "th", Some(page)).await;
+        let socket = Socket::connect(&chat.base, &ws_path(&mine), &headers).await;
+        assert_eq!(socket.is_ok(), passes, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_many_who_redeem_at_once_one_succeeds() {
+    let chat = Arc::new(Chat::start());
+    for web_socket in [true, false] {
+        let mine = ticket(&chat, "t_alpha", "th", None).await;
+        let tries = (0..32).map(|_| {
+            let (chat, mine) = (chat.clone(), mine.clone());
+            tokio::spawn(async move {
+                if web_socket {
+                    // Held open, so that all are open at once.
+                    Socket::connect(&chat.base, &ws_path(&mine), &[]).await.map(drop).is_ok()
+                } else {
+                    get_sse(&chat, &sse(&mine), &[]).await.status() == 200
+                }
+            })
+        });
+        let mut winners = 0;
+        for attempt in tries.collect::<Vec<_>>() {
+            winners += usize::from(attempt.await.unwrap());
+        }
+        assert_eq!(winners, 1, "WebSocket: {web_socket}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_source_re_opens_its_stream_with_a_cursor_and_nobody_does_without() {
+    let chat = Chat::start();
+    let mine = ticket(&chat, "t_alpha", "th", None).await;
+    let mut first = Events::of(get_sse(&chat, &sse(&mine), &[]).await);
+    let primed = first.next().await.unwrap().id.unwrap();
+    let event = chat.say("t_alpha", "th", "one").await["id"].as_str().unwrap().to_owned();
+    let of_beta = chat.say("t_beta", "th", "of beta").await["id"].as_str().unwrap().to_owned();
+    assert_eq!(first.event().await.unwrap().json()["data"]["text"], "one");
+
+    let by_query = format!("{}&last_event_id={event}", sse(&mine));
+    for (path, headers) in [
+        (sse(&mine), vec![]),
+        (sse(&mine), vec![("last-event-id", "")]),
+        (sse(&mine), vec![("last-event-id", "earliest")]),
+        (sse(&mine), vec![("last-event-id", of_beta.as_str())]),
+        (sse(&mine), vec![("last-event-id", "0123456789abcdef-1")]),
+        (sse(&mine), vec![("last-event-id", &event), ("last-event-id", &event)]),
+        (by_query, vec![]),
+    ] {
+        let (status, code) = refused(get_sse(&chat, &path, &headers).await).await;
+        assert_eq!((status, code.as_str()), INVALID, "{path} {headers:?}");
+    }
+    // The refused did not disturb the one that is open.
+    chat.say("t_alpha", "th", "two").await;
+    assert_eq!(first.event().await.unwrap().json()["data"]["text"], "two");
+
+    // The browser comes back: the priming id is enough, and so is any event's.
+    let mut second = Events::of(get_sse(&chat, &sse(&mine), &[("last-event-id", &primed)]).await);
+    for text in ["one", "two"] {
+        assert_eq!(second.event().await.unwrap().json()["data"]["text"], text);
+    }
+    let displaced = first.event().await.unwrap();
+    assert_eq!(displaced.event.as_deref(), Some("access.revoked"), "one connection at a time");
+    assert_eq!(first.next().await, None);
+    let mut third = Events::of(get_sse(&chat, &sse(&mine), &[("last-event-id", &event)]).await);
+    assert_eq!(third.event().await.unwrap().json()["data"]["text"], "two");
+    assert_eq!(second.event().await.unwrap().event.as_deref(), Some("access.revoked"));
+    let socket = Socket::connect(&chat.base, &ws_path(&mine), &[("last-event-id", &event)]).await;
+    assert_eq!(socket.err(), Some((401, "auth.invalid".to_owned())), "not as a WebSocket");
+}
+
+#[tokio::test]
+async fn a_ticket_is_over_with_the_token_that_it_was_issued_for() {
+    let chat = Chat::start_with(&["--leeway", "0"]);
+    let mut short = claims("t_alpha", "prod", "ada");
+    short["exp"] = json!(now() + 3);
+    let short = sign(&short);
+    let request = chat.bare("POST", "/tickets").header("x-tenant-id", "t_alpha");
+    let request = request.header("x-env", "prod").bearer_auth(short);
+    let answer: Value =
+        request.body(r#"{"thread_id":"th"}"#).send().await.unwrap().json().await.unwrap();
+    assert!(answer["expires_at"].as_u64().unwrap() <= now() + 3, "not after the token");
+    let mine = answer["ticket"].as_str().unwrap();
+    let mut events = Events::of(get_sse(&chat, &sse(mine), &[]).await);
+    let primed = events.next().await.unwrap().id.unwrap();
+    assert_eq!(events.event().await.unwrap().event.as_deref(), Some("auth.expired"));
+    let (status, code) =
+        refused(get_sse(&chat, &sse(mine), &[("last-event-id", &primed)]).await).await;
+    assert_eq!((status, code.as_str()), INVALID);
+}
+
+#[derive(Clone, FromRef)]
+struct Site {
+    app: App,
+    tickets: TicketIssuer,
+}
+
+impl FromRef<Site> for MemoryRegistry {
+    fn from_ref(site: &Site) -> Self {
+        site.app.threads.clone()
+    }
+}
+
+impl FromRef<Site> for MemoryLog {
+    fn from_ref(site: &Site) -> Self {
+        site.app.log.clone()
+    }
+}
+
+async fn issue(scope: TenantScope, State(site): State<Site>) -> Result<Response, Rejection> {
+    let grant = verify_thread_access(&site.app.threads, &scope, "th").await?;
+    Ok(Json(site.tickets.issue(&grant, &site.app.log).await?).into_response())
+}
+
+async fn listen(
+    thread: ThreadAccess<Path<String>, MemoryRegistry>,
+    from: LastEventId,
+    State(log): State<MemoryLog>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    tracing::info!(?request, "everything that a handler sees");
+    let grant = thread.into_grant();
+    let events = grant.subscribe(&log, from).await?;
+    tracing::info!(?grant, "and what it makes of it");
+    Ok(grant.guard(events).into_sse().into_response())
+}
+
+async fn talk(
+    thread: ThreadAccess<Path<String>, MemoryRegistry>,
+    upgrade: WebSocketUpgrade,
+    State(log): State<MemoryLog>,
+) -> Result<Response, Rejection> {
+    let grant = thread.into_grant();
+    let events = grant.subscribe(&log, LastEventId::Earliest).await?;
+    Ok(grant.guard(events).into_ws().on_upgrade(upgrade, ws::no_messages))
+}
+
+/// Everything is traced, headers included, inside the layers that take secrets away.
+async fn site(tickets: TicketIssuer, tenancy: RequireTenantScope) -> String {
+    let trace = TraceLayer::new_for_http()
+        .make_span_with(DefaultMakeSpan::new().include_headers(true).level(tracing::Level::INFO))
+        .on_request(DefaultOnRequest::new().level(tracing::Level::INFO))
+        .on_response(DefaultOnResponse::new().include_headers(true).level(tracing::Level::INFO));
+    let router = Router::new()
+        .route("/tickets", post(issue))
+        .route("/{thread}", get(listen))
+        .route("/ws/{thread}", get(talk))
+        .with_state(Site { app: App::new().await, tickets: tickets.clone() })
+        .layer(trace.clone())
+        .layer(tenancy)
+        // What a URL bears is gone before even this one; only sent headers may be seen here.
+        .layer(TraceLayer::new_for_http());
+    let service = RedeemTicket::new(tickets).layer(router);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let service = axum::ServiceExt::<Request>::into_make_service(service);
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    base
+}
+
+#[tokio::test]
+async fn tickets_and_tokens_are_in_no_log_line_and_no_trace_field() {
+    let jwt = token("t_alpha", "prod", "ada");
+    let mut secrets = vec![jwt.clone()];
+    let log = logged(async {
+        let sources = TokenSources::header().or_cookie("session").or_protocol();
+        let tenancy = RequireTenantScope::new(verifier()).or_query().token_sources(sources);
+        let base = site(TicketIssuer::in_memory(), tenancy).await;
+        let http = Client::new();
+        let issue = async || -> String {
+            let request = http.post(format!("{base}/tickets")).bearer_auth(&jwt);
+            let request = request.header("x-tenant-id", "t_alpha").header("x-env", "prod");
+            let answer: Value = request.send().await.unwrap().json().await.unwrap();
+            answer["ticket"].as_str().unwrap().to_owned()
+        };
+        let first = issue().await;
+        // Good, used up, repeated, and for another thread.
+        for path in [
+            format!("/th?ticket={first}"),
+            format!("/th?ticket={first}"),
+            format!("/th?ticket={first}&ticket={first}"),
+            format!("/other?a=1&ticket={first}&b=2"),
+        ] {
+            drop(http.get(format!("{base}{path}")).send().await.unwrap());
+        }
+        let second = issue().await;
+        let socket = Socket::connect(&base, &format!("/ws/th?ticket={second}"), &[]).await;
+        assert_eq!(socket.unwrap().next().await.unwrap()["type"], "open");
+        let query = "tenant=t_alpha&env=prod";
+        let offer = format!("bearer.{jwt}, chat.v1");
+        let offer = [("sec-websocket-protocol", offer.as_str())];
+        let socket = Socket::connect(&base, &format!("/ws/th?{query}"), &offer).await;
+        assert_eq!(socket.unwrap().next().await.unwrap()["type"], "open");
+        let cookie = format!("session={jwt}; theme=dark");
+        let by_cookie = http.get(format!("{base}/th?{query}")).header("cookie", cookie);
+        assert_eq!(by_cookie.send().await.unwrap().status(), 200);
+        secrets.extend([first, second]);
+    });
+    let log = log.await;
+    assert!(log.contains("everything that a handler sees") && log.contains("theme=dark"), "{log}");
+    assert!(log.contains("/other?a=1&b=2") && log.contains("chat.v1"), "{log}");
+    for secret in secrets {
+        // Not even the half of it.
+        let (head, tail) = secret.split_at(secret.len() / 2);
+        assert!(!log.contains(head) && !log.contains(tail), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_session_ends_the_streams_of_its_tickets_too() {
+    let session = Revocation::new();
+    let revocation = session.clone();
+    let tenancy = RequireTenantScope::new(move |request: &AuthRequest<'_>| {
+        match verifier().authenticate(request) {
+            Verdict::Ready(auth) => {
+                Verdict::Ready(auth.map(|auth| auth.with_revocation(revocation.clone())))
+            }
+            later => later,
+        }
+    });
+    let base = site(TicketIssuer::in_memory(), tenancy).await;
+    let http = Client::new();
+    let request = http.post(format!("{base}/tickets")).bearer_auth(token("t_alpha", "prod", "ada"));
+    let request = request.header("x-tenant-id", "t_alpha").header("x-env", "prod");
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    let url = format!("{base}/th?ticket={}", answer["ticket"].as_str().unwrap());
+    let mut events = Events::of(http.get(&url).send().await.unwrap());
+    let primed = events.next().await.unwrap().id.unwrap();
+    session.revoke();
+    let ended = tokio::time::timeout(Duration::from_secs(10), events.event()).await;
+    assert_eq!(ended.unwrap().unwrap().event.as_deref(), Some("access.revoked"));
+    let again = http.get(&url).header("last-event-id", primed).send().await.unwrap();
+    assert_eq!(refused(again).await.0, 401);
+}
+
+#[tokio::test]
+async fn tickets_work_in_any_host() {
+    // One that is no axum: the same layers in a `ServiceBuilder`, around a plain service.
+    let app = App::new().await;
+    let tickets = TicketIssuer::in_memory();
+    let site = Site { app, tickets: tickets.clone() };
+    let router = Router::new().route("/tickets", post(issue)).with_state(site);
+    let base = serve_axum(router.layer(RequireTenantScope::new(verifier()))).await;
+    let request = Client::new().post(format!("http://{base}/tickets"));
+    let request = request.bearer_auth(token("t_alpha", "prod", "ada"));
+    let request = request.header("x-tenant-id", "t_alpha").header("x-env", "prod");
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    let handler = tower::service_fn(async |request: http::Request<()>| {
+        let scope = TenantScope::from_extensions(request.extensions()).unwrap();
+        let text = format!("{} in {}/{}", scope.subject(), scope.tenant(), scope.env());
+        Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::new(
+            bytes::Bytes::from(text),
+        )))
+    });
+    let service = tower::ServiceBuilder::new()
+        .layer(RedeemTicket::new(tickets))
+        .layer(RequireTenantScope::new(verifier()))
+        .service(handler);
+    let uri = format!("/th?ticket={}", answer["ticket"].as_str().unwrap());
+    let ask = || http::Request::builder().uri(&uri).body(()).unwrap();
+    let first = tower::ServiceExt::oneshot(service.clone(), ask()).await.unwrap();
+    let body = http_body_util::BodyExt::collect(first.into_body()).await.unwrap().to_bytes();
+    assert_eq!(body, "ada in t_alpha/prod");
+    let second = tower::ServiceExt::oneshot(service, ask()).await.unwrap();
+    assert_eq!(second.status(), 401);
+}
