@@ -93,6 +93,14 @@ pub(crate) mod manual {
         }
     }
 
+    impl ManualClock {
+        /// Somebody corrects the time. Who sleeps, sleeps on.
+        #[cfg(feature = "ws")]
+        pub(crate) fn set_back(&self, by: Duration) {
+            self.0.lock().unwrap().0 -= by;
+        }
+    }
+
     impl Clock for ManualClock {
         fn now(&self) -> SystemTime {
             self.0.lock().unwrap().0

@@ -26,9 +26,7 @@ impl IntoResponse for Rejection {
     /// As problem+json. The nearest layer of this crate outside tells it again, in the dialect of
     /// the request and in the application's own style.
     fn into_response(self) -> Response {
-        let mut response = problem(&self).map(Body::from);
-        response.extensions_mut().insert(self);
-        response
+        problem(&self).map(Body::from)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     ending::Ending,
     framing::jittered,
     middleware::RequireService,
-    rejection::Rejection,
+    rejection::{RETRY_PUSHBACK, Rejection, TENANCY_CODE},
     stream::{GuardedStream, IntoDelivery},
 };
 use futures_core::Stream;
@@ -22,12 +22,6 @@ use std::{
 };
 use tonic::{Code, Status, metadata::MetadataValue, server::NamedService};
 
-/// The stable code, in metadata.
-const TENANCY_CODE: &str = "tenancy-code";
-/// How long a client should wait before it tries again ([gRFC A6]).
-///
-/// [gRFC A6]: https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
-const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// Most items in a row that the application leaves out before other tasks have their turn.
 const SKIP_BUDGET: usize = 64;
 
@@ -154,7 +148,10 @@ impl From<Rejection> for Status {
     fn from(mut rejection: Rejection) -> Self {
         rejection.log();
         let kind = rejection.kind();
-        status(kind.grpc_code(), kind.code(), rejection.detail(), rejection.retry_after())
+        let mut status =
+            status(kind.grpc_code(), kind.code(), rejection.detail(), rejection.retry_after());
+        status.set_source(std::sync::Arc::new(rejection));
+        status
     }
 }
 
@@ -165,13 +162,12 @@ impl<S: NamedService, C, R> NamedService for RequireService<S, C, R> {
 
 #[cfg(test)]
 mod tests {
-    use super::RETRY_PUSHBACK;
     use crate::{
         access::tests::grant,
         delivery::{Delivery, Outbound},
         ending::Ending,
         event::{StreamEvent, tests::routing},
-        rejection::{Rejection, RejectionKind},
+        rejection::{RETRY_PUSHBACK, Rejection, RejectionKind},
         scope::tests::scope,
     };
     use futures_util::{FutureExt as _, StreamExt as _, stream};

@@ -26,9 +26,9 @@ impl<'a> Head<'a> {
     /// [RFC 6455 section 4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
     /// [RFC 8441 section 4]: https://www.rfc-editor.org/rfc/rfc8441#section-4
     pub(crate) fn is_upgrade(self) -> bool {
-        let upgrade = self.headers.get(header::UPGRADE);
+        let websocket = |name: &str| name.eq_ignore_ascii_case("websocket");
         self.method == Method::CONNECT
-            || upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+            || (self.method == Method::GET && tokens(self.headers, header::UPGRADE).any(websocket))
     }
 
     /// The `Origin`. A repeated or unreadable one is an origin, and nobody's.
@@ -40,30 +40,40 @@ impl<'a> Head<'a> {
 
     /// Whether the origin is the very host that the request was sent to. Behind a proxy the scheme
     /// is not known, so it is not compared.
-    pub(crate) fn is_same_host(self, origin: &str) -> bool {
+    fn is_same_host(self, origin: &str) -> bool {
         let host = self.headers.get(header::HOST).and_then(|value| value.to_str().ok());
         let host = host.or_else(|| self.uri.authority().map(http::uri::Authority::as_str));
         let theirs = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
         matches!((theirs, host), (Some(theirs), Some(host)) if theirs.eq_ignore_ascii_case(host))
     }
 
-    /// Whether the request was made by a page of an origin that `allowed` knows, or by no page.
+    /// Whether the request was made by a page of the service's own origin or of an `allowed` one,
+    /// or by no page.
     ///
     /// Browsers send an `Origin` with every upgrade and with every request that changes something.
-    /// A same-origin `GET`, an `EventSource` among them, comes without; then `Sec-Fetch-Site` must
-    /// not speak of another site.
-    pub(crate) fn comes_from(self, allowed: impl Fn(&str) -> bool) -> bool {
-        if let Some(origin) = self.origin() {
-            return allowed(origin);
-        }
-        if self.is_upgrade() {
-            return false;
-        }
-        match self.headers.get(SEC_FETCH_SITE).map(http::HeaderValue::as_bytes) {
-            Some(site) => matches!(site, b"same-origin" | b"none"),
-            None => matches!(*self.method, Method::GET | Method::HEAD),
+    /// A same-origin `GET`, an `EventSource` among them, comes without. Where `Sec-Fetch-Site` is
+    /// sent, it must not speak of another origin: it knows the scheme, too.
+    pub(crate) fn comes_from(self, allowed: &[String]) -> bool {
+        let site = self.headers.get(SEC_FETCH_SITE).map(http::HeaderValue::as_bytes);
+        let same_origin = site.is_none_or(|site| matches!(site, b"same-origin" | b"none"));
+        match self.origin() {
+            Some(origin) => {
+                allowed.iter().any(|own| own == origin)
+                    || (same_origin && self.is_same_host(origin))
+            }
+            None if self.is_upgrade() => false,
+            None => {
+                same_origin
+                    && (site.is_some() || matches!(*self.method, Method::GET | Method::HEAD))
+            }
         }
     }
+}
+
+/// The items of a list in all headers of this name.
+pub(crate) fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 #[cfg(test)]
@@ -79,7 +89,7 @@ mod tests {
         }
         let request = request.body(()).unwrap();
         let head = Head::of(&request);
-        head.comes_from(|origin| head.is_same_host(origin) || origin == "https://good.test")
+        head.comes_from(&["https://good.test".to_owned()])
     }
 
     #[test]
@@ -101,6 +111,14 @@ mod tests {
             ("GET", vec![upgrade, ("origin", "https://good.test")], true),
             ("GET", vec![upgrade, ("origin", "https://evil.test")], false),
             ("GET", vec![upgrade, ("sec-fetch-site", "same-origin")], false),
+            ("GET", vec![("upgrade", "h2c, websocket")], false),
+            ("POST", vec![upgrade, ("origin", "https://evil.test")], false),
+            // The same host by another scheme.
+            (
+                "GET",
+                vec![("origin", "http://app.test:8080"), ("sec-fetch-site", "cross-site")],
+                false,
+            ),
             ("GET", vec![("sec-fetch-site", "same-origin")], true),
             ("GET", vec![("sec-fetch-site", "none")], true),
             ("GET", vec![("sec-fetch-site", "same-site")], false),

@@ -42,25 +42,27 @@ pub(crate) struct Identity {
 }
 
 pub(crate) fn router(
-    tenancy: RequireTenantScope,
+    tenancy: &RequireTenantScope,
     app: App,
     close_refused_upgrades: bool,
 ) -> Router {
-    let guarded = Router::new()
+    let by_token = Router::new()
         .route("/threads/{thread_id}", put(create))
         .route("/chat/{thread_id}/messages", post(say))
         .route("/tickets", post(ticket))
+        .route_layer(tenancy.clone())
+        .layer(DefaultBodyLimit::max(64 * 1024));
+    let streams = Router::new()
         .route("/sse/chat/{thread_id}", get(listen))
         .route("/ws/chat/{thread_id}", get(talk))
-        .route_layer(tenancy)
-        .layer(DefaultBodyLimit::max(64 * 1024));
-    let guarded =
-        if close_refused_upgrades { guarded.layer(CloseRefusedUpgrades) } else { guarded };
+        .route_layer(tenancy.clone().or_ticket());
+    let streams =
+        if close_refused_upgrades { streams.layer(CloseRefusedUpgrades) } else { streams };
     let open = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/", get(page))
         .route("/demo/session", get(session));
-    guarded.merge(open).with_state(app)
+    by_token.merge(streams).merge(open).with_state(app)
 }
 
 /// Registers a thread in the caller's own tenant and env, whoever else has one of that name.
@@ -149,6 +151,9 @@ async fn talk(
 #[serde(deny_unknown_fields)]
 struct TicketFor {
     thread_id: String,
+    /// Where its stream starts. Here, and not in a URL next to the ticket.
+    #[serde(default)]
+    last_event_id: String,
 }
 
 /// A ticket for a thread of the caller's: what a browser opens a stream with.
@@ -161,12 +166,14 @@ async fn ticket(
     let wanted: TicketFor = match serde_json::from_str(&body) {
         Ok(wanted) => wanted,
         Err(error) => {
-            let detail = format!("Send {{\"thread_id\": \"...\"}}: {error}.");
+            let detail =
+                format!("Send {{\"thread_id\": \"...\", \"last_event_id\": \"...\"?}}: {error}.");
             return Ok(problem(StatusCode::BAD_REQUEST, &detail));
         }
     };
     let grant = verify_thread_access(&app.threads, &scope, &wanted.thread_id).await?;
-    let ticket = app.tickets.issue(&grant, &app.log).await?;
+    let from = LastEventId::parse(&wanted.last_event_id)?;
+    let ticket = app.tickets.issue(&grant, &app.log, from).await?;
     let nobody_stores_it = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, nobody_stores_it, Json(ticket)).into_response())
 }

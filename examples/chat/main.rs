@@ -64,7 +64,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
         if identities { DEMO.iter().filter_map(identity).collect() } else { Vec::new() }
     }));
     let app = App { threads, log, tickets: tickets.clone(), demo };
-    let router = api::router(tenancy, app, close_refused_upgrades);
+    let router = api::router(&tenancy, app, close_refused_upgrades);
     // Outermost, so that nothing inside sees a ticket.
     let service = RedeemTicket::new(tickets).layer(router);
 

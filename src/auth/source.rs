@@ -13,9 +13,11 @@ const PROTOCOL_PREFIX: &str = "bearer.";
 /// Where a request may bear its token: the `Authorization` header, and what a browser can send
 /// where it cannot set headers.
 ///
-/// A request that bears two tokens is refused (400), never chosen from. A token in a cookie or a
+/// A request that bears two tokens is refused (400), never chosen from: a page that has the cookie
+/// sends it along whatever else it sends, so choose one way for each page. A token in a cookie or a
 /// protocol is taken off the request before anything inside sees it; `Authorization` is marked
-/// sensitive. A token in a query is never taken: that is what tickets are for.
+/// sensitive. What traces headers belongs inside, or marks these headers sensitive itself. A token in
+/// a query is never taken: that is what tickets are for.
 ///
 /// ```
 /// use tower_tenancy::{RequireTenantScope, auth::{Authenticator, TokenSources}};
@@ -103,9 +105,7 @@ impl TokenSources {
             return Err(two_tokens());
         }
         let head = Head::of(request);
-        let allowed =
-            |origin: &str| head.is_same_host(origin) || origins.iter().any(|own| own == origin);
-        if !by_cookie.is_empty() && !head.comes_from(allowed) {
+        if !by_cookie.is_empty() && !head.comes_from(origins) {
             let why = "The cookie proves nothing in a request from another origin.";
             return Err(Rejection::new(RejectionKind::AuthInvalid)
                 .with_detail(why)
@@ -129,13 +129,17 @@ pub(crate) fn two_tokens() -> Rejection {
 /// Takes cookies of this name out of the `Cookie` headers (RFC 6265 section 5.4). An empty one is
 /// none: that is how cookies are cleared.
 fn take_cookies(headers: &mut HeaderMap, name: &str) -> Vec<String> {
-    let is_ours = |pair: &str| pair.split_once('=').filter(|(key, _)| key.trim() == name).is_some();
-    take(headers, header::COOKIE, ';', is_ours)
-        .iter()
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(_, value)| value.trim().trim_matches('"').to_owned())
-        .filter(|value| !value.is_empty())
-        .collect()
+    let value = |pair: &[u8]| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (key, value) = pair.split_at_checked(at)?;
+        (key.trim_ascii() == name.as_bytes()).then(|| value.get(1..).unwrap_or_default().to_vec())
+    };
+    let mut values = take(headers, header::COOKIE, b';', value);
+    for value in &mut values {
+        *value = value.trim().trim_matches('"').to_owned();
+    }
+    values.retain(|value| !value.is_empty());
+    values
 }
 
 /// Whether a WebSocket protocol is a token.
@@ -145,41 +149,42 @@ pub(crate) fn is_bearer_protocol(protocol: &str) -> bool {
 }
 
 fn take_protocols(headers: &mut HeaderMap) -> Vec<String> {
-    let is_ours = |protocol: &str| protocol.trim().starts_with(PROTOCOL_PREFIX);
-    take(headers, header::SEC_WEBSOCKET_PROTOCOL, ',', is_ours)
-        .iter()
-        .filter_map(|protocol| protocol.trim().strip_prefix(PROTOCOL_PREFIX))
-        .map(str::to_owned)
-        .collect()
+    let token = |protocol: &[u8]| {
+        Some(protocol.trim_ascii().strip_prefix(PROTOCOL_PREFIX.as_bytes())?.to_vec())
+    };
+    take(headers, header::SEC_WEBSOCKET_PROTOCOL, b',', token)
 }
 
-/// Takes the items that are ours out of the lists in all headers of this name, and leaves the rest.
+/// Takes the items that are ours out of the lists in all headers of this name, and leaves the rest
+/// as it was. An item of ours that is no UTF-8 becomes something that is no token.
 fn take(
     headers: &mut HeaderMap,
     name: header::HeaderName,
-    separator: char,
-    is_ours: impl Fn(&str) -> bool,
+    separator: u8,
+    ours: impl Fn(&[u8]) -> Option<Vec<u8>>,
 ) -> Vec<String> {
     let mut taken = Vec::new();
     let mut left = Vec::new();
     for value in headers.get_all(&name) {
-        let Ok(text) = value.to_str() else {
-            left.push(value.clone());
-            continue;
-        };
-        let (ours, others): (Vec<_>, Vec<_>) =
-            text.split(separator).partition(|item| is_ours(item));
-        if ours.is_empty() {
+        let before = taken.len();
+        let mut others = Vec::new();
+        for item in value.as_bytes().split(|byte| *byte == separator) {
+            match ours(item) {
+                Some(ours) => taken.push(String::from_utf8_lossy(&ours).into_owned()),
+                None => others.push(item),
+            }
+        }
+        if taken.len() == before {
             left.push(value.clone());
             continue;
         }
-        taken.extend(ours.into_iter().map(str::to_owned));
-        let others = others.join(&separator.to_string());
+        let others = others.join(&separator);
         // A part of what was a header value is one.
-        if let Ok(value) = HeaderValue::try_from(others.trim())
-            && !value.is_empty()
+        if let Ok(mut rest) = HeaderValue::from_bytes(others.trim_ascii())
+            && !rest.is_empty()
         {
-            left.push(value);
+            rest.set_sensitive(value.is_sensitive());
+            left.push(rest);
         }
     }
     if !taken.is_empty() {
@@ -230,7 +235,9 @@ mod tests {
         };
         let names = [header::COOKIE, header::SEC_WEBSOCKET_PROTOCOL];
         let left = names.iter().flat_map(|name| request.headers().get_all(name).iter());
-        (found, left.map(|value| value.to_str().unwrap().to_owned()).collect())
+        let text =
+            |value: &http::HeaderValue| String::from_utf8(value.as_bytes().to_vec()).unwrap();
+        (found, left.map(text).collect())
     }
 
     #[test]
@@ -242,6 +249,7 @@ mod tests {
             (vec![("cookie", "a=1; session=t.t; b=2")], "= t.t", vec!["a=1; b=2"]),
             (vec![("cookie", "a=1"), ("cookie", "session=\"t\"")], "= t", vec!["a=1"]),
             (vec![("cookie", "session=; a=1")], "nowhere", vec!["a=1"]),
+            (vec![("cookie", "name=Zoë; session=t")], "= t", vec!["name=Zoë"]),
             (vec![("cookie", "xsession=t; session2=t")], "nowhere", vec!["xsession=t; session2=t"]),
             (
                 vec![UPGRADE, ("sec-websocket-protocol", "chat.v1, bearer.t")],

@@ -161,6 +161,17 @@ impl LastEventId {
     }
 }
 
+impl fmt::Display for LastEventId {
+    /// What a client sends: nothing for live.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Live => Ok(()),
+            Self::Earliest => f.write_str("earliest"),
+            Self::After(cursor) => fmt::Display::fmt(cursor, f),
+        }
+    }
+}
+
 impl FromStr for LastEventId {
     type Err = InvalidCursor;
 

@@ -142,11 +142,12 @@ pub struct AuthCheck {
     authenticator: Arc<dyn Authenticator>,
     pub(super) sources: TokenSources,
     pub(super) optional: bool,
+    pub(super) ticket: bool,
 }
 
 impl AuthCheck {
     pub(super) fn new(authenticator: Arc<dyn Authenticator>) -> Self {
-        Self { authenticator, sources: TokenSources::header(), optional: false }
+        Self { authenticator, sources: TokenSources::header(), optional: false, ticket: false }
     }
 }
 
@@ -170,8 +171,13 @@ impl sealed::Check for AuthCheck {
             Err(rejection) => Verdict::Ready(Err(rejection)),
             Ok(found) => match Contexts::redeemed(request.extensions()) {
                 None => self.authenticator.authenticate(&AuthRequest::with_token(request, &found)),
-                Some(redeemed) if matches!(found, Found::Nowhere) => Verdict::Ready(redeemed),
-                Some(_) => Verdict::Ready(Err(two_tokens())),
+                Some(_) if !matches!(found, Found::Nowhere) => Verdict::Ready(Err(two_tokens())),
+                Some(redeemed) if self.ticket => Verdict::Ready(redeemed),
+                // What a ticket proves is for a stream of one thread, and this may be anything.
+                Some(redeemed) => Verdict::Ready(redeemed.and_then(|_| {
+                    Err(Rejection::new(RejectionKind::InsufficientScope)
+                        .with_detail("A ticket opens streams only. Send the token here."))
+                })),
             },
         };
         begun.verdict = match verdict {

@@ -86,6 +86,10 @@ impl<R> Reply<R> {
             }
             return dressed;
         }
+        // Told in a way of its own; the log is told here, unless a layer further in did.
+        if let Some(inner) = &mut rejection {
+            self.span.in_scope(|| inner.log());
+        }
         let response = self.reject_with.pass(response);
         self.echoing(response, rejection)
     }

@@ -146,7 +146,7 @@ impl<R> RequireRequestContext<R> {
 
     /// Takes tenant and env from the query parameters `tenant` and `env` as well, for clients that
     /// cannot set headers. They claim and prove nothing, and are held against the token all the
-    /// same; nothing inside sees them. Named in a header too: refused.
+    /// same. They are taken out of the URI; named in a header too, they are refused.
     pub fn or_query(mut self) -> Self {
         self.check.query = true;
         self
@@ -172,6 +172,14 @@ impl<R> RequireAuth<R> {
     /// Takes the token from elsewhere, too: a cookie, a WebSocket protocol.
     pub fn token_sources(mut self, sources: TokenSources) -> Self {
         self.check.sources = sources;
+        self
+    }
+
+    /// Takes a ticket in place of a token: for the routes that open a stream, and check its thread.
+    /// Elsewhere a ticket is refused, so that it opens nothing but streams.
+    #[cfg(feature = "tickets")]
+    pub fn or_ticket(mut self) -> Self {
+        self.check.ticket = true;
         self
     }
 }
@@ -208,7 +216,7 @@ impl<R> RequireTenantScope<R> {
 
     /// Takes tenant and env from the query parameters `tenant` and `env` as well, for clients that
     /// cannot set headers. They claim and prove nothing, and are held against the token all the
-    /// same; nothing inside sees them. Named in a header too: refused.
+    /// same. They are taken out of the URI; named in a header too, they are refused.
     pub fn or_query(mut self) -> Self {
         self.check.context.query = true;
         self
@@ -217,6 +225,14 @@ impl<R> RequireTenantScope<R> {
     /// Takes the token from elsewhere, too: a cookie, a WebSocket protocol.
     pub fn token_sources(mut self, sources: TokenSources) -> Self {
         self.check.auth.sources = sources;
+        self
+    }
+
+    /// Takes a ticket in place of context and token: for the routes that open a stream, and check
+    /// its thread. Elsewhere a ticket is refused, so that it opens nothing but streams.
+    #[cfg(feature = "tickets")]
+    pub fn or_ticket(mut self) -> Self {
+        self.check.auth.ticket = true;
         self
     }
 }

@@ -1,14 +1,14 @@
 //! The outermost layer of a service that takes tickets.
 
 use crate::{
-    auth::AuthContext,
+    event::{LAST_EVENT_ID, LastEventId},
     origin::Head,
     query,
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
-    ticket::{Opening, TICKET_QUERY, TicketIssuer},
+    ticket::{Opening, Redeemed, TICKET_QUERY, TicketIssuer, TicketKey, TicketRecord},
 };
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -24,8 +24,10 @@ use tower_service::Service;
 /// inside in place of headers.
 ///
 /// Stands outermost, around tracing and around the whole router: no log and no handler sees the
-/// ticket. It refuses nothing itself: a ticket that proves nothing is refused by the layers inside,
-/// in their style and with their request id. A request without a ticket passes unchanged.
+/// ticket. (In axum that is not `Router::layer`: the router keeps the original URI before its layers
+/// run.) It refuses nothing itself: a ticket that proves nothing is refused by the layers inside, in
+/// their style and with their request id, and so is one on a route whose layers do not
+/// [take tickets](crate::RequireTenantScope::or_ticket). A request without a ticket passes unchanged.
 ///
 /// ```
 /// use axum::{Router, ServiceExt as _, extract::Request};
@@ -72,7 +74,7 @@ where
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = RedeemFuture<S, S::Future, ReqBody>;
+    type Future = RedeemFuture<S, S::Future, ReqBody, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -97,30 +99,37 @@ where
                 State::Calling { response: self.inner.call(request) }
             }
         };
-        RedeemFuture { state }
+        RedeemFuture { state, issuer: self.issuer.clone(), first: None }
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<AuthContext, Rejection>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Redeemed, Rejection>> + Send>>;
 
 pin_project! {
     /// Response future of [`RedeemService`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct RedeemFuture<S, F, ReqBody> {
+    pub struct RedeemFuture<S, F, ReqBody, ResBody> {
         #[pin]
-        state: State<S, F, ReqBody>,
+        state: State<S, F, ReqBody, ResBody>,
+        issuer: TicketIssuer,
+        // A ticket that was used for the first time, until its stream is open.
+        first: Option<(TicketKey, TicketRecord)>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, F, ReqBody> {
+    enum State<S, F, ReqBody, ResBody> {
         Redeeming { answer: Answer, held: Option<(S, Request<ReqBody>)> },
         Calling { #[pin] response: F },
+        GivingBack {
+            done: Pin<Box<dyn Future<Output = ()> + Send>>,
+            response: Option<Response<ResBody>>,
+        },
     }
 }
 
-impl<S, F, ReqBody, ResBody, E> Future for RedeemFuture<S, F, ReqBody>
+impl<S, F, ReqBody, ResBody, E> Future for RedeemFuture<S, F, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>, Error = E, Future = F>,
     F: Future<Output = Result<Response<ResBody>, E>>,
@@ -128,25 +137,59 @@ where
     type Output = Result<Response<ResBody>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let mut this = self.project();
         loop {
-            match state.as_mut().project() {
-                StateProj::Calling { response } => return response.poll(cx),
+            match this.state.as_mut().project() {
+                StateProj::Calling { response } => {
+                    let response = ready!(response.poll(cx))?;
+                    let refused = response.extensions().get::<Rejection>();
+                    let ours = refused.is_some_and(|rejection| rejection.kind().is_retryable());
+                    let Some((key, record)) = this.first.take().filter(|_| ours) else {
+                        return Poll::Ready(Ok(response));
+                    };
+                    // The browser is asked to come back, with the same URL.
+                    let issuer = this.issuer.clone();
+                    let done = Box::pin(async move { issuer.give_back(key, record).await });
+                    this.state.set(State::GivingBack { done, response: Some(response) });
+                }
+                StateProj::GivingBack { done, response } => {
+                    ready!(done.as_mut().poll(cx));
+                    return match response.take() {
+                        Some(response) => Poll::Ready(Ok(response)),
+                        None => Poll::Pending, // polled again after it was done
+                    };
+                }
                 StateProj::Redeeming { answer, held } => {
                     let answer = ready!(answer.as_mut().poll(cx));
                     let Some((mut inner, mut request)) = held.take() else {
-                        return Poll::Pending; // polled again after it was done
+                        return Poll::Pending; // as above
                     };
+                    let answer = answer.map(|redeemed| {
+                        start(&mut request, redeemed.start());
+                        let auth = redeemed.auth.clone();
+                        *this.first = redeemed.into_first();
+                        auth
+                    });
                     Contexts::set_redeemed(request.extensions_mut(), answer);
                     let response = inner.call(request);
-                    state.set(State::Calling { response });
+                    this.state.set(State::Calling { response });
                 }
             }
         }
     }
 }
 
-impl<S, F, ReqBody> fmt::Debug for RedeemFuture<S, F, ReqBody> {
+/// Says where the stream starts, unless the request does.
+fn start<B>(request: &mut Request<B>, from: Option<&str>) {
+    let said = LastEventId::of(request.headers(), request.uri());
+    if let (Some(from), Ok(None)) = (from, said)
+        && let Ok(from) = HeaderValue::try_from(from)
+    {
+        request.headers_mut().insert(LAST_EVENT_ID, from);
+    }
+}
+
+impl<S, F, ReqBody, ResBody> fmt::Debug for RedeemFuture<S, F, ReqBody, ResBody> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedeemFuture").finish_non_exhaustive()
     }

@@ -20,6 +20,8 @@ mod respond;
 mod wire;
 
 pub use respond::{ByContentType, Client, GrpcStatus, RejectWith, WrapBody, WrappedBody};
+#[cfg(feature = "tonic")]
+pub(crate) use respond::{RETRY_PUSHBACK, TENANCY_CODE};
 pub(crate) use respond::{problem, stream_headers};
 pub use wire::RejectionKind;
 

@@ -13,6 +13,13 @@ use std::{
     task::{Context, Poll},
 };
 
+/// The stable code, in gRPC metadata.
+pub(crate) const TENANCY_CODE: &str = "tenancy-code";
+/// How long a gRPC client should wait before it tries again ([gRFC A6]).
+///
+/// [gRFC A6]: https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
+pub(crate) const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
+
 /// What the request tells about how its client reads a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -197,7 +204,7 @@ pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
     if let Some(delay) = rejection.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
     }
-    response
+    keeping(response, rejection)
 }
 
 /// RFC 6750 section 3: no error code where no token was sent, and no word of the request.
@@ -223,7 +230,17 @@ fn grpc_trailers_only(rejection: &Rejection) -> Response<Bytes> {
         headers.insert(HeaderName::from_static("grpc-message"), message);
     }
     let code = HeaderValue::from_static(rejection.code());
-    headers.insert(HeaderName::from_static("tenancy-code"), code);
+    headers.insert(HeaderName::from_static(TENANCY_CODE), code);
+    if let Some(delay) = rejection.retry_after() {
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(HeaderName::from_static(RETRY_PUSHBACK), HeaderValue::from(millis));
+    }
+    keeping(response, rejection)
+}
+
+/// Layers outside log, count and restyle by the rejection in the extensions.
+fn keeping(mut response: Response<Bytes>, rejection: &Rejection) -> Response<Bytes> {
+    response.extensions_mut().insert(rejection.clone());
     response
 }
 
@@ -254,7 +271,7 @@ fn come_back_later(rejection: &Rejection) -> Response<Bytes> {
         .end();
     let mut response = Response::new(Bytes::from(body));
     stream_headers(response.headers_mut());
-    response
+    keeping(response, rejection)
 }
 
 /// What every event stream says about itself: its type, and that nobody may store, transform or
@@ -376,6 +393,9 @@ mod tests {
         let same: Response<()> = GrpcStatus.reject(&rejection, Client::Http);
         assert_eq!(same.headers()["grpc-status"], "16");
         assert_eq!(percent_encoded("50% ü\n"), "50%25 %C3%BC%0A");
+        assert!(!same.headers().contains_key("grpc-retry-pushback-ms"));
+        let later = refused(RejectionKind::LogUnavailable, Client::Grpc);
+        assert_eq!(later.headers()["grpc-retry-pushback-ms"], "5000");
     }
 
     #[test]

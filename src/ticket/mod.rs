@@ -8,8 +8,8 @@
 //!
 //! ```
 //! use tower_tenancy::{
-//!     MemoryLog, MemoryRegistry, Rejection, TenantScope, ThreadId, TicketIssuer, ticket::Ticket,
-//!     verify_thread_access,
+//!     LastEventId, MemoryLog, MemoryRegistry, Rejection, TenantScope, ThreadId, TicketIssuer,
+//!     ticket::Ticket, verify_thread_access,
 //! };
 //!
 //! /// The handler of `POST /tickets`.
@@ -19,32 +19,42 @@
 //!     log: &MemoryLog,
 //!     scope: TenantScope,
 //!     thread: ThreadId,
+//!     from: LastEventId, // of the body: what the page has seen
 //! ) -> Result<Ticket, Rejection> {
 //!     let grant = verify_thread_access(threads, &scope, &thread).await?;
-//!     issuer.issue(&grant, log).await // as JSON: {"ticket": "...", "expires_at": 1795348830}
+//!     issuer.issue(&grant, log, from).await // as JSON: {"ticket": "...", "expires_at": 1795348830}
 //! }
 //! ```
+//!
+//! Tickets are taken only where a layer says so, by
+//! [`or_ticket`](crate::RequireTenantScope::or_ticket): on the routes that open streams, whose handlers
+//! check the thread. Everywhere else a ticket is refused (403 `auth.insufficient_scope`).
 //!
 //! # What a ticket is good for
 //!
 //! One thread, in one tenant and env, as one caller, for a page of the origin that asked for it. It
 //! opens a stream once, within [30 seconds](TicketIssuer::open_within). Of many who try at once, one
 //! succeeds. Of a WebSocket, that is all. An `EventSource` repeats its URL whenever it reconnects:
-//! its ticket goes on to re-open that stream, and nothing else, for whoever shows by `Last-Event-ID`
-//! that it read it; the earlier connection is ended (`access.revoked`). When the token that the
-//! ticket was issued for expires, so does this.
+//! its ticket goes on to re-open that stream, and nothing else, for whoever sends a `Last-Event-ID`
+//! header of the thread's current log; the earlier connection is ended (`access.revoked`). When the
+//! token that the ticket was issued for expires, so does this. A stream that could not be opened for
+//! trouble of ours (503) leaves the ticket as it was.
 //!
 //! # Threat model
 //!
 //! A URL ends up in the logs of proxies, in a browser's history and in `Referer` headers.
 //!
-//! - Who finds a ticket there finds it used up. To re-open an `EventSource` stream, the finder also
-//!   needs an event id of the thread, which is in no URL: 64 random bits and a number. Who has both,
-//!   read along on the connection itself, and had the events.
+//! - Who finds the ticket of a WebSocket there finds it used up.
+//! - Who finds the ticket of an `EventSource` and also knows an event id of the thread can re-open the
+//!   stream until the token expires, and ends the page's own connection each time: the two displace
+//!   each other, which the log shows. Event ids are no secrets: every reader of the thread has them.
+//!   So never put one into the same URL: a page that goes on with a new ticket says where when it asks
+//!   for the ticket ([`TicketIssuer::issue`]). With that, the finder must be somebody who could read
+//!   the thread at some time since its log began. Keep tokens short where that matters.
 //! - Who reads the URL before the server does (malware in the browser, a proxy that is not trusted)
 //!   can use the ticket first. The page sees that: its own attempt is refused.
-//! - A page of another origin that gets hold of a ticket cannot use it in a browser. Outside of
-//!   browsers, `Origin` proves nothing.
+//! - A page of another origin that gets hold of a ticket cannot use it in a browser: it sends its
+//!   `Origin`. Outside of browsers, `Origin` proves nothing, and a `GET` without one passes.
 //! - The server keeps a hash (SHA-256) of each ticket, not the ticket.
 //! - What the ticket's stream may do ends with the token that it was issued for, and before that by
 //!   the token's [`Revocation`] where tickets are kept in memory. A shared store cannot keep that
@@ -52,10 +62,13 @@
 //!
 //! Where the page and the service share a site, a cookie
 //! ([`TokenSources::or_cookie`](crate::auth::TokenSources::or_cookie)) is simpler, and never is in
-//! a URL at all: prefer it. Send pages with `Referrer-Policy: no-referrer`, and keep the query out of
-//! the access logs of proxies, in either case.
+//! a URL at all: prefer it. Not both for one page: it sends its cookie along with every ticket, and two
+//! proofs in one request are refused. Send pages with `Referrer-Policy: no-referrer`, and keep the query
+//! out of the access logs of proxies, in either case.
 
 mod memory;
+#[cfg(test)]
+mod tests;
 
 pub use memory::MemoryTickets;
 
@@ -63,7 +76,7 @@ use crate::{
     access::ThreadGrant,
     auth::{AuthContext, Bound, Revocation},
     clock::{self, Clock},
-    event::{Cursor, Epoch, LAST_EVENT_ID},
+    event::{Cursor, Epoch, LAST_EVENT_ID, LastEventId},
     id::{ActorType, Env, Subject, TenantId, ThreadId},
     log::{EventLog, LogReader as _},
     origin::Head,
@@ -82,6 +95,9 @@ use std::{
 
 /// The query parameter that bears a ticket.
 pub(crate) const TICKET_QUERY: &str = "ticket";
+
+/// How long a ticket is, in hexadecimal digits.
+const SECRET_LEN: usize = 64;
 
 /// A ticket as its holder gets it. `Debug` hides it; serialised it is
 /// `{"ticket": "...", "expires_at": <seconds since 1970>}`.
@@ -156,6 +172,8 @@ pub struct TicketRecord {
     /// Of the thread's log, when the ticket was issued: the first half of all cursors. `None` if
     /// the ticket never re-opens.
     epoch: Option<Epoch>,
+    /// Where the stream starts, as a client would say it.
+    start: String,
     open_until: SystemTime,
     valid_until: SystemTime,
     /// Of the token that the ticket was issued for. A store that writes text loses them.
@@ -194,8 +212,11 @@ pub type TicketFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> 
 ///
 /// All rules are the issuer's; a store compares and swaps.
 pub trait TicketStore: Send + Sync {
-    /// Keeps a record with 0 uses.
-    fn put(&self, key: TicketKey, record: TicketRecord) -> TicketFuture<'_, ()>;
+    /// Keeps a record with 0 uses, in place of what it has of this ticket, from `now` on until
+    /// [`keep_until`](TicketRecord::keep_until).
+    ///
+    /// Fails with [`TooManyTickets`] if somebody has had enough.
+    fn put(&self, key: TicketKey, record: TicketRecord, now: SystemTime) -> TicketFuture<'_, ()>;
 
     /// The record and its uses. `None` for a ticket that is not, or no longer, known.
     fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>>;
@@ -208,6 +229,12 @@ pub trait TicketStore: Send + Sync {
     /// it ends the connection that is replaced.
     fn swap(&self, key: TicketKey, uses: u32, keep: bool) -> TicketFuture<'_, Option<Revocation>>;
 }
+
+/// A [`TicketStore`] keeps no more tickets of this caller, this tenant or in all: told to the client
+/// as `stream.limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many tickets")]
+pub struct TooManyTickets;
 
 /// Issues tickets, and knows what they are good for. Clones share their store.
 ///
@@ -249,20 +276,25 @@ impl TicketIssuer {
 
     /// Issues a ticket for the grant's thread, caller and, if a page asked, its origin.
     ///
-    /// It opens one WebSocket, or one `EventSource` stream with all its reconnects.
+    /// It opens one WebSocket, or one `EventSource` stream with all its reconnects, which starts at
+    /// `from` unless the request says otherwise. A page that goes on with a new ticket gives its
+    /// last event id here, and not in the URL: see the [threat model](self#threat-model).
     ///
     /// # Errors
     ///
     /// `auth.insufficient_scope` if the grant stems from a ticket itself; `auth.expired`;
-    /// `log.unavailable`; `auth.keys_unavailable` if the store does not take the ticket.
+    /// `log.unavailable`; `stream.limit` for too many tickets; `auth.keys_unavailable` if the store
+    /// does not answer.
     pub async fn issue<L: EventLog>(
         &self,
         grant: &ThreadGrant,
         log: &L,
+        from: impl Into<LastEventId>,
     ) -> Result<Ticket, Rejection> {
+        let from = from.into();
         let mut reader = log.reader(grant.key());
         let extent = poll_fn(|cx| reader.poll_extent(cx)).await?;
-        self.issue_with(grant, Some(extent.epoch)).await
+        self.issue_with(grant, Some(extent.epoch), from).await
     }
 
     /// Issues a ticket that opens one stream once, whatever the transport: for streams that have
@@ -272,13 +304,14 @@ impl TicketIssuer {
     ///
     /// As [`issue`](Self::issue).
     pub async fn issue_once(&self, grant: &ThreadGrant) -> Result<Ticket, Rejection> {
-        self.issue_with(grant, None).await
+        self.issue_with(grant, None, LastEventId::Live).await
     }
 
     async fn issue_with(
         &self,
         grant: &ThreadGrant,
         epoch: Option<Epoch>,
+        from: LastEventId,
     ) -> Result<Ticket, Rejection> {
         let scope = grant.scope();
         let auth = scope.auth();
@@ -288,7 +321,8 @@ impl TicketIssuer {
         }
         auth.remaining()?;
         let valid_until = auth.valid_until();
-        let opens = self.clock.now().checked_add(self.open_within);
+        let now = self.clock.now();
+        let opens = now.checked_add(self.open_within);
         let expires_at = opens.map_or(valid_until, |opens| opens.min(valid_until));
         let record = TicketRecord {
             tenant: scope.tenant().clone(),
@@ -299,14 +333,15 @@ impl TicketIssuer {
             actor_type: auth.actor_type().cloned(),
             origin: scope.request().origin().map(str::to_owned),
             epoch,
+            start: from.to_string(),
             open_until: expires_at,
             valid_until,
             revocations: auth.revocations().to_vec(),
         };
-        // Two random UUIDs: 244 random bits (RFC 9562 section 5.4).
+        // Two random UUIDs, [`SECRET_LEN`] digits: 244 random bits (RFC 9562 section 5.4).
         let [first, second] = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
         let secret = format!("{}{}", first.simple(), second.simple());
-        self.store.put(TicketKey::of(&secret), record).await.map_err(unavailable)?;
+        self.store.put(TicketKey::of(&secret), record, now).await.map_err(not_stored)?;
         Ok(Ticket { secret, expires_at })
     }
 
@@ -315,13 +350,17 @@ impl TicketIssuer {
         &self,
         secret: &str,
         opening: Opening,
-    ) -> Result<AuthContext, Rejection> {
+    ) -> Result<Redeemed, Rejection> {
         let refuse = |why: &'static str| {
             let detail = "The ticket is not valid: unknown, used up, expired, or not for this. Get a new one.";
             Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(detail).with_source(why))
         };
         if opening.transport == Transport::Other {
             return refuse("a ticket opens streams only, by GET");
+        }
+        // What was never a ticket costs no look-up.
+        if secret.len() != SECRET_LEN || !secret.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return refuse("this is no ticket");
         }
         let key = TicketKey::of(secret);
         let Some(StoredTicket { record, uses }) = self.store.get(key).await.map_err(unavailable)?
@@ -354,24 +393,57 @@ impl TicketIssuer {
         let Some(revocation) = self.store.swap(key, uses, keep).await.map_err(unavailable)? else {
             return refuse("somebody else was faster with this ticket");
         };
+        Ok(Redeemed {
+            auth: self.proven(&record, revocation, uses > 0),
+            first: (uses == 0).then_some((key, record)),
+        })
+    }
+
+    fn proven(&self, record: &TicketRecord, revocation: Revocation, reopens: bool) -> AuthContext {
         let bound = Bound {
-            tenant: record.tenant,
-            env: record.env,
-            thread: record.thread,
-            reopens: uses > 0,
+            tenant: record.tenant.clone(),
+            env: record.env.clone(),
+            thread: record.thread.clone(),
+            reopens,
         };
-        let auth = AuthContext::new(record.subject, record.valid_until)
-            .with_tenants([bound.tenant.as_str()])
-            .with_envs([bound.env.as_str()])
-            .with_roles(record.roles)
+        let auth = AuthContext::new(record.subject.clone(), record.valid_until)
+            .with_tenants([record.tenant.as_str()])
+            .with_envs([record.env.as_str()])
+            .with_roles(record.roles.iter().cloned())
             .with_clock(Arc::clone(&self.clock))
             .with_ticket(bound);
-        let revocations = record.revocations.into_iter().chain([revocation]);
+        let revocations = record.revocations.iter().cloned().chain([revocation]);
         let auth = revocations.fold(auth, AuthContext::with_revocation);
-        Ok(match record.actor_type {
-            Some(actor_type) => auth.with_actor_type(actor_type),
+        match &record.actor_type {
+            Some(actor_type) => auth.with_actor_type(actor_type.clone()),
             None => auth,
-        })
+        }
+    }
+
+    /// Makes a ticket good for its first use again: trouble of ours was in the way.
+    pub(crate) async fn give_back(&self, key: TicketKey, record: TicketRecord) {
+        if let Err(error) = self.store.put(key, record, self.clock.now()).await {
+            tracing::warn!(error, "a ticket was not given back");
+        }
+    }
+}
+
+/// A ticket that was used.
+pub(crate) struct Redeemed {
+    pub(crate) auth: AuthContext,
+    /// The record, unless the ticket was used before.
+    first: Option<(TicketKey, TicketRecord)>,
+}
+
+impl Redeemed {
+    /// Where the stream starts that the ticket opens, if that was said when it was issued.
+    pub(crate) fn start(&self) -> Option<&str> {
+        let (_, record) = self.first.as_ref()?;
+        Some(record.start.as_str()).filter(|start| !start.is_empty())
+    }
+
+    pub(crate) fn into_first(self) -> Option<(TicketKey, TicketRecord)> {
+        self.first
     }
 }
 
@@ -379,6 +451,16 @@ fn unavailable(error: BoxError) -> Rejection {
     Rejection::new(RejectionKind::KeysUnavailable)
         .with_detail("Tickets cannot be issued or checked right now. Try again later.")
         .with_source(error)
+}
+
+fn not_stored(error: BoxError) -> Rejection {
+    if error.is::<TooManyTickets>() {
+        Rejection::new(RejectionKind::StreamLimit)
+            .with_detail("Too many tickets are open. Use them, or try again later.")
+            .with_source(error)
+    } else {
+        unavailable(error)
+    }
 }
 
 impl fmt::Debug for TicketIssuer {
@@ -420,7 +502,7 @@ impl Opening {
         Self {
             transport,
             origin: head.origin().map(str::to_owned),
-            may_be_same_origin: head.comes_from(|_| false),
+            may_be_same_origin: head.comes_from(&[]),
             resume: resume.filter(|_| cursors.next().is_none()),
         }
     }

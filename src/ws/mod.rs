@@ -164,9 +164,9 @@ impl<S> WsSession<S> {
         self
     }
 
-    /// How long a client may be silent, not a pong from it, or take in nothing of what is written,
-    /// before the session ends with [`Ending::Slow`](crate::Ending::Slow). Default: 45 seconds; at
-    /// least one heartbeat.
+    /// How long a client may be silent, not a pong from it, or take to take in one message, before
+    /// the session ends with [`Ending::Slow`](crate::Ending::Slow). Default: 45 seconds; at least one
+    /// heartbeat.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
@@ -206,8 +206,17 @@ impl<S> WsSession<S> {
     {
         let span = self.guarded.span().clone();
         let session = async move {
-            let mut pump = pin!(pump::Pump::new(socket, self.guarded, on_message, self.options));
-            std::future::poll_fn(|cx| pump.as_mut().poll(cx)).await;
+            let left = {
+                let pump = pump::Pump::new(socket, self.guarded, on_message, self.options);
+                let mut pump = pin!(pump);
+                std::future::poll_fn(|cx| pump.as_mut().poll(cx)).await
+            };
+            // The socket is let go; what the client said before is handled to its end.
+            if let Some(handling) = left
+                && let Err(error) = handling.await
+            {
+                error.into().log();
+            }
         };
         session.instrument(span).await;
     }

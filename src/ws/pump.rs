@@ -22,9 +22,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Most messages that one poll moves in each direction: other sessions want to run, too.
+/// Most rounds of one poll, and most messages that one round writes: other sessions want to run.
 const BUDGET: usize = 64;
-/// How long the peer has to answer a close frame. What is unread by then is lost to it.
+/// How long the peer has to answer a close frame once it is sent. What is unread by then is lost.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// Close codes of RFC 6455 section 7.4.1, for what a client does wrong.
@@ -40,8 +40,7 @@ pin_project! {
         guarded: GuardedStream<S>,
         on_message: H,
         // One message at a time: meanwhile nothing is read, and the client has to wait.
-        #[pin]
-        handling: Option<F>,
+        handling: Option<Pin<Box<F>>>,
         options: Options,
         // Told, and not taken by the socket yet. While there is something, nothing is read: a
         // client that does not listen is not listened to.
@@ -52,6 +51,7 @@ pin_project! {
         deaf: bool,
         heard_at: SystemTime,
         pinged_at: SystemTime,
+        // Nothing goes out: not one message was taken whole since.
         blocked_since: Option<SystemTime>,
         alarm: Option<Sleep>,
     }
@@ -59,8 +59,8 @@ pin_project! {
 
 enum Phase {
     Open,
-    /// Somebody closes; the handshake may take until then.
-    Closing(Sleep),
+    /// Somebody closes. The time runs once all that there was to tell is sent.
+    Closing(Option<Sleep>),
     /// Nobody is there any more.
     Gone,
 }
@@ -100,7 +100,11 @@ where
         }
     }
 
-    pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Done when nobody is there any more. Gives what was taken in and is not handled yet.
+    pub(super) fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Pin<Box<F>>>> {
         for _ in 0..BUDGET {
             if self.as_mut().poll_write(cx).is_err() {
                 self.as_mut().leave();
@@ -109,14 +113,9 @@ where
             let heard = self.as_mut().poll_read(cx);
             let rang = self.as_mut().poll_timers(cx);
             if matches!(self.phase, Phase::Gone) {
-                // What was taken in is handled to its end.
-                if self.handling.is_none() {
-                    return Poll::Ready(());
-                }
-                if !handled {
-                    return Poll::Pending;
-                }
-            } else if !(handled || heard || rang) {
+                return Poll::Ready(self.project().handling.take());
+            }
+            if !(handled || heard || rang) {
                 return Poll::Pending;
             }
         }
@@ -153,18 +152,22 @@ where
             let this = self.as_mut().project();
             let Some(message) = this.outbox.pop_front() else { break };
             this.socket.start_send(message)?;
-            // Somebody made room, and was not listened to meanwhile.
-            if this.blocked_since.take().is_some() {
-                *this.heard_at = now;
-            }
+            self.as_mut().unblocked(now);
         }
-        let this = self.project();
-        if this.socket.poll_flush(cx)?.is_ready() {
-            *this.blocked_since = None;
+        if self.as_mut().project().socket.poll_flush(cx)?.is_ready() {
+            self.unblocked(now);
         } else {
-            this.blocked_since.get_or_insert(now);
+            self.project().blocked_since.get_or_insert(now);
         }
         Ok(())
+    }
+
+    /// The peer made room. It was not pinged, and perhaps not listened to, meanwhile.
+    fn unblocked(self: Pin<&mut Self>, now: SystemTime) {
+        let this = self.project();
+        if this.blocked_since.take().is_some() {
+            *this.heard_at = now;
+        }
     }
 
     /// Fills the outbox with what the stream says next, if it says something.
@@ -218,22 +221,25 @@ where
         let this = self.project();
         if matches!(this.phase, Phase::Open) {
             this.outbox.push_back(M::close(code, reason));
-            *this.phase = Phase::Closing(this.guarded.clock().sleep(CLOSE_WAIT));
+            *this.phase = Phase::Closing(None);
         }
     }
 
-    /// Tells the client that its message was not taken.
+    /// Tells the client that its message was not taken, unless a close frame was the last word.
     fn refuse(self: Pin<&mut Self>, mut rejection: Rejection) {
         rejection.log();
+        if !self.is_open() {
+            return;
+        }
         let data = serde_json::json!({ "code": rejection.code(), "detail": rejection.detail() });
         self.notice("error", None, &data.to_string());
     }
 
     fn poll_handling(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let mut this = self.as_mut().project();
-        let Some(handling) = this.handling.as_mut().as_pin_mut() else { return false };
-        let Poll::Ready(outcome) = handling.poll(cx) else { return false };
-        this.handling.set(None);
+        let this = self.as_mut().project();
+        let Some(handling) = this.handling else { return false };
+        let Poll::Ready(outcome) = handling.as_mut().poll(cx) else { return false };
+        *this.handling = None;
         // Nobody listened to the peer meanwhile.
         *this.heard_at = this.guarded.clock().now();
         if let Err(error) = outcome {
@@ -271,8 +277,7 @@ where
             WsKind::Close => {
                 if self.is_open() {
                     // The library answers on its own, and its stream ends then.
-                    let this = self.project();
-                    *this.phase = Phase::Closing(this.guarded.clock().sleep(CLOSE_WAIT));
+                    *self.project().phase = Phase::Closing(None);
                 }
             }
             WsKind::Text(_) | WsKind::Binary if !self.is_open() => {}
@@ -294,9 +299,8 @@ where
         }
         match grant.receive(text, this.options.on_claims) {
             Ok(event) => {
-                let mut this = self.project();
-                let handling = (this.on_message)(event);
-                this.handling.set(Some(handling));
+                let this = self.project();
+                *this.handling = Some(Box::pin((this.on_message)(event)));
             }
             Err(invalid) => self.refuse(invalid.into()),
         }
@@ -305,43 +309,57 @@ where
     fn poll_timers(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.as_mut().project();
         let clock = this.guarded.clock();
-        match this.phase {
+        let now = clock.now();
+        // A clock that was set back starts them anew.
+        let since = |then: &mut SystemTime| {
+            *then = (*then).min(now);
+            now.duration_since(*then).unwrap_or_default()
+        };
+        let blocked = this.blocked_since.as_mut().map_or(Duration::ZERO, since);
+        let (timeout, heartbeat) = (this.options.timeout, this.options.heartbeat);
+        if blocked >= timeout && !matches!(this.phase, Phase::Gone) {
+            tracing::info!(code = Ending::Slow.code(), "a client took nothing in, and is cut off");
+            self.leave();
+            return true;
+        }
+        let next = match this.phase {
             Phase::Gone => return false,
-            Phase::Closing(until) => {
+            Phase::Closing(until) if this.outbox.is_empty() && this.blocked_since.is_none() => {
+                let until = until.get_or_insert_with(|| clock.sleep(CLOSE_WAIT));
                 let over = until.as_mut().poll(cx).is_ready();
                 if over {
                     self.leave();
                 }
                 return over;
             }
-            Phase::Open => {}
-        }
-        let now = clock.now();
-        let since = |then: SystemTime| now.duration_since(then).unwrap_or_default();
-        let silent = if this.handling.is_some() { Duration::ZERO } else { since(*this.heard_at) };
-        let blocked = this.blocked_since.map_or(Duration::ZERO, since);
-        let (timeout, heartbeat) = (this.options.timeout, this.options.heartbeat);
-        if blocked >= timeout {
-            tracing::info!(code = Ending::Slow.code(), "a client took nothing in, and is cut off");
-            self.leave();
-            return true;
-        }
-        if silent >= timeout {
-            tracing::info!(code = Ending::Slow.code(), "a client is silent, and is cut off");
-            self.end(Ending::Slow);
-            return true;
-        }
-        let unpinged = since(*this.pinged_at);
-        if unpinged >= heartbeat {
-            *this.pinged_at = now;
-            *this.alarm = None;
-            // Behind whatever the socket has not taken yet, a ping would come too late to matter.
-            if this.outbox.is_empty() && this.blocked_since.is_none() {
-                this.outbox.push_back(M::ping());
+            Phase::Closing(_) => timeout - blocked,
+            Phase::Open => {
+                if this.handling.is_some() {
+                    *this.heard_at = now;
+                }
+                let (silent, unpinged) = (since(this.heard_at), since(this.pinged_at));
+                // However far the clock jumped, the peer has a heartbeat's time to answer.
+                let asked = *this.pinged_at > *this.heard_at && unpinged >= heartbeat;
+                if silent >= timeout && asked {
+                    tracing::info!(
+                        code = Ending::Slow.code(),
+                        "a client is silent, and is cut off"
+                    );
+                    self.end(Ending::Slow);
+                    return true;
+                }
+                if unpinged >= heartbeat {
+                    *this.pinged_at = now;
+                    *this.alarm = None;
+                    // Behind whatever the socket has not taken yet, a ping would be no question.
+                    if this.outbox.is_empty() && this.blocked_since.is_none() {
+                        this.outbox.push_back(M::ping());
+                    }
+                    return true;
+                }
+                (heartbeat - unpinged).min(timeout - blocked)
             }
-            return true;
-        }
-        let next = (heartbeat - unpinged).min(timeout - silent).min(timeout - blocked);
+        };
         let alarm = this.alarm.get_or_insert_with(|| clock.sleep(next));
         let rang = alarm.as_mut().poll(cx).is_ready();
         if rang {

@@ -74,6 +74,7 @@ impl WsMessage for Message {
 struct Socket {
     incoming: mpsc::UnboundedReceiver<Result<Message, Failure>>,
     outgoing: mpsc::Sender<Message>,
+    closed: bool,
 }
 
 impl Stream for Socket {
@@ -92,6 +93,11 @@ impl Sink<Message> for Socket {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Failure> {
+        // As libraries do.
+        if self.closed {
+            return Err(Failure::Broken);
+        }
+        self.closed = matches!(message, Message::Close(..));
         self.outgoing.start_send(message).map_err(|_| Failure::Broken)
     }
 
@@ -102,6 +108,11 @@ impl Sink<Message> for Socket {
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.poll_flush(cx)
     }
+}
+
+thread_local! {
+    /// What the next socket takes in.
+    static ROOM: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 type Handled = Arc<Mutex<Vec<NewEvent>>>;
@@ -156,9 +167,20 @@ impl Talk {
         let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
         let session = options(grant(scope, "th").guard(source).into_ws());
         let (send, incoming) = mpsc::unbounded();
-        let (outgoing, receive) = mpsc::channel(0);
-        let session = session.run(Socket { incoming, outgoing }, on_message).boxed();
+        let (outgoing, receive) = mpsc::channel(ROOM.get());
+        let session = session.run(Socket { incoming, outgoing, closed: false }, on_message).boxed();
         Self { session, ended: false, send, receive, clock, handled }
+    }
+
+    /// With a socket that takes in some messages before the client reads them, as a network does.
+    fn over_a_network<S>(source: S) -> Self
+    where
+        S: Stream<Item = Delivery> + Send + 'static,
+    {
+        ROOM.set(16);
+        let talk = Self::of(source);
+        ROOM.set(0);
+        talk
     }
 
     fn say(&self, text: impl Into<String>) {
@@ -395,6 +417,74 @@ fn one_message_is_handled_at_a_time_and_to_its_end() {
 }
 
 #[test]
+fn after_the_close_frame_nothing_is_said_and_the_client_still_has_its_time() {
+    let (gate, mut gates) = mpsc::unbounded::<oneshot::Sender<Result<(), Rejection>>>();
+    let options = |session: WsSession<_>| session.timeout(Duration::from_secs(3600));
+    let mut talk = Talk::handling(quiet(), options, Handled::default(), move |_| {
+        let (open, opened) = oneshot::channel();
+        gate.unbounded_send(open).unwrap();
+        async move { opened.await.unwrap() }
+    });
+    talk.say("{}");
+    talk.got();
+    let got = talk.pass(600);
+    assert!(matches!(got[..], [_, Message::Close(4401, "auth.expired")]), "{got:?}");
+    let pending = gates.next().now_or_never().unwrap().unwrap();
+    pending.send(Err(Rejection::new(RejectionKind::LogUnavailable))).unwrap();
+    assert_eq!(talk.got(), []);
+    talk.pass(4);
+    assert!(!talk.ended, "it may still answer");
+    talk.pass(1);
+    assert!(talk.ended);
+}
+
+#[test]
+fn a_close_frame_that_is_not_sent_yet_is_not_given_up() {
+    let mut talk = Talk::of(stream::iter([event("one"), event("two")]));
+    talk.step();
+    // Slow, but not too slow: one message in half a minute.
+    let mut got = Vec::new();
+    for _ in 0..5 {
+        talk.clock.advance(Duration::from_secs(30));
+        talk.step();
+        got.push(talk.receive.next().now_or_never().unwrap().unwrap());
+        talk.step();
+    }
+    assert_eq!(got[4], Message::Close(1000, "stream.complete"), "{got:?}");
+    assert!(!talk.ended);
+    talk.pass(5);
+    assert!(talk.ended);
+}
+
+#[test]
+fn nothing_is_taken_in_after_expiry_while_the_stream_cannot_say_so() {
+    let options = |session: WsSession<_>| session.timeout(Duration::from_secs(3600));
+    let mut talk = Talk::with(stream::iter([event("one")]).chain(quiet()), options);
+    // One message is on its way, and the socket takes no other.
+    talk.step();
+    talk.receive.next().now_or_never().unwrap().unwrap();
+    talk.step();
+    talk.clock.advance(Duration::from_secs(600));
+    talk.say(r#"{"text":"too late"}"#);
+    talk.step();
+    assert!(talk.handled.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_clock_that_jumps_cuts_nobody_off_unasked() {
+    let mut talk = Talk::with(quiet(), |session| session);
+    talk.got();
+    // Ahead: the peer is asked first. Back: it is asked in time all the same.
+    assert_eq!(talk.pass(300), [Message::Ping]);
+    talk.send.unbounded_send(Ok(Message::Pong)).unwrap();
+    assert_eq!(talk.got(), []);
+    talk.clock.set_back(Duration::from_secs(200));
+    assert_eq!(talk.got(), []);
+    assert_eq!(talk.pass(15), [Message::Ping]);
+    assert!(!talk.ended);
+}
+
+#[test]
 fn what_breaks_the_rules_of_the_protocol_closes_with_its_code() {
     for (sent, code) in [
         (Ok(Message::Binary), 1003),
@@ -431,7 +521,7 @@ fn a_client_that_closes_is_not_told_anything_more() {
 
 #[test]
 fn a_client_is_pinged_and_is_alive_while_it_answers() {
-    let mut talk = Talk::of(quiet());
+    let mut talk = Talk::over_a_network(quiet());
     talk.got();
     for _ in 0..10 {
         assert_eq!(talk.pass(14), []);
@@ -454,6 +544,6 @@ async fn a_busy_stream_does_not_keep_others_from_running() {
     let (_send, incoming) = mpsc::unbounded();
     let endless = stream::repeat_with(|| event("more"));
     let session = grant(scopes::scope("t_a"), "th").guard(endless).into_ws();
-    let run = session.run(Socket { incoming, outgoing }, super::no_messages);
+    let run = session.run(Socket { incoming, outgoing, closed: false }, super::no_messages);
     assert!(run.boxed().now_or_never().is_none());
 }

@@ -5,13 +5,14 @@ use crate::{
     auth::is_bearer_protocol,
     clock,
     event::NewEvent,
+    origin::{Head, tokens},
     rejection::{Rejection, RejectionKind},
     stream::IntoDelivery,
 };
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use std::{fmt, future::Future, pin::pin, time::Duration};
@@ -138,9 +139,8 @@ impl Handshake {
     pub fn of<B>(request: &Request<B>) -> Result<Self, Rejection> {
         let headers = request.headers();
         let key = headers.get(header::SEC_WEBSOCKET_KEY);
-        let asks = request.method() == Method::GET
-            && has_token(headers, header::CONNECTION, "upgrade")
-            && has_token(headers, header::UPGRADE, "websocket")
+        let asks = Head::of(request).is_upgrade()
+            && tokens(headers, header::CONNECTION).any(|name| name.eq_ignore_ascii_case("upgrade"))
             && headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
         let (Some(key), true, Some(upgrade)) =
             (key, asks, request.extensions().get::<OnUpgrade>().cloned())
@@ -193,7 +193,8 @@ impl Handshake {
                     while socket.next().await.is_some() {}
                 }
             };
-            futures_util::future::select(pin!(goodbye), clock::system().sleep(REFUSED_WAIT)).await;
+            // The limit is looked at first: a peer that floods us would starve it.
+            futures_util::future::select(clock::system().sleep(REFUSED_WAIT), pin!(goodbye)).await;
         })
     }
 
@@ -225,14 +226,4 @@ impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake").finish_non_exhaustive()
     }
-}
-
-/// The items of a list in all headers of this name.
-fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
-fn has_token(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
-    tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted))
 }

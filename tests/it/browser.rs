@@ -4,7 +4,7 @@
 //! them.
 
 use crate::{
-    hosts::App,
+    hosts::{App, serve_axum},
     layers::verifier,
     support::{Chat, chat_binary, token},
 };
@@ -30,7 +30,7 @@ use std::{
 use tokio::{net::TcpListener, sync::broadcast};
 use tower_tenancy::{
     LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection, RequireTenantScope, Routing,
-    ThreadAccess,
+    ThreadAccess, auth::TokenSources,
 };
 
 /// A running ChromeDriver. Ends with its owner.
@@ -292,6 +292,38 @@ async fn a_browsers_web_socket_bears_a_token_and_is_told_why_it_is_refused() {
             let told = until(&client, "return ended", |ended| !ended.is_null()).await;
             assert_eq!(told, closed, "{path}");
             assert_eq!(client.execute("return messages.length", vec![]).await.unwrap(), 0);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium; `scripts/test` runs it"]
+async fn a_page_of_another_site_cannot_open_a_web_socket_with_the_cookie() {
+    let sources = TokenSources::header().or_cookie("session");
+    let tenancy = RequireTenantScope::new(verifier()).or_query().token_sources(sources);
+    let app = crate::websocket::router(App::new().await, tenancy);
+    let jwt = token("t_alpha", "prod", "ada");
+    let login = move || {
+        let cookie = format!("session={jwt}; Path=/; HttpOnly; SameSite=Lax");
+        std::future::ready(([("set-cookie", cookie)], "logged in"))
+    };
+    let service = serve_axum(app.route("/login", get(login))).await;
+    // Another port is another origin, of the same host: the browser sends the cookie along.
+    let evil = serve_axum(Router::new().route("/", get(async || "a page"))).await;
+    in_browser(async move |client| {
+        client.goto(&format!("http://{service}/login")).await.unwrap();
+        for (page, path, told) in [(service, "login", "open"), (evil, "", "refused")] {
+            client.goto(&format!("http://{page}/{path}")).await.unwrap();
+            let script = format!(
+                "window.told = null;
+                 const socket = new WebSocket('ws://{service}/th?tenant=t_alpha&env=prod');
+                 socket.onmessage = ({{ data }}) => told ??= JSON.parse(data).type;
+                 socket.onerror = () => told ??= 'refused';"
+            );
+            client.execute(&script, vec![]).await.unwrap();
+            let answer = until(&client, "return told", |told| !told.is_null()).await;
+            assert_eq!(answer, told, "from a page of {page}");
         }
     })
     .await;

@@ -13,14 +13,22 @@ use axum::{
 };
 use reqwest::Client;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::net::TcpListener;
 use tower::Layer as _;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, TraceLayer};
 use tower_tenancy::{
-    LastEventId, MemoryLog, MemoryRegistry, RedeemTicket, Rejection, RequireTenantScope,
-    TenantScope, ThreadAccess, TicketIssuer,
+    BoxError, Env, LastEventId, MemoryLog, MemoryRegistry, RedeemTicket, Rejection,
+    RequireTenantScope, TenantId, TenantScope, ThreadAccess, ThreadId, ThreadRecord,
+    ThreadRegistry, TicketIssuer,
     auth::{AuthRequest, Authenticator as _, Revocation, TokenSources, Verdict},
+    middleware::RedeemService,
     verify_thread_access, ws,
 };
 
@@ -111,11 +119,20 @@ async fn a_ticket_is_for_one_thread_one_caller_and_one_way_to_ask() {
         let (status, code) = refused(get_sse(&chat, &sse(unknown), &[]).await).await;
         assert_eq!((status, code.as_str()), INVALID, "{unknown}");
     }
-    // It listens, and does nothing else.
-    let mine = ticket(&chat, "t_alpha", "th", None).await;
-    let post =
-        chat.bare("POST", &format!("/chat/th/messages?ticket={mine}")).body(r#"{"text":"x"}"#);
-    assert_eq!(refused(post.send().await.unwrap()).await.0, 401);
+    // It opens a stream, and does nothing else, also where it pretends to.
+    for (method, path) in
+        [("POST", "/chat/th/messages"), ("PUT", "/threads/new"), ("POST", "/tickets")]
+    {
+        for upgrade in [false, true] {
+            let mine = ticket(&chat, "t_alpha", "th", None).await;
+            let mut request = chat.bare(method, &format!("{path}?ticket={mine}"));
+            if upgrade {
+                request = request.header("upgrade", "websocket").header("connection", "upgrade");
+            }
+            let answer = request.body(r#"{"text":"x","thread_id":"th"}"#).send().await.unwrap();
+            assert_eq!(refused(answer).await.0, 401, "{method} {path} {upgrade}");
+        }
+    }
     let foreign = chat.request("POST", "/tickets", "t_alpha").body(r#"{"thread_id":"only-beta"}"#);
     assert_eq!(refused(foreign.send().await.unwrap()).await.1, "thread.forbidden");
     let bad = chat.request("POST", "/tickets", "t_alpha").body(r#"{"thread":"th"}"#);
@@ -255,7 +272,8 @@ impl FromRef<Site> for MemoryLog {
 
 async fn issue(scope: TenantScope, State(site): State<Site>) -> Result<Response, Rejection> {
     let grant = verify_thread_access(&site.app.threads, &scope, "th").await?;
-    Ok(Json(site.tickets.issue(&grant, &site.app.log).await?).into_response())
+    let from = LastEventId::default();
+    Ok(Json(site.tickets.issue(&grant, &site.app.log, from).await?).into_response())
 }
 
 async fn listen(
@@ -293,10 +311,14 @@ async fn site(tickets: TicketIssuer, tenancy: RequireTenantScope) -> String {
         .route("/ws/{thread}", get(talk))
         .with_state(Site { app: App::new().await, tickets: tickets.clone() })
         .layer(trace.clone())
-        .layer(tenancy)
+        .layer(tenancy.or_ticket())
         // What a URL bears is gone before even this one; only sent headers may be seen here.
         .layer(TraceLayer::new_for_http());
-    let service = RedeemTicket::new(tickets).layer(router);
+    serve(RedeemTicket::new(tickets).layer(router)).await
+}
+
+/// A router in the layer that has to stand around it.
+async fn serve(service: RedeemService<Router>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let service = axum::ServiceExt::<Request>::into_make_service(service);
@@ -380,6 +402,89 @@ async fn a_revoked_session_ends_the_streams_of_its_tickets_too() {
 }
 
 #[tokio::test]
+async fn a_ticket_says_where_its_stream_starts_so_that_its_url_need_not() {
+    let chat = Chat::start();
+    let first = chat.say("t_alpha", "th", "one").await["id"].as_str().unwrap().to_owned();
+    chat.say("t_alpha", "th", "two").await;
+    for (from, seen) in [(first.as_str(), vec!["two"]), ("earliest", vec!["one", "two"])] {
+        let body = json!({ "thread_id": "th", "last_event_id": from });
+        let request = chat.request("POST", "/tickets", "t_alpha").json(&body);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let mine = answer["ticket"].as_str().unwrap();
+        let mut events = Events::of(get_sse(&chat, &sse(mine), &[]).await);
+        for text in seen {
+            assert_eq!(events.event().await.unwrap().json()["data"]["text"], text);
+        }
+    }
+    let bad = json!({ "thread_id": "th", "last_event_id": "42" });
+    let bad = chat.request("POST", "/tickets", "t_alpha").json(&bad).send().await.unwrap();
+    assert_eq!(refused(bad).await, (400, "cursor.invalid".to_owned()));
+}
+
+/// Does not answer the first time.
+#[derive(Clone)]
+struct Shaky(Arc<AtomicBool>, MemoryRegistry);
+
+impl ThreadRegistry for Shaky {
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        env: &Env,
+        thread: &ThreadId,
+    ) -> Result<Option<ThreadRecord>, BoxError> {
+        if self.0.swap(false, Ordering::Relaxed) {
+            return Err("connection reset".into());
+        }
+        self.1.find(tenant, env, thread).await
+    }
+}
+
+#[tokio::test]
+async fn trouble_of_ours_uses_no_ticket_up_and_other_routes_take_none() {
+    let app = App::new().await;
+    let tickets = TicketIssuer::in_memory();
+    let shaky = Shaky(Arc::new(AtomicBool::new(true)), app.threads.clone());
+    let log = app.log.clone();
+    let stream = async move |thread: ThreadAccess<Path<String>, Shaky>, from: LastEventId| {
+        let grant = thread.into_grant();
+        let events = grant.subscribe(&log, from).await?;
+        Ok::<_, Rejection>(grant.guard(events).into_sse())
+    };
+    let issuer = tickets.clone();
+    let issue = async move |thread: ThreadAccess<Path<String>, MemoryRegistry>| {
+        Ok::<_, Rejection>(Json(issuer.issue(&thread, &app.log, LastEventId::Live).await?))
+    };
+    let tenancy = RequireTenantScope::new(verifier());
+    let streams = Router::new().route("/{thread}", get(stream)).with_state(shaky);
+    let others = Router::new()
+        .route("/whoami", get(async |scope: TenantScope| scope.subject().to_string()))
+        .route("/tickets/{thread}", post(issue))
+        .with_state(app.threads);
+    let router =
+        streams.route_layer(tenancy.clone().or_ticket()).merge(others.route_layer(tenancy));
+    let base = serve(RedeemTicket::new(tickets).layer(router)).await;
+    let http = Client::new();
+    let ticket = async || -> String {
+        let request = http.post(format!("{base}/tickets/th"));
+        let request = request.bearer_auth(token("t_alpha", "prod", "ada"));
+        let request = request.header("x-tenant-id", "t_alpha").header("x-env", "prod");
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["ticket"].as_str().unwrap().to_owned()
+    };
+    let url = format!("{base}/th?ticket={}", ticket().await);
+    let ask = || http.get(&url).header("accept", "text/event-stream").send();
+    let mut asked_back = Events::of(ask().await.unwrap());
+    let notice = asked_back.event().await.unwrap();
+    assert_eq!(notice.json()["code"], "registry.unavailable", "and the browser comes back");
+    let mut opened = Events::of(ask().await.unwrap());
+    assert!(opened.next().await.unwrap().id.is_some());
+    assert_eq!(refused(ask().await.unwrap()).await.0, 401, "now it is used");
+
+    let whoami = http.get(format!("{base}/whoami?ticket={}", ticket().await)).send().await.unwrap();
+    assert_eq!(refused(whoami).await, (403, "auth.insufficient_scope".to_owned()));
+}
+
+#[tokio::test]
 async fn tickets_work_in_any_host() {
     // One that is no axum: the same layers in a `ServiceBuilder`, around a plain service.
     let app = App::new().await;
@@ -400,7 +505,7 @@ async fn tickets_work_in_any_host() {
     });
     let service = tower::ServiceBuilder::new()
         .layer(RedeemTicket::new(tickets))
-        .layer(RequireTenantScope::new(verifier()))
+        .layer(RequireTenantScope::new(verifier()).or_ticket())
         .service(handler);
     let uri = format!("/th?ticket={}", answer["ticket"].as_str().unwrap());
     let ask = || http::Request::builder().uri(&uri).body(()).unwrap();

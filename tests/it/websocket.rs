@@ -172,7 +172,18 @@ async fn a_browser_bears_its_token_as_a_protocol_that_is_never_echoed() {
     assert!(!format!("{:?}", socket.response).contains(&jwt));
     assert_eq!(socket.next().await.unwrap()["type"], "open");
 
+    // Where protocols are not taken for tokens, one is not chosen all the same.
+    let addr = serve_axum(router(App::new().await, RequireTenantScope::new(verifier()))).await;
     let bearer = format!("Bearer {jwt}");
+    let headers = [
+        ("x-tenant-id", "t_alpha"),
+        ("x-env", "prod"),
+        ("authorization", &bearer),
+        ("sec-websocket-protocol", "bearer.x, chat.v1"),
+    ];
+    let other = Socket::connect(&format!("http://{addr}"), "/th", &headers).await.unwrap();
+    assert_eq!(other.response.headers()["sec-websocket-protocol"], "chat.v1");
+
     for (headers, status, code) in [
         (vec![("sec-websocket-protocol", "chat.v1")], 401, "auth.missing"),
         (vec![("sec-websocket-protocol", "chat.v1, bearer.a.b.c")], 401, "auth.invalid"),
@@ -203,7 +214,7 @@ async fn talk(
     }))
 }
 
-fn router(app: App, tenancy: RequireTenantScope) -> Router {
+pub(crate) fn router(app: App, tenancy: RequireTenantScope) -> Router {
     Router::new().route("/{thread}", get(talk)).with_state(app).layer(tenancy)
 }
 
@@ -325,7 +336,8 @@ async fn bare_hyper_upgrades_to_the_same_sessions() {
     let auth = ("authorization", bearer.as_str());
     let refused = Socket::connect(&base, "/other", &[tenant, env, auth]).await.err();
     assert_eq!(refused, Some((403, "thread.forbidden".to_owned())));
-    let protocols = ("sec-websocket-protocol", "chat.v1, chat.v2");
+    // A token that nobody asked for is not chosen, either.
+    let protocols = ("sec-websocket-protocol", "bearer.x, chat.v1, chat.v2");
     let earliest = ("last-event-id", "earliest");
     let headers = [tenant, env, auth, protocols, earliest];
     let mut socket = Socket::connect(&base, "/th", &headers).await.unwrap();
