@@ -106,7 +106,7 @@ async fn main() -> ExitCode {
 
 async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     common::log_to_stderr();
-    let Rails { verifier, envs, threads, log } = options.rails()?;
+    let Rails { verifier, envs, threads, log, .. } = options.rails()?;
     let app = App { threads, log };
     let service = ServiceBuilder::new()
         // hyper's own bodies cannot be made from bytes, so that refusals need a wrapper.

@@ -49,7 +49,7 @@ pub(crate) fn system() -> Arc<dyn Clock> {
 const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A number of seconds since 1970 as a time, however large.
-#[cfg(any(test, feature = "jwt"))]
+#[cfg(any(test, feature = "jwt", feature = "test-util"))]
 pub(crate) fn from_unix(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND))
 }
@@ -61,61 +61,78 @@ pub(crate) fn to_rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + seconds.min(last)).to_string()
 }
 
-#[cfg(test)]
+/// A clock for tests: moves when told to, and ends the sleeps that it passes.
+#[cfg(any(test, feature = "test-util"))]
 pub(crate) mod manual {
     use super::{Clock, Sleep, from_unix};
     use std::{
-        sync::{Arc, Mutex},
-        task::Waker,
+        sync::{Arc, Mutex, MutexGuard, PoisonError},
+        task::{Poll, Waker},
         time::{Duration, SystemTime},
     };
 
-    /// A clock that moves when told to. Its sleeps end when the clock passes them.
+    /// A clock that moves when told to. Its sleeps end when it passes them. Clones are one clock.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_tenancy::{clock::Clock as _, testing::ManualClock};
+    ///
+    /// let clock = ManualClock::at(1_795_348_800);
+    /// let before = clock.now();
+    /// clock.advance(Duration::from_secs(3600));
+    /// assert_eq!(clock.now(), before + Duration::from_secs(3600));
+    /// ```
     #[derive(Clone, Debug)]
-    pub(crate) struct ManualClock(Arc<Mutex<(SystemTime, Vec<Waker>)>>);
+    pub struct ManualClock(Arc<Mutex<(SystemTime, Vec<Waker>)>>);
 
     impl ManualClock {
-        pub(crate) fn at(unix: u64) -> Self {
+        /// It is so many seconds after 1970.
+        #[must_use]
+        pub fn at(unix: u64) -> Self {
             Self(Arc::new(Mutex::new((from_unix(unix), Vec::new()))))
         }
 
-        pub(crate) fn shared(&self) -> Arc<dyn Clock> {
+        /// The clock, for whoever asks for one.
+        #[must_use]
+        pub fn shared(&self) -> Arc<dyn Clock> {
             Arc::new(self.clone())
         }
 
-        pub(crate) fn advance(&self, by: Duration) {
+        /// Time goes by.
+        pub fn advance(&self, by: Duration) {
             let wakers = {
-                let mut state = self.0.lock().unwrap();
+                let mut state = self.state();
                 state.0 += by;
                 std::mem::take(&mut state.1)
             };
             wakers.into_iter().for_each(Waker::wake);
         }
-    }
 
-    impl ManualClock {
         /// Somebody corrects the time. Who sleeps, sleeps on.
-        #[cfg(feature = "ws")]
-        pub(crate) fn set_back(&self, by: Duration) {
-            self.0.lock().unwrap().0 -= by;
+        pub fn set_back(&self, by: Duration) {
+            self.state().0 -= by;
+        }
+
+        fn state(&self) -> MutexGuard<'_, (SystemTime, Vec<Waker>)> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
     impl Clock for ManualClock {
         fn now(&self) -> SystemTime {
-            self.0.lock().unwrap().0
+            self.state().0
         }
 
         fn sleep(&self, duration: Duration) -> Sleep {
-            let state = Arc::clone(&self.0);
+            let clock = self.clone();
             let until = self.now() + duration;
             Box::pin(std::future::poll_fn(move |cx| {
-                let mut state = state.lock().unwrap();
+                let mut state = clock.state();
                 if state.0 >= until {
-                    return std::task::Poll::Ready(());
+                    return Poll::Ready(());
                 }
                 state.1.push(cx.waker().clone());
-                std::task::Poll::Pending
+                Poll::Pending
             }))
         }
     }

@@ -20,6 +20,9 @@ pub mod context;
 
 pub mod auth;
 
+#[cfg(feature = "test-util")]
+pub mod testing;
+
 mod scope;
 
 pub mod event;
@@ -73,7 +76,9 @@ pub use log::{EventLog, MemoryLog, OnGap, Publisher, Subscription};
 pub use middleware::CloseRefusedUpgrades;
 #[cfg(feature = "tickets")]
 pub use middleware::RedeemTicket;
-pub use middleware::{RequireAuth, RequireRequestContext, RequireTenantScope, TenantEnvGuard};
+pub use middleware::{
+    RequireAuth, RequireClaims, RequireRequestContext, RequireTenantScope, TenantEnvGuard,
+};
 pub use rejection::{BoxError, Rejection, RejectionKind};
 pub use scope::TenantScope;
 pub use sse::SseBody;

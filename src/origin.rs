@@ -31,6 +31,15 @@ impl<'a> Head<'a> {
             || (self.method == Method::GET && tokens(self.headers, header::UPGRADE).any(websocket))
     }
 
+    /// Whether a browser asks whether it may ask ([WHATWG Fetch section 3.3.2]).
+    ///
+    /// [WHATWG Fetch section 3.3.2]: https://fetch.spec.whatwg.org/#cors-preflight-request
+    pub(crate) fn is_preflight(self) -> bool {
+        self.method == Method::OPTIONS
+            && self.headers.contains_key(header::ORIGIN)
+            && self.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
     /// The `Origin`. A repeated or unreadable one is an origin, and nobody's.
     pub(crate) fn origin(self) -> Option<&'a str> {
         let mut values = self.headers.get_all(header::ORIGIN).iter();

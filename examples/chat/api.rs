@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tower_tenancy::{
     CloseRefusedUpgrades, EventLog as _, LastEventId, MemoryLog, MemoryRegistry, OnClaims,
     Rejection, RejectionKind, RequireTenantScope, TenantScope, ThreadAccess, ThreadId,
-    ThreadRecord, TicketIssuer, event::NewEvent, verify_thread_access,
+    ThreadRecord, TicketIssuer, auth::KeySet, event::NewEvent, verify_thread_access,
 };
 
 /// The thread named in the path, checked against the registry.
@@ -25,8 +25,13 @@ pub(crate) struct App {
     pub(crate) threads: MemoryRegistry,
     pub(crate) log: MemoryLog,
     pub(crate) tickets: TicketIssuer,
+    pub(crate) keys: Keys,
     pub(crate) demo: Demo,
 }
+
+/// The keys of each issuer whose keys rotate.
+#[derive(Clone)]
+pub(crate) struct Keys(pub(crate) Arc<Vec<(String, KeySet)>>);
 
 /// Makes the identities that the page is handed out; none unless this is a demo.
 #[derive(Clone)]
@@ -60,6 +65,7 @@ pub(crate) fn router(
         if close_refused_upgrades { streams.layer(CloseRefusedUpgrades) } else { streams };
     let open = Router::new()
         .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(ready))
         .route("/", get(page))
         .route("/demo/session", get(session));
     by_token.merge(streams).merge(open).with_state(app)
@@ -184,6 +190,26 @@ fn problem(status: StatusCode, detail: &str) -> Response {
     let body = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
     let json = [(header::CONTENT_TYPE, "application/problem+json")];
     (status, json, body.to_string()).into_response()
+}
+
+/// Whether tokens can be verified. An issuer whose keys are old but usable is no reason to turn
+/// clients away; one that has none is.
+async fn ready(State(Keys(sets)): State<Keys>) -> impl IntoResponse {
+    let health: Vec<_> = sets.iter().map(|(issuer, keys)| (issuer, keys.health())).collect();
+    let ready = health.iter().all(|(_, health)| health.keys > 0);
+    let issuers = health.iter().map(|(issuer, health)| {
+        // Why a fetch fails is in the log: it may name what is not for everybody.
+        serde_json::json!({
+            "issuer": issuer,
+            "keys": health.keys,
+            "age_seconds": health.age.map(|age| age.as_secs()),
+            "failing": health.error.is_some(),
+        })
+    });
+    let issuers: Vec<_> = issuers.collect();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = Json(serde_json::json!({ "ready": ready, "issuers": issuers }));
+    (status, [(header::CACHE_CONTROL, "no-store")], body)
 }
 
 async fn page() -> impl IntoResponse {

@@ -12,7 +12,7 @@ mod args;
 #[path = "../common/mod.rs"]
 mod common;
 
-use api::{App, Demo, Identity};
+use api::{App, Demo, Identity, Keys};
 use args::{Cli, Command, Serve};
 use axum::{extract::Request, serve::ListenerExt as _};
 use clap::Parser as _;
@@ -41,7 +41,7 @@ async fn run(cli: Cli) -> Result<(), BoxError> {
 
 async fn serve(args: Serve) -> Result<(), BoxError> {
     let Serve { addr, options, close_refused_upgrades } = args;
-    let Rails { verifier, envs, threads, log } = options.rails()?;
+    let Rails { verifier, keys, envs, threads, log } = options.rails()?;
     let tenancy = RequireTenantScope::new(verifier)
         .envs(envs)
         // For browsers, whose WebSocket cannot set headers.
@@ -63,7 +63,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
         };
         if identities { DEMO.iter().filter_map(identity).collect() } else { Vec::new() }
     }));
-    let app = App { threads, log, tickets: tickets.clone(), demo };
+    let app = App { threads, log, tickets: tickets.clone(), keys: Keys(Arc::new(keys)), demo };
     let router = api::router(&tenancy, app, close_refused_upgrades);
     // Outermost, so that nothing inside sees a ticket.
     let service = RedeemTicket::new(tickets).layer(router);

@@ -1,17 +1,22 @@
 //! What the example servers share: their options, what these set up, and tokens.
 
+mod issuers;
 mod token;
 
 use token::DEVELOPMENT_SECRET;
 pub(crate) use token::{Bearer, Trust, sign};
 
 use clap::Args;
+use issuers::TrustedIssuer;
 use std::{
-    io::IsTerminal as _, num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration,
+    io::IsTerminal as _, num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Arc,
+    time::Duration,
 };
 use tower_tenancy::{
-    BoxError, Env, Envs, MemoryLog, MemoryRegistry, Routing,
-    auth::{Algorithm, JwtKey, JwtVerifier},
+    Authenticator, BoxError, Env, Envs, MemoryLog, MemoryRegistry, Routing,
+    auth::{
+        Algorithm, JwtKey, JwtVerifier, JwtVerifierBuilder, KeySet, TokenCache, TrustedIssuers,
+    },
 };
 use tracing_subscriber::EnvFilter;
 
@@ -20,6 +25,14 @@ use tracing_subscriber::EnvFilter;
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) trust: Trust,
+    /// Trust this issuer, whose keys rotate: `issuer=ISS,jwks=URL,audience=AUD,tenants=T1|T2,envs=E1|E2`.
+    /// Tenants and envs, if given, are all that it may speak for. Plain http on loopback only.
+    /// Repeatable.
+    #[arg(long = "trust", value_name = "ISSUER")]
+    issuers: Vec<TrustedIssuer>,
+    /// Remember at most this many verified tokens.
+    #[arg(long, value_name = "N")]
+    token_cache: Option<NonZeroUsize>,
     /// Trust tokens signed by the owner of this public key, in PEM. Repeatable.
     #[arg(long = "public-key", value_name = "FILE.pem")]
     public_keys: Vec<PathBuf>,
@@ -39,7 +52,10 @@ pub(crate) struct Options {
 
 /// What a server is made of.
 pub(crate) struct Rails {
-    pub(crate) verifier: JwtVerifier,
+    pub(crate) verifier: Arc<dyn Authenticator>,
+    /// The keys of each issuer whose keys rotate.
+    #[allow(dead_code, reason = "for the example that tells how they are")]
+    pub(crate) keys: Vec<(String, KeySet)>,
     pub(crate) envs: Envs,
     pub(crate) threads: MemoryRegistry,
     pub(crate) log: MemoryLog,
@@ -60,7 +76,11 @@ pub(crate) const DEMO: [Demo; 2] = [
 impl Options {
     /// Whether tokens are signed with the secret that everybody knows.
     pub(crate) fn development(&self) -> bool {
-        self.trust.hs256_secret.is_none() && self.public_keys.is_empty()
+        !self.has_fixed_keys() && self.issuers.is_empty()
+    }
+
+    fn has_fixed_keys(&self) -> bool {
+        self.trust.hs256_secret.is_some() || !self.public_keys.is_empty()
     }
 
     /// The env of the identities to try the server with.
@@ -103,11 +123,38 @@ impl Options {
         let log = MemoryLog::builder();
         let log = self.retain.map_or(log.clone(), |events| log.max_events(events.get())).build();
         let envs = if self.envs.is_empty() { Envs::default() } else { Envs::new(&self.envs)? };
-        Ok(Rails { verifier: self.verifier()?, envs, threads, log })
+        let (verifier, keys) = self.verifier()?;
+        Ok(Rails { verifier, keys, envs, threads, log })
     }
 
-    fn verifier(&self) -> Result<JwtVerifier, BoxError> {
+    /// Whose tokens are trusted.
+    fn verifier(&self) -> Result<(Arc<dyn Authenticator>, Vec<(String, KeySet)>), BoxError> {
         let mut builder = JwtVerifier::builder().leeway(Duration::from_secs(self.leeway));
+        if let Some(entries) = self.token_cache {
+            builder = builder.cache(TokenCache::new(entries.get()));
+        }
+        if self.issuers.is_empty() {
+            return Ok((Arc::new(self.fixed(builder)?), Vec::new()));
+        }
+        let trusted = TrustedIssuers::new();
+        let mut keys = Vec::new();
+        for issuer in &self.issuers {
+            let set = issuer.keys()?;
+            trusted.insert(issuer.verifier(builder.clone(), set.clone())?)?;
+            keys.push((issuer.issuer().to_owned(), set));
+        }
+        if self.has_fixed_keys() {
+            let fixed = self.fixed(builder)?;
+            match &self.trust.issuer {
+                Some(_) => trusted.insert(fixed)?,
+                None => trusted.set_fallback(fixed),
+            }
+        }
+        Ok((Arc::new(trusted), keys))
+    }
+
+    /// Keys that are known from the start.
+    fn fixed(&self, mut builder: JwtVerifierBuilder) -> Result<JwtVerifier, BoxError> {
         let development = self.development().then_some(DEVELOPMENT_SECRET);
         if let Some(secret) = self.trust.hs256_secret.as_deref().or(development) {
             let key = JwtKey::hmac(Algorithm::HS256, secret);

@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
 
 async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     common::log_to_stderr();
-    let Rails { verifier, envs, threads, log } = options.rails()?;
+    let Rails { verifier, envs, threads, log, .. } = options.rails()?;
     let tenancy = RequireTenantScope::new(verifier).envs(envs).reject_with(GrpcStatus);
     let incoming = TcpIncoming::bind(addr).map_err(|error| format!("--addr {addr}: {error}"))?;
     let incoming = incoming.with_nodelay(Some(true));

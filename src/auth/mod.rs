@@ -35,9 +35,19 @@ mod jwt;
 mod revocation;
 mod source;
 
+#[cfg(feature = "jwks-client")]
+pub use jwt::HttpClient;
+#[cfg(feature = "token-cache")]
+pub use jwt::TokenCache;
 #[cfg(feature = "jwt")]
 pub use jwt::{
     Algorithm, Backend, ClaimNames, JwtConfigError, JwtKey, JwtVerifier, JwtVerifierBuilder,
+    TrustedIssuers,
+};
+#[cfg(feature = "jwks")]
+pub use jwt::{
+    Discovery, Fetched, HttpFuture, HttpGet, JwksUrl, KeyFile, KeyFuture, KeyHealth, KeySet,
+    KeySetBuilder, KeySource,
 };
 pub use revocation::Revocation;
 pub(crate) use revocation::{Revoked, revoked};
@@ -85,9 +95,14 @@ struct Proven {
     subject: Subject,
     expires_at: SystemTime,
     leeway: Duration,
+    issuer: Option<String>,
+    issued_at: Option<SystemTime>,
+    audiences: Vec<String>,
+    is_access_token: bool,
     tenants: Vec<String>,
     envs: Vec<String>,
     roles: Vec<String>,
+    scopes: Vec<String>,
     actor_type: Option<ActorType>,
     clock: Arc<dyn Clock>,
     revocations: Vec<Revocation>,
@@ -112,9 +127,14 @@ impl AuthContext {
             subject,
             expires_at,
             leeway: Duration::ZERO,
+            issuer: None,
+            issued_at: None,
+            audiences: Vec::new(),
+            is_access_token: false,
             tenants: Vec::new(),
             envs: Vec::new(),
             roles: Vec::new(),
+            scopes: Vec::new(),
             actor_type: None,
             clock: clock::system(),
             revocations: Vec::new(),
@@ -143,6 +163,37 @@ impl AuthContext {
     #[must_use]
     pub fn with_roles<T: Into<String>>(self, roles: impl IntoIterator<Item = T>) -> Self {
         self.with(|proven| proven.roles = roles.into_iter().map(Into::into).collect())
+    }
+
+    /// The scopes that the application may ask for: what the token was issued to do.
+    #[must_use]
+    pub fn with_scopes<T: Into<String>>(self, scopes: impl IntoIterator<Item = T>) -> Self {
+        self.with(|proven| proven.scopes = scopes.into_iter().map(Into::into).collect())
+    }
+
+    /// Who issued the proof.
+    #[must_use]
+    pub fn with_issuer(self, issuer: impl Into<String>) -> Self {
+        self.with(|proven| proven.issuer = Some(issuer.into()))
+    }
+
+    /// When the proof was issued.
+    #[must_use]
+    pub fn with_issued_at(self, time: SystemTime) -> Self {
+        self.with(|proven| proven.issued_at = Some(time))
+    }
+
+    /// Whom the proof is meant for.
+    #[must_use]
+    pub fn with_audiences<T: Into<String>>(self, audiences: impl IntoIterator<Item = T>) -> Self {
+        self.with(|proven| proven.audiences = audiences.into_iter().map(Into::into).collect())
+    }
+
+    /// Whether the proof says of itself that it is an access token: `typ` is `at+jwt` (RFC 9068
+    /// section 2.1).
+    #[must_use]
+    pub fn with_access_token(self, is_access_token: bool) -> Self {
+        self.with(|proven| proven.is_access_token = is_access_token)
     }
 
     /// What the caller is, such as `human` or `agent`: `routing.actor_type` of what it publishes.
@@ -246,6 +297,40 @@ impl AuthContext {
     #[must_use]
     pub fn has_role(&self, role: &str) -> bool {
         self.roles().any(|has| has == role)
+    }
+
+    /// What the token was issued to do.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.0.scopes.iter().map(String::as_str)
+    }
+
+    /// Whether the token was issued to do `scope`.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes().any(|has| has == scope)
+    }
+
+    /// Who issued the token, if it says so.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.issuer.as_deref()
+    }
+
+    /// When the token was issued, if it says so.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.0.issued_at
+    }
+
+    /// Whom the token is meant for.
+    pub fn audiences(&self) -> impl Iterator<Item = &str> {
+        self.0.audiences.iter().map(String::as_str)
+    }
+
+    /// Whether the token says of itself that it is an access token (RFC 9068).
+    #[must_use]
+    pub fn is_access_token(&self) -> bool {
+        self.0.is_access_token
     }
 
     /// What the caller is, if the token says it.

@@ -13,7 +13,7 @@ use crate::{
     scope::Contexts,
 };
 use http::{Extensions, HeaderValue, Request, header};
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 use tracing::{Span, field};
 
 /// A check of one request, done by a layer. Sealed: the aliases of
@@ -216,6 +216,66 @@ impl sealed::Check for GuardCheck {
         _: Result<AuthContext, Rejection>,
     ) -> Result<(), Rejection> {
         Contexts::conclude(extensions)
+    }
+}
+
+/// The check of [`RequireClaims`](super::RequireClaims).
+#[derive(Clone, Debug, Default)]
+pub struct ClaimsCheck {
+    pub(super) roles: Vec<String>,
+    pub(super) scopes: Vec<String>,
+    pub(super) audiences: Vec<String>,
+    pub(super) only_access_tokens: bool,
+    pub(super) max_lifetime: Option<Duration>,
+}
+
+impl ClaimsCheck {
+    fn allow(&self, auth: &AuthContext) -> Result<(), Rejection> {
+        let invalid = |why: &'static str| {
+            Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(why).with_source(why))
+        };
+        if !self.audiences.is_empty()
+            && !auth.audiences().any(|aud| self.audiences.iter().any(|ours| ours == aud))
+        {
+            return invalid("The token is not meant for this part of the service.");
+        }
+        if self.only_access_tokens && !auth.is_access_token() {
+            return invalid("The token is no access token: its `typ` is not `at+jwt`.");
+        }
+        if let Some(longest) = self.max_lifetime {
+            let lifetime = auth.issued_at().map(|from| auth.expires_at().duration_since(from));
+            if !lifetime.is_some_and(|lifetime| lifetime.is_ok_and(|lives| lives <= longest)) {
+                return invalid("The token lives longer than is allowed here, or says no `iat`.");
+            }
+        }
+        if !self.scopes.iter().all(|scope| auth.has_scope(scope)) {
+            let scope = self.scopes.join(" ");
+            return Err(Rejection::new(RejectionKind::InsufficientScope)
+                .with_detail(format!("The token needs these scopes: {scope}."))
+                .with_scope(scope));
+        }
+        if !self.roles.is_empty() && !self.roles.iter().any(|role| auth.has_role(role)) {
+            return Err(Rejection::new(RejectionKind::InsufficientScope).with_detail(format!(
+                "The token needs one of these roles: {}.",
+                self.roles.join(", ")
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl sealed::Check for ClaimsCheck {
+    fn begin<B>(&self, request: &mut Request<B>, begun: &mut Begun) {
+        let auth = AuthContext::from_extensions(request.extensions());
+        begun.verdict = Step::Decided(auth.and_then(|auth| self.allow(auth)));
+    }
+
+    fn finish(
+        &self,
+        extensions: &mut Extensions,
+        _: Result<AuthContext, Rejection>,
+    ) -> Result<(), Rejection> {
+        self.allow(AuthContext::from_extensions(extensions)?)
     }
 }
 

@@ -53,7 +53,7 @@ mod future;
 mod redeem;
 mod service;
 
-pub use check::{AuthCheck, Check, ContextCheck, GuardCheck, ScopeCheck};
+pub use check::{AuthCheck, Check, ClaimsCheck, ContextCheck, GuardCheck, ScopeCheck};
 #[cfg(feature = "tokio-tungstenite")]
 pub use close_refused::{CloseRefusedFuture, CloseRefusedService, CloseRefusedUpgrades};
 pub use future::RequireFuture;
@@ -66,7 +66,7 @@ use crate::{
     context::Envs,
     rejection::ByContentType,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 /// A layer that lets a request through only if a check allows it. Used by its aliases.
@@ -75,6 +75,7 @@ use tower_layer::Layer;
 pub struct Require<C, R = ByContentType> {
     check: C,
     reject_with: R,
+    pass_preflight: bool,
 }
 
 /// Refuses requests that do not name one tenant and one served env (400), names the request, and
@@ -104,6 +105,27 @@ pub type RequireAuth<R = ByContentType> = Require<AuthCheck, R>;
 /// one of them is missing; leaves a [`TenantScope`](crate::TenantScope).
 pub type TenantEnvGuard<R = ByContentType> = Require<GuardCheck, R>;
 
+/// Refuses requests whose token does not have what one route, or a group of them, asks for: a role
+/// or scopes (403 `auth.insufficient_scope`), another audience, a kind of token, a short life (401).
+///
+/// Stands inside [`RequireAuth`] or [`RequireTenantScope`], and refuses every request where neither
+/// stands in front, and those without a token where that was optional.
+///
+/// ```
+/// use axum::{Router, routing::{delete, get}};
+/// use tower_tenancy::{RequireClaims, RequireTenantScope};
+///
+/// # async fn list() {}
+/// # async fn purge() {}
+/// fn router(tenancy: RequireTenantScope) -> Router {
+///     let admin = Router::new()
+///         .route("/threads", delete(purge))
+///         .route_layer(RequireClaims::new().any_role(["ops", "admin"]).scope("threads:delete"));
+///     Router::new().route("/threads", get(list)).merge(admin).route_layer(tenancy)
+/// }
+/// ```
+pub type RequireClaims<R = ByContentType> = Require<ClaimsCheck, R>;
+
 /// All three checks in one layer: context (400), token (401), and that they agree (403).
 ///
 /// The same as [`RequireRequestContext`], [`RequireAuth`] and [`TenantEnvGuard`] in this order, at
@@ -112,7 +134,7 @@ pub type RequireTenantScope<R = ByContentType> = Require<ScopeCheck, R>;
 
 impl<C> Require<C> {
     const fn with_check(check: C) -> Self {
-        Self { check, reject_with: ByContentType }
+        Self { check, reject_with: ByContentType, pass_preflight: false }
     }
 }
 
@@ -120,7 +142,18 @@ impl<C, R> Require<C, R> {
     /// Refuses in another way: [`GrpcStatus`](crate::rejection::GrpcStatus),
     /// [`WrapBody`](crate::rejection::WrapBody), or a closure `Fn(&Rejection) -> Response<_>`.
     pub fn reject_with<T>(self, reject_with: T) -> Require<C, T> {
-        Require { check: self.check, reject_with }
+        Require { check: self.check, reject_with, pass_preflight: self.pass_preflight }
+    }
+
+    /// Lets CORS preflights through unchecked ([WHATWG Fetch section 3.3.2]), for a CORS layer that
+    /// stands inside: a preflight bears neither context nor token. Whatever else stands inside must
+    /// not answer `OPTIONS` with anything of a tenant's; extractors refuse, as everywhere without
+    /// layers. Better is a CORS layer outside, which needs none of this.
+    ///
+    /// [WHATWG Fetch section 3.3.2]: https://fetch.spec.whatwg.org/#cors-preflight-request
+    pub fn pass_preflight(mut self) -> Self {
+        self.pass_preflight = true;
+        self
     }
 }
 
@@ -197,6 +230,59 @@ impl TenantEnvGuard {
     }
 }
 
+impl Default for RequireClaims {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RequireClaims {
+    /// Asks for a token, and for nothing of it yet.
+    pub fn new() -> Self {
+        Self::with_check(ClaimsCheck::default())
+    }
+}
+
+impl<R> RequireClaims<R> {
+    /// Asks for this role.
+    pub fn role(self, role: impl Into<String>) -> Self {
+        self.any_role([role])
+    }
+
+    /// Asks for one of these roles.
+    pub fn any_role<T: Into<String>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
+        self.check.roles = roles.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Asks for this scope, and for all others that are given so.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.check.scopes.push(scope.into());
+        self
+    }
+
+    /// Asks for a token that is meant for this audience, or one of several given so. The verifier
+    /// takes its audience, too; where it must not, see
+    /// [`JwtVerifier::with_audience`](crate::auth::JwtVerifier::with_audience).
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.check.audiences.push(audience.into());
+        self
+    }
+
+    /// Asks for a token that says of itself that it is an access token: `typ` is `at+jwt` (RFC 9068
+    /// section 2.1).
+    pub fn at_jwt(mut self) -> Self {
+        self.check.only_access_tokens = true;
+        self
+    }
+
+    /// Asks for a token that lives no longer than this, from `iat` to `exp`.
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.check.max_lifetime = Some(lifetime);
+        self
+    }
+}
+
 impl RequireTenantScope {
     /// Serves the default envs, and asks `authenticator` about every request.
     pub fn new(authenticator: impl Authenticator + 'static) -> Self {
@@ -241,6 +327,7 @@ impl<S, C: Clone, R: Clone> Layer<S> for Require<C, R> {
     type Service = RequireService<S, C, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequireService::new(inner, self.check.clone(), self.reject_with.clone())
+        let Self { check, reject_with, pass_preflight } = self;
+        RequireService::new(inner, check.clone(), reject_with.clone(), *pass_preflight)
     }
 }

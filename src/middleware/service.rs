@@ -5,7 +5,10 @@ use super::{
     check::{Begun, Step},
     future::{Held, Reply},
 };
-use crate::rejection::{Client, RejectWith};
+use crate::{
+    origin::Head,
+    rejection::{Client, RejectWith},
+};
 use http::{Request, Response};
 use std::{
     mem,
@@ -21,11 +24,12 @@ pub struct RequireService<S, C, R> {
     inner: S,
     check: C,
     reject_with: R,
+    pass_preflight: bool,
 }
 
 impl<S, C, R> RequireService<S, C, R> {
-    pub(super) const fn new(inner: S, check: C, reject_with: R) -> Self {
-        Self { inner, check, reject_with }
+    pub(super) const fn new(inner: S, check: C, reject_with: R, pass_preflight: bool) -> Self {
+        Self { inner, check, reject_with, pass_preflight }
     }
 
     /// The service inside.
@@ -51,7 +55,9 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let client = Client::of(request.method(), request.headers());
         let mut begun = Begun::default();
-        self.check.begin(&mut request, &mut begun);
+        if !(self.pass_preflight && Head::of(&request).is_preflight()) {
+            self.check.begin(&mut request, &mut begun);
+        }
         let Begun { verdict, span, echo } = begun;
         let reply = Reply { reject_with: self.reject_with.clone(), client, span, echo };
         match verdict {

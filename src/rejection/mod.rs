@@ -47,6 +47,8 @@ pub struct Rejection {
     detail: Option<Cow<'static, str>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
     retry_after: Option<Duration>,
+    /// The scopes that would do (RFC 6750 section 3).
+    scope: Option<Cow<'static, str>>,
     /// A layer has told it in the dialect of the request; an extractor cannot.
     pub(crate) dressed: bool,
     /// Whoever refused has already told the log, with more than a rejection knows.
@@ -58,7 +60,15 @@ impl Rejection {
     #[must_use]
     pub fn new(kind: RejectionKind) -> Self {
         let retry_after = kind.is_retryable().then_some(RETRY_AFTER);
-        Self { kind, detail: None, source: None, retry_after, dressed: false, logged: false }
+        Self {
+            kind,
+            detail: None,
+            source: None,
+            retry_after,
+            scope: None,
+            dressed: false,
+            logged: false,
+        }
     }
 
     /// Tells the client something more precise. It must not repeat a secret or a foreign id.
@@ -80,6 +90,14 @@ impl Rejection {
     #[must_use]
     pub fn with_retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
+        self
+    }
+
+    /// Tells the client which scopes, separated by spaces, it needs: `scope` of the challenge (RFC
+    /// 6750 section 3).
+    #[must_use]
+    pub fn with_scope(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
+        self.scope = Some(scope.into());
         self
     }
 
@@ -123,6 +141,12 @@ impl Rejection {
     #[must_use]
     pub fn detail(&self) -> &str {
         self.detail.as_deref().unwrap_or(self.kind.wire().detail)
+    }
+
+    /// The scopes that the client needs.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
     }
 
     /// How long the client is asked to wait before it tries again.

@@ -198,8 +198,8 @@ pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(challenge) = challenge(rejection.kind()) {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    if let Some(challenge) = challenge(rejection) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if let Some(delay) = rejection.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
@@ -208,15 +208,22 @@ pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
 }
 
 /// RFC 6750 section 3: no error code where no token was sent, and no word of the request.
-fn challenge(kind: RejectionKind) -> Option<&'static str> {
-    match (kind, kind.status()) {
-        (RejectionKind::AuthMissing, _) => Some(r#"Bearer realm="tenancy""#),
-        (RejectionKind::AuthExpired, _) => Some(
-            r#"Bearer realm="tenancy", error="invalid_token", error_description="The access token expired""#,
-        ),
-        (_, StatusCode::UNAUTHORIZED) => Some(r#"Bearer realm="tenancy", error="invalid_token""#),
-        (_, StatusCode::FORBIDDEN) => Some(r#"Bearer realm="tenancy", error="insufficient_scope""#),
-        _ => None,
+fn challenge(rejection: &Rejection) -> Option<HeaderValue> {
+    let kind = rejection.kind();
+    let challenge = match (kind, kind.status()) {
+        (RejectionKind::AuthMissing, _) => r#"Bearer realm="tenancy""#,
+        (RejectionKind::AuthExpired, _) => {
+            r#"Bearer realm="tenancy", error="invalid_token", error_description="The access token expired""#
+        }
+        (_, StatusCode::UNAUTHORIZED) => r#"Bearer realm="tenancy", error="invalid_token""#,
+        (_, StatusCode::FORBIDDEN) => r#"Bearer realm="tenancy", error="insufficient_scope""#,
+        _ => return None,
+    };
+    // What no scope can be written with is left out.
+    let writable = |byte: u8| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    match rejection.scope().filter(|scope| scope.bytes().all(writable)) {
+        Some(scope) => HeaderValue::try_from(format!(r#"{challenge}, scope="{scope}""#)).ok(),
+        None => Some(HeaderValue::from_static(challenge)),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Each layer alone and in order: what passes, what is refused, and that nothing runs before.
 
-use crate::support::{SECRET, token};
+use crate::support::{SECRET, claims, now, sign, token};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
+use serde_json::json;
 use std::{
     convert::Infallible,
     io,
@@ -19,18 +20,21 @@ use tower::{
 };
 use tower_tenancy::{
     AuthContext, AuthRequest, Authenticator, Envs, MemoryRegistry, Rejection, RejectionKind,
-    RequestContext, RequireAuth, RequireRequestContext, RequireTenantScope, Routing, StreamEvent,
-    Subject, TenantEnvGuard, TenantScope, Verdict,
+    RequestContext, RequireAuth, RequireClaims, RequireRequestContext, RequireTenantScope, Routing,
+    StreamEvent, Subject, TenantEnvGuard, TenantScope, Verdict,
     auth::{Algorithm, JwtKey, JwtVerifier},
-    rejection::{GrpcStatus, WrapBody},
+    rejection::{ByContentType, Client, GrpcStatus, RejectWith as _, WrapBody},
     verify_thread_access,
 };
 
 type Body = Full<Bytes>;
 
+pub(crate) fn key() -> JwtKey {
+    JwtKey::hmac(Algorithm::HS256, SECRET).unwrap()
+}
+
 pub(crate) fn verifier() -> JwtVerifier {
-    let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
-    JwtVerifier::builder().key(key).build().unwrap()
+    JwtVerifier::builder().key(key()).build().unwrap()
 }
 
 /// The same verdicts, later.
@@ -487,4 +491,105 @@ fn services_futures_and_bodies_are_what_hosts_ask_for() {
     sent(service.call(request()));
     let subject = Subject::new("x").unwrap();
     host(&AuthContext::new(subject, SystemTime::now() + Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
+    let good = || {
+        let mut claims = claims("t_alpha", "prod", "ada");
+        claims["roles"] = json!(["ops"]);
+        claims["scope"] = json!("chat:read chat:write");
+        claims["aud"] = json!(["chat", "admin"]);
+        claims["iat"] = json!(now());
+        claims
+    };
+    let bearing = |claims: &serde_json::Value| {
+        setting(request(), "authorization", &format!("Bearer {}", sign(claims)))
+    };
+    let tenancy = || {
+        let verifier = JwtVerifier::builder().key(key()).audience("chat").audience("admin");
+        RequireTenantScope::new(verifier.build().unwrap())
+    };
+    let ask = async |claims_wanted: RequireClaims, request: Request<()>| {
+        answer((tenancy(), claims_wanted), request).await
+    };
+    let any = RequireClaims::new;
+    let insufficient = refused(403, "auth.insufficient_scope");
+    let invalid = refused(401, "auth.invalid");
+    for (wanted, expected) in [
+        (any(), OK),
+        (any().role("ops"), OK),
+        (any().any_role(["admin", "ops"]), OK),
+        (any().role("admin"), insufficient),
+        (any().scope("chat:read").scope("chat:write"), OK),
+        (any().scope("chat:read").scope("chat:purge"), insufficient),
+        (any().scope("chat"), insufficient),
+        (any().audience("admin"), OK),
+        (any().audience("billing"), invalid),
+        (any().at_jwt(), invalid),
+        (any().max_lifetime(Duration::from_secs(600)), OK),
+        (any().max_lifetime(Duration::from_secs(599)), invalid),
+    ] {
+        assert_eq!(ask(wanted.clone(), bearing(&good())).await, expected, "{wanted:?}");
+    }
+    let mut unborn = good();
+    unborn.as_object_mut().unwrap().remove("iat");
+    let short = any().max_lifetime(Duration::from_secs(600));
+    assert_eq!(ask(short, bearing(&unborn)).await, invalid, "nobody knows how long it lives");
+
+    let service = (tenancy(), any().scope("chat:purge").scope("chat:read"))
+        .layer(tower::util::BoxCloneService::new(counting(&Arc::default())));
+    let response = service.oneshot(bearing(&good())).await.unwrap();
+    assert_eq!(
+        response.headers()["www-authenticate"],
+        r#"Bearer realm="tenancy", error="insufficient_scope", scope="chat:purge chat:read""#
+    );
+    // Without a layer in front, and without a token where that is optional.
+    assert_eq!(answer(any(), bearing(&good())).await, refused(500, "server.misconfigured"));
+    let optional = (RequireAuth::new(verifier()).optional(), any());
+    let anonymous = without(request(), "authorization");
+    assert_eq!(answer(optional, anonymous).await, refused(401, "auth.missing"));
+}
+
+#[tokio::test]
+async fn preflights_pass_where_that_was_chosen_and_nothing_else_does() {
+    let preflight = || {
+        let request = Request::builder().method("OPTIONS").header("origin", "https://app.test");
+        request.header("access-control-request-method", "POST").body(()).unwrap()
+    };
+    let chosen = || RequireTenantScope::new(verifier()).pass_preflight();
+    assert_eq!(answer(chosen(), preflight()).await, OK);
+    let unasked = answer(RequireTenantScope::new(verifier()), preflight()).await;
+    assert_eq!(unasked, refused(400, "context.missing"));
+    for lacking in ["origin", "access-control-request-method"] {
+        let request = without(preflight(), lacking);
+        assert_eq!(answer(chosen(), request).await, refused(400, "context.missing"), "{lacking}");
+    }
+    let mut get = preflight();
+    *get.method_mut() = http::Method::GET;
+    assert_eq!(answer(chosen(), get).await, refused(400, "context.missing"));
+    let three = (
+        RequireRequestContext::new().pass_preflight(),
+        RequireAuth::new(verifier()).pass_preflight(),
+        TenantEnvGuard::new().pass_preflight(),
+    );
+    assert_eq!(answer(three, preflight()).await, OK);
+}
+
+#[tokio::test]
+async fn what_a_handler_refuses_in_its_own_way_is_logged_once_all_the_same() {
+    for client in [Client::Http, Client::Grpc, Client::EventSource] {
+        let inner = service_fn(move |_: Request<()>| {
+            let down = Rejection::new(RejectionKind::LogUnavailable).with_source("disk full");
+            std::future::ready(Ok::<_, Infallible>(ByContentType.reject(&down, client)))
+        });
+        let layers = (RequireRequestContext::new(), RequireAuth::new(verifier()));
+        let log = logged(async {
+            let response: Response<Body> = layers.layer(inner).oneshot(request()).await.unwrap();
+            assert!(response.extensions().get::<Rejection>().is_some());
+        });
+        let log = log.await;
+        assert_eq!(log.matches("log.unavailable").count(), 1, "{client:?}: {log}");
+        assert!(log.contains("disk full") && log.contains("t_alpha"), "{log}");
+    }
 }

@@ -16,6 +16,8 @@ mod codegen;
 #[cfg(feature = "tonic")]
 mod grpc;
 mod hosts;
+#[cfg(feature = "test-util")]
+mod keys;
 mod layering;
 mod layers;
 mod resume;

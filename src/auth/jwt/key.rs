@@ -83,6 +83,15 @@ pub enum JwtConfigError {
     /// Two keys of a set have the same `kid`.
     #[error("two keys have the same `kid`")]
     DuplicateKid,
+    /// A verifier was given both keys and a key set.
+    #[error("a verifier takes keys that are known from the start or a key set, not both")]
+    KeysAndKeySet,
+    /// A key set was started outside a tokio runtime, which fetches its keys.
+    #[error("no tokio runtime to fetch keys in")]
+    NoRuntime,
+    /// A verifier among several does not say whose tokens are its.
+    #[error("the verifier requires no issuer")]
+    NoIssuer,
     /// A claim name is not a JSON pointer (RFC 6901): empty, or not starting with `/`.
     #[error("`{0}` is not a JSON pointer, such as `/tenant_id`")]
     ClaimName(String),
@@ -226,6 +235,11 @@ impl JwtKey {
     pub fn with_kid(mut self, kid: impl Into<String>) -> Self {
         self.kid = Some(kid.into());
         self
+    }
+
+    #[cfg(feature = "jwks")]
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     pub(super) fn kid(&self) -> Option<&str> {

@@ -448,3 +448,216 @@ fn secrets_do_not_show_in_debug() {
     let secret = std::str::from_utf8(SECRET).unwrap();
     assert!(!shown.contains(secret) && !shown.contains(&format!("{SECRET:?}")), "{shown}");
 }
+
+#[test]
+fn what_an_issuer_may_speak_for_is_all_that_its_tokens_prove() {
+    let claims = with("tenant_ids", json!(["t_b", "t_c"]));
+    let token = sign(&json!({"alg": "HS256"}), &claims, Algorithm::HS256);
+    let auth = verify(&builder().tenants(["t_b", "t_x"]).envs(["dev"]), &token).unwrap();
+    assert_eq!(auth.tenants().collect::<Vec<_>>(), ["t_b"]);
+    assert_eq!(auth.envs().count(), 0);
+    let none = Vec::<String>::new();
+    assert_eq!(verify(&builder().tenants(none), &token).unwrap().tenants().count(), 0);
+}
+
+#[test]
+fn tokens_that_live_too_long_are_of_another_kind_or_lack_a_claim_are_refused() {
+    let plain = |claims: &Value| sign(&json!({"alg": "HS256"}), claims, Algorithm::HS256);
+    let hour = || builder().max_lifetime(Duration::from_secs(3600));
+    for (issued, verdict) in [
+        (json!(NOW - 3000), Ok(())),
+        (json!(NOW - 3001), Err("auth.invalid")),
+        (Value::Null, Err("auth.invalid")),
+    ] {
+        let token = plain(&with("iat", issued.clone()));
+        assert_eq!(verify(&hour(), &token).map(drop), verdict, "{issued}");
+    }
+
+    let mut claims = with("iat", json!(NOW));
+    claims["client_id"] = json!("app");
+    claims["jti"] = json!("1");
+    let at = |typ: &str, claims: &Value| {
+        sign(&json!({"alg": "HS256", "typ": typ}), claims, Algorithm::HS256)
+    };
+    let strict = || builder().require_at_jwt();
+    assert!(verify(&strict(), &at("at+jwt", &claims)).unwrap().is_access_token());
+    assert!(verify(&strict(), &at("application/AT+JWT", &claims)).is_ok());
+    assert_eq!(verify(&strict(), &at("JWT", &claims)).err(), Some("auth.invalid"));
+    assert_eq!(verify(&strict(), &plain(&claims)).err(), Some("auth.invalid"));
+    for name in ["iat", "client_id", "jti"] {
+        let mut lacking = claims.clone();
+        lacking.as_object_mut().unwrap().remove(name);
+        let token = at("at+jwt", &lacking);
+        assert_eq!(verify(&strict(), &token).err(), Some("auth.invalid"), "{name}");
+    }
+
+    let access = || builder().require_claim("/token_use", "access");
+    assert!(verify(&access(), &plain(&with("token_use", json!("access")))).is_ok());
+    for other in [json!("id"), json!(["access"]), Value::Null] {
+        let token = plain(&with("token_use", other));
+        assert_eq!(verify(&access(), &token).err(), Some("auth.invalid"));
+    }
+    assert!(builder().require_claim("token_use", "access").build().is_err(), "no pointer");
+}
+
+#[test]
+fn scopes_are_words_of_one_string_or_an_array_and_audiences_may_be_elsewhere() {
+    let scopes = |scope: Value| {
+        let auth = verify_claims(&with("scope", scope))?;
+        Ok(auth.scopes().map(str::to_owned).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        scopes(json!("chat:read  chat:write")),
+        Ok(vec!["chat:read".into(), "chat:write".into()])
+    );
+    assert_eq!(scopes(json!(["a b", "c"])), Ok(vec!["a b".into(), "c".into()]));
+    assert_eq!(scopes(Value::Null), Ok(vec![]));
+    assert_eq!(scopes(json!(5)), Err("auth.invalid"));
+    let by_client = builder().claims(ClaimNames::default().audience("/client_id"));
+    let mut claims = with("client_id", json!("chat"));
+    claims["aud"] = json!("whoever");
+    let token = sign(&json!({"alg": "HS256"}), &claims, Algorithm::HS256);
+    assert_eq!(verify(&by_client, &token).unwrap().audiences().collect::<Vec<_>>(), ["chat"]);
+    let other = sign(&json!({"alg": "HS256"}), &with("client_id", json!("x")), Algorithm::HS256);
+    assert_eq!(verify(&by_client, &other).err(), Some("auth.invalid"));
+    let verifier = builder().build().unwrap().with_audience("admin");
+    let admin = sign(&json!({"alg": "HS256"}), &with("aud", json!("admin")), Algorithm::HS256);
+    assert!(verifier.verify(&admin).is_ok());
+    assert!(
+        verifier.verify(&sign(&json!({"alg": "HS256"}), &good_claims(), Algorithm::HS256)).is_err()
+    );
+}
+
+#[cfg(all(feature = "jwks", feature = "token-cache"))]
+mod cache {
+    use super::super::{KeySet, TokenCache};
+    use super::*;
+    use proptest::{prelude::Strategy, prop_assert_eq, prop_oneof};
+    use std::sync::LazyLock;
+
+    /// Key sets that follow each other: names that come, go, and change their key.
+    static DOCUMENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let der = |name: &str| {
+            spki::Document::from_pem(std::str::from_utf8(&pem(name)).unwrap()).unwrap().1
+        };
+        let tail = |bytes: &[u8], from: usize, to: usize| {
+            URL_SAFE_NO_PAD.encode(&bytes[bytes.len() - from..bytes.len() - to])
+        };
+        let (p256, ed) = (der("p256.pub"), der("ed25519.pub"));
+        let (p256, ed) = (p256.as_bytes(), ed.as_bytes());
+        let ec = |kid: &str| {
+            json!({
+                "kty": "EC", "crv": "P-256", "kid": kid, "x": tail(p256, 64, 32), "y": tail(p256, 32, 0),
+            })
+        };
+        let okp =
+            |kid: &str| json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": tail(ed, 32, 0)});
+        let sets =
+            [vec![ec("1")], vec![ec("1"), okp("2")], vec![okp("2")], vec![okp("1"), ec("2")]];
+        sets.map(|keys| json!({ "keys": keys }).to_string()).to_vec()
+    });
+
+    static TOKENS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let mut tokens = Vec::new();
+        for (alg, algorithm) in [("ES256", Algorithm::ES256), ("EdDSA", Algorithm::EdDSA)] {
+            for kid in [json!("1"), json!("2")] {
+                for (life, not_before) in [(600, NOW), (3600, NOW + 300)] {
+                    let mut claims = with("exp", json!(NOW + life));
+                    claims["nbf"] = json!(not_before);
+                    claims["sub"] = json!(format!("{alg}-{kid}-{life}"));
+                    tokens.push(sign(&json!({"alg": alg, "kid": kid}), &claims, algorithm));
+                }
+            }
+        }
+        // A good one with another signature.
+        let (good, other) =
+            (tokens[0].rsplit_once('.').unwrap(), tokens[1].rsplit_once('.').unwrap());
+        let forged = format!("{}.{}", good.0, other.1);
+        tokens.push(forged);
+        tokens
+    });
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Verify(usize),
+        Advance(u64),
+        SetBack(u64),
+        Rotate(usize),
+        Clear,
+    }
+
+    fn steps() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            8 => (0..9_usize).prop_map(Step::Verify),
+            2 => (0..900_u64).prop_map(Step::Advance),
+            1 => (0..900_u64).prop_map(Step::SetBack),
+            1 => (0..4_usize).prop_map(Step::Rotate),
+            1 => proptest::prelude::Just(Step::Clear),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_cache_changes_no_verdict(steps in vec(steps(), 1..60), entries in 1..6_usize) {
+            let clock = ManualClock::at(NOW);
+            let (keys, install) = KeySet::by_hand(clock.shared());
+            let cache = TokenCache::new(entries);
+            let build = || JwtVerifier::builder()
+                .key_set(keys.clone())
+                .issuer("https://id.example")
+                .audience("chat")
+                .clock(clock.shared());
+            let plain = build().build().unwrap();
+            let cached = build().cache(cache.clone()).build().unwrap();
+            // Another one that shares the cache, and must not share what it holds.
+            let narrow = build().cache(cache.clone()).tenants(["t_other"]).build().unwrap();
+            install(&DOCUMENTS[0]);
+            for step in steps {
+                match step {
+                    Step::Verify(i) => {
+                        let verdict = |verifier: &JwtVerifier| {
+                            let auth = verifier.verify(&TOKENS[i]).map_err(|refused| refused.code())?;
+                            let tenants = auth.tenants().count();
+                            Ok::<_, &str>((auth.subject().to_string(), auth.expires_at(), tenants))
+                        };
+                        let expected = verdict(&plain);
+                        prop_assert_eq!(verdict(&cached), expected.clone());
+                        prop_assert_eq!(verdict(&cached), expected.clone(), "and again");
+                        let narrowed = expected.map(|(subject, expires, _)| (subject, expires, 0));
+                        prop_assert_eq!(verdict(&narrow), narrowed);
+                    }
+                    Step::Advance(seconds) => clock.advance(Duration::from_secs(seconds)),
+                    Step::SetBack(seconds) => clock.set_back(Duration::from_secs(seconds)),
+                    Step::Rotate(i) => install(&DOCUMENTS[i]),
+                    Step::Clear => cache.clear(),
+                }
+                prop_assert!(cache.len() <= entries, "{} of {entries}", cache.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_good_token_is_verified_once_and_what_is_forgotten_once_more() {
+        let cache = TokenCache::bounded(100, 100_000);
+        let verifier = builder().cache(cache.clone()).build().unwrap();
+        let token = |subject: &str| {
+            sign(&json!({"alg": "HS256"}), &with("sub", json!(subject)), Algorithm::HS256)
+        };
+        for _ in 0..3 {
+            assert!(verifier.verify(&token("ada")).is_ok());
+            assert!(verifier.verify(&token("bob")).is_ok());
+            assert!(verifier.verify(&token("")).is_err());
+        }
+        assert_eq!(cache.len(), 2, "good ones only");
+        cache.forget(|auth| auth.subject().as_str() == "ada");
+        assert_eq!(cache.len(), 1);
+        assert!(!format!("{cache:?}{verifier:?}").contains(&token("bob")));
+        // Bytes bound it as well.
+        let small = TokenCache::bounded(100, 3000);
+        let verifier = builder().cache(small.clone()).build().unwrap();
+        for i in 0..50 {
+            verifier.verify(&token(&format!("u{i}"))).unwrap();
+        }
+        assert!(small.len() <= 4, "{}", small.len());
+    }
+}

@@ -1,0 +1,99 @@
+//! Issuers whose keys rotate, as the command line names them.
+
+use std::{net::IpAddr, str::FromStr};
+use tower_tenancy::{
+    BoxError,
+    auth::{HttpClient, JwksUrl, JwtVerifier, JwtVerifierBuilder, KeySet},
+};
+
+/// `issuer=ISS,jwks=URL,audience=AUD,tenants=T1|T2,envs=E1|E2`; the last two may be left out.
+#[derive(Clone)]
+pub(crate) struct TrustedIssuer {
+    issuer: String,
+    jwks: String,
+    audience: String,
+    tenants: Option<Vec<String>>,
+    envs: Option<Vec<String>>,
+}
+
+impl FromStr for TrustedIssuer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (mut issuer, mut jwks, mut audience) = (None, None, None);
+        let (mut tenants, mut envs) = (None, None);
+        for part in text.split(',') {
+            let (name, value) =
+                part.split_once('=').ok_or(format!("`{part}` is not NAME=VALUE"))?;
+            let slot = match name.trim() {
+                "issuer" => &mut issuer,
+                "jwks" => &mut jwks,
+                "audience" => &mut audience,
+                "tenants" => &mut tenants,
+                "envs" => &mut envs,
+                other => {
+                    return Err(format!(
+                        "`{other}` is none of issuer, jwks, audience, tenants and envs"
+                    ));
+                }
+            };
+            if value.is_empty() || slot.replace(value.to_owned()).is_some() {
+                return Err(format!("`{name}` must be given once, with a value"));
+            }
+        }
+        let several = |names: Option<String>| {
+            names.map(|names| names.split('|').map(str::to_owned).collect::<Vec<_>>())
+        };
+        let needed = |value: Option<String>, name| value.ok_or(format!("`{name}` is missing"));
+        let jwks = needed(jwks, "jwks")?;
+        if !jwks.starts_with("https://") && !is_loopback(&jwks) {
+            return Err("`jwks` must be https; plain http is taken on loopback only".to_owned());
+        }
+        Ok(Self {
+            issuer: needed(issuer, "issuer")?,
+            jwks,
+            audience: needed(audience, "audience")?,
+            tenants: several(tenants),
+            envs: several(envs),
+        })
+    }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let uri: Option<http::Uri> = url.parse().ok();
+    let host =
+        uri.as_ref().filter(|uri| uri.scheme_str() == Some("http")).and_then(http::Uri::host);
+    host.is_some_and(|host| {
+        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+impl TrustedIssuer {
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Starts to fetch its keys.
+    pub(crate) fn keys(&self) -> Result<KeySet, BoxError> {
+        let source = JwksUrl::new(&self.jwks, HttpClient::new()?);
+        let source = if is_loopback(&self.jwks) { source.allow_http() } else { source };
+        Ok(KeySet::builder(source).start()?)
+    }
+
+    /// What its tokens are held against.
+    pub(crate) fn verifier(
+        &self,
+        builder: JwtVerifierBuilder,
+        keys: KeySet,
+    ) -> Result<JwtVerifier, BoxError> {
+        let mut builder = builder.key_set(keys).issuer(&self.issuer).audience(&self.audience);
+        if let Some(tenants) = &self.tenants {
+            builder = builder.tenants(tenants);
+        }
+        if let Some(envs) = &self.envs {
+            builder = builder.envs(envs);
+        }
+        Ok(builder.build()?)
+    }
+}

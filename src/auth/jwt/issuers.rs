@@ -1,0 +1,116 @@
+//! Several issuers, each for what it may speak for.
+
+use super::{TokenError, key::JwtConfigError, token::claimed_issuer, verifier::JwtVerifier};
+use crate::auth::{AuthRequest, Authenticator, Revocation, Verdict};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// Tokens of several issuers, from a closed list. Clones are one list, which may change while
+/// requests come.
+///
+/// The `iss` of a token, not believed yet, says whose verifier it is held against: its keys, its
+/// audience, its algorithms, its tenants. No issuer's key verifies another's token, whatever its
+/// `kid`.
+///
+/// ```
+/// use tower_tenancy::auth::{Algorithm, JwtKey, JwtVerifier, TrustedIssuers};
+///
+/// # fn key() -> JwtKey { JwtKey::hmac(Algorithm::HS256, [7; 32]).unwrap() }
+/// let issuers = TrustedIssuers::new();
+/// issuers.insert(
+///     JwtVerifier::builder()
+///         .key(key())
+///         .issuer("https://id.alpha.example")
+///         .audience("chat")
+///         .tenants(["t_alpha"])
+///         .build()?,
+/// )?;
+/// issuers.remove("https://id.alpha.example"); // and its streams end
+/// # Ok::<(), tower_tenancy::auth::JwtConfigError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct TrustedIssuers(Arc<RwLock<List>>);
+
+#[derive(Default)]
+struct List {
+    issuers: HashMap<String, Trusted>,
+    fallback: Option<JwtVerifier>,
+}
+
+struct Trusted {
+    verifier: JwtVerifier,
+    /// Used when the issuer is removed.
+    trust: Revocation,
+}
+
+impl TrustedIssuers {
+    /// Trusts nobody yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trusts the issuer that the verifier requires, in place of what was said of it before: streams
+    /// that are open go on.
+    ///
+    /// # Errors
+    ///
+    /// [`JwtConfigError::NoIssuer`] if the verifier requires none.
+    pub fn insert(&self, verifier: JwtVerifier) -> Result<(), JwtConfigError> {
+        let issuer = verifier.issuer().ok_or(JwtConfigError::NoIssuer)?.to_owned();
+        let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let trust = list.issuers.get(&issuer).map(|known| known.trust.clone());
+        let trust = trust.unwrap_or_default();
+        let verifier = verifier.trusted_by(trust.clone());
+        list.issuers.insert(issuer, Trusted { verifier, trust });
+        Ok(())
+    }
+
+    /// Holds tokens that name no trusted issuer against this verifier: one that requires no `iss`,
+    /// for an issuer that names none.
+    pub fn set_fallback(&self, verifier: JwtVerifier) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).fallback = Some(verifier);
+    }
+
+    /// Trusts the issuer no more: its tokens are refused, and streams that were opened with them end
+    /// (`access.revoked`). Says whether it was trusted.
+    pub fn remove(&self, issuer: &str) -> bool {
+        let removed = self.0.write().unwrap_or_else(PoisonError::into_inner).issuers.remove(issuer);
+        if let Some(known) = &removed {
+            // Outside the lock: it wakes streams.
+            known.trust.revoke();
+        }
+        removed.is_some()
+    }
+
+    fn find(&self, token: &str) -> Result<JwtVerifier, TokenError> {
+        let issuer = claimed_issuer(token)?;
+        let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let trusted = issuer.and_then(|issuer| list.issuers.get(&*issuer));
+        let verifier = trusted.map(|trusted| &trusted.verifier).or(list.fallback.as_ref());
+        verifier.cloned().ok_or(TokenError::Claim("`iss` is not an issuer that is trusted here"))
+    }
+}
+
+impl Authenticator for TrustedIssuers {
+    fn authenticate(&self, request: &AuthRequest<'_>) -> Verdict {
+        let token = match request.bearer_token() {
+            Ok(token) => token,
+            Err(rejection) => return Verdict::Ready(Err(rejection)),
+        };
+        match self.find(token) {
+            Ok(verifier) => verifier.verdict(token),
+            Err(why) => Verdict::Ready(Err(why.into())),
+        }
+    }
+}
+
+impl fmt::Debug for TrustedIssuers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_tuple("TrustedIssuers").field(&list.issuers.keys().collect::<Vec<_>>()).finish()
+    }
+}

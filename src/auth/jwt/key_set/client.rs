@@ -1,0 +1,64 @@
+//! The HTTP client that most take.
+
+use super::source::{Fetched, HttpFuture, HttpGet};
+use crate::rejection::BoxError;
+use bytes::BytesMut;
+use http::Uri;
+use std::time::Duration;
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// An HTTP client for key sources, by reqwest on rustls: follows no redirect, keeps no cookie, and
+/// reads no further than it must.
+///
+/// ```no_run
+/// use tower_tenancy::auth::{Discovery, HttpClient, JwtVerifier, KeySet};
+///
+/// # async fn run() -> Result<(), tower_tenancy::BoxError> {
+/// let issuer = "https://id.example.com";
+/// let keys = KeySet::builder(Discovery::new(issuer, HttpClient::new()?)).start()?;
+/// let verifier = JwtVerifier::builder().key_set(keys).issuer(issuer).audience("chat").build()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct HttpClient(reqwest::Client);
+
+impl HttpClient {
+    /// A client that trusts what the operating system trusts.
+    ///
+    /// # Errors
+    ///
+    /// TLS cannot be set up.
+    pub fn new() -> Result<Self, BoxError> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .build()?;
+        Ok(Self(client))
+    }
+
+    /// A client of one's own: with a proxy, other roots, redirects.
+    #[must_use]
+    pub fn of(client: reqwest::Client) -> Self {
+        Self(client)
+    }
+}
+
+impl HttpGet for HttpClient {
+    fn get(&self, uri: &Uri, max_bytes: usize) -> HttpFuture {
+        let request = self.0.get(uri.to_string()).header(http::header::ACCEPT, "application/json");
+        Box::pin(async move {
+            let mut response = request.send().await?;
+            let status = response.status();
+            let mut body = BytesMut::new();
+            while let Some(chunk) = response.chunk().await? {
+                if body.len() + chunk.len() > max_bytes {
+                    return Err(format!("the answer is longer than {max_bytes} bytes").into());
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Fetched { status, body: body.freeze() })
+        })
+    }
+}

@@ -1,0 +1,296 @@
+//! What a key set knows and when it looks again: plain decisions over plain values.
+
+use super::super::key::ReadyKey;
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Most names of keys that are remembered as missing.
+const MAX_MISSING: usize = 256;
+/// The first pause after a fetch that failed; each one more doubles it, up to the second.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Keys of this age are fetched anew.
+    pub(super) refresh_after: Duration,
+    /// Keys of this age are not used any more.
+    pub(super) stale_for: Duration,
+    /// How long nobody looks for an unknown key after somebody did in vain.
+    pub(super) cooldown: Duration,
+}
+
+/// The keys of one document.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) keys: Arc<[ReadyKey]>,
+    /// One more with each document that differs from the one before.
+    pub(crate) generation: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    times: Times,
+    held: Option<(Held, SystemTime)>,
+    document: String,
+    generation: u64,
+    /// A fetch runs, or was asked for.
+    running: bool,
+    failures: u32,
+    last_error: Option<String>,
+    due: SystemTime,
+    cooldown_until: Option<SystemTime>,
+    missing: VecDeque<(String, SystemTime)>,
+}
+
+/// What is to be done about a key that is not held.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Miss {
+    /// There is no such key.
+    Refused,
+    /// A fetch runs that may bring it.
+    Wait,
+    /// As before, once somebody is told to fetch.
+    Fetch,
+    /// It cannot be told: the source fails. Somebody looks again after this time.
+    Unavailable(Duration),
+}
+
+impl State {
+    pub(super) fn new(times: Times, now: SystemTime) -> Self {
+        Self {
+            times,
+            held: None,
+            document: String::new(),
+            generation: 0,
+            running: true,
+            failures: 0,
+            last_error: None,
+            due: now,
+            cooldown_until: None,
+            missing: VecDeque::new(),
+        }
+    }
+
+    /// The keys, unless they are too old to be trusted.
+    pub(super) fn held(&self, now: SystemTime) -> Option<&Held> {
+        let (held, fetched_at) = self.held.as_ref()?;
+        // A clock that was set back makes no key older.
+        let age = now.duration_since(*fetched_at).unwrap_or_default();
+        (age <= self.times.stale_for).then_some(held)
+    }
+
+    pub(super) fn age(&self, now: SystemTime) -> Option<Duration> {
+        let (_, fetched_at) = self.held.as_ref()?;
+        Some(now.duration_since(*fetched_at).unwrap_or_default())
+    }
+
+    pub(super) fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    /// How long until somebody has to look.
+    pub(super) fn due_in(&self, now: SystemTime) -> Duration {
+        let left = self.due.duration_since(now).unwrap_or_default();
+        left.min(self.times.refresh_after.max(LONGEST_PAUSE))
+    }
+
+    /// A fetch begins.
+    pub(super) fn begin(&mut self) {
+        self.running = true;
+    }
+
+    /// A token names a key that is not held.
+    pub(super) fn miss(&mut self, kid: Option<&str>, now: SystemTime) -> Miss {
+        if self.running {
+            return Miss::Wait;
+        }
+        if self.failures > 0 {
+            return Miss::Unavailable(self.due_in(now));
+        }
+        let missing_for = self.missing_for();
+        let known = |(name, until): &(String, SystemTime)| {
+            Some(name.as_str()) == kid && lies_ahead(*until, now, missing_for)
+        };
+        let cooldown = self.times.cooldown;
+        if self.missing.iter().any(known)
+            || self.cooldown_until.is_some_and(|until| lies_ahead(until, now, cooldown))
+        {
+            return Miss::Refused;
+        }
+        self.running = true;
+        self.cooldown_until = now.checked_add(cooldown);
+        Miss::Fetch
+    }
+
+    /// The key is not there after a fetch, either.
+    pub(super) fn missed(&mut self, kid: Option<&str>, now: SystemTime) -> Miss {
+        if self.failures > 0 {
+            return Miss::Unavailable(self.due_in(now));
+        }
+        if let (Some(kid), Some(until)) = (kid, now.checked_add(self.missing_for())) {
+            self.missing.retain(|(name, _)| name != kid);
+            self.missing.truncate(MAX_MISSING - 1);
+            self.missing.push_front((kid.to_owned(), until));
+        }
+        Miss::Refused
+    }
+
+    /// The key was there after a fetch: it was worth while, and so may be the next one.
+    pub(super) fn found(&mut self) {
+        self.cooldown_until = None;
+    }
+
+    fn missing_for(&self) -> Duration {
+        self.times.cooldown.saturating_mul(4)
+    }
+
+    pub(super) fn succeed(&mut self, document: String, keys: Vec<ReadyKey>, now: SystemTime) {
+        self.running = false;
+        self.failures = 0;
+        self.last_error = None;
+        if self.held.is_none() || document != self.document {
+            self.generation += 1;
+            self.missing.clear();
+            self.document = document;
+            let held = Held { keys: keys.into(), generation: self.generation };
+            self.held = Some((held, now));
+        } else if let Some((_, fetched_at)) = &mut self.held {
+            *fetched_at = now;
+        }
+        self.due = now.checked_add(self.times.refresh_after).unwrap_or(now);
+    }
+
+    pub(super) fn fail(&mut self, error: String, now: SystemTime) {
+        self.running = false;
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(LONGEST_PAUSE);
+        self.failures = self.failures.saturating_add(1);
+        self.last_error = Some(error);
+        self.due = now.checked_add(pause).unwrap_or(now);
+    }
+}
+
+/// Whether `until` is still to come, and not farther off than it can be: a clock may be set back.
+fn lies_ahead(until: SystemTime, now: SystemTime, at_most: Duration) -> bool {
+    until.duration_since(now).is_ok_and(|left| !left.is_zero() && left <= at_most)
+}
+
+#[cfg(test)]
+#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+mod tests {
+    use super::{Miss, State, Times};
+    use crate::clock::from_unix;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn state() -> State {
+        let times = Times {
+            refresh_after: 300 * SECOND,
+            stale_for: 86_400 * SECOND,
+            cooldown: 30 * SECOND,
+        };
+        State::new(times, from_unix(1000))
+    }
+
+    fn loaded() -> State {
+        let mut state = state();
+        state.succeed("one".into(), Vec::new(), from_unix(1000));
+        state
+    }
+
+    #[test]
+    fn a_flood_of_unknown_names_causes_one_fetch_a_cooldown() {
+        let mut state = loaded();
+        let mut fetches = 0;
+        for second in 0..300_u64 {
+            let now = from_unix(1000 + second);
+            for i in 0..10 {
+                let kid = format!("{second}-{i}");
+                match state.miss(Some(&kid), now) {
+                    Miss::Fetch => {
+                        fetches += 1;
+                        state.succeed("one".into(), Vec::new(), now);
+                        assert_eq!(state.missed(Some(&kid), now), Miss::Refused);
+                    }
+                    Miss::Refused => {}
+                    Miss::Wait | Miss::Unavailable(_) => panic!("nothing runs, nothing fails"),
+                }
+            }
+        }
+        assert_eq!(fetches, 10);
+        assert!(state.missing.len() <= super::MAX_MISSING);
+    }
+
+    #[test]
+    fn a_fetch_that_was_worth_while_starts_no_cooldown() {
+        let mut state = loaded();
+        for second in 0..10 {
+            let now = from_unix(1000 + second);
+            assert_eq!(state.miss(Some("new"), now), Miss::Fetch, "{second}");
+            assert_eq!(state.miss(Some("another"), now), Miss::Wait, "one at a time");
+            state.succeed(format!("{second}"), Vec::new(), now);
+            state.found();
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_missing_is_asked_for_again_only_later_or_once_the_keys_change() {
+        let mut state = loaded();
+        let mut now = from_unix(1000);
+        assert_eq!(state.miss(Some("old"), now), Miss::Fetch);
+        state.succeed("one".into(), Vec::new(), now);
+        assert_eq!(state.missed(Some("old"), now), Miss::Refused);
+        now += 31 * SECOND;
+        assert_eq!(state.miss(Some("old"), now), Miss::Refused, "the cooldown is over");
+        state.succeed("two".into(), Vec::new(), now);
+        assert_eq!(state.miss(Some("old"), now), Miss::Fetch);
+        state.succeed("two".into(), Vec::new(), now);
+        assert_eq!(state.missed(Some("old"), now), Miss::Refused);
+        assert_eq!(state.miss(Some("old"), now - 3600 * SECOND), Miss::Fetch, "set back");
+    }
+
+    #[test]
+    fn while_the_source_fails_nobody_can_tell_and_pauses_grow() {
+        let mut state = loaded();
+        let mut now = from_unix(2000);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            state.fail("down".into(), now);
+            let pause = state.due_in(now);
+            assert_eq!(state.miss(Some("x"), now), Miss::Unavailable(pause));
+            assert_eq!(state.missed(Some("x"), now), Miss::Unavailable(pause));
+            pauses.push(pause.as_secs());
+            now += pause;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert!(state.held(from_unix(2000)).is_some(), "what is held is kept");
+        state.succeed("one".into(), Vec::new(), now);
+        assert_eq!((state.due_in(now), state.last_error()), (300 * SECOND, None));
+    }
+
+    #[test]
+    fn keys_are_kept_up_to_a_bound_and_a_clock_that_is_set_back_makes_none_older() {
+        let mut state = loaded();
+        state.fail("down".into(), from_unix(1300));
+        assert!(state.held(from_unix(1000 + 86_400)).is_some());
+        assert!(state.held(from_unix(1001 + 86_400)).is_none());
+        assert!(state.held(from_unix(1)).is_some());
+        assert_eq!(state.age(from_unix(1060)), Some(60 * SECOND));
+    }
+
+    #[test]
+    fn the_generation_changes_with_the_document_only() {
+        let mut state = loaded();
+        let generation = |state: &State| state.held(from_unix(1000)).unwrap().generation;
+        let first = generation(&state);
+        state.succeed("one".into(), Vec::new(), from_unix(1300));
+        assert_eq!(generation(&state), first);
+        assert_eq!(state.age(from_unix(1300)), Some(Duration::ZERO), "it was looked at");
+        state.succeed("two".into(), Vec::new(), from_unix(1300));
+        assert_ne!(generation(&state), first);
+    }
+}

@@ -1,0 +1,128 @@
+//! A token taken apart, before anything of it is believed.
+
+use super::{MAX_KID, TokenError, json::parse_object};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::Algorithm;
+use serde_json::Value;
+
+/// Longest token that is looked at, in bytes.
+const MAX_TOKEN: usize = 8 * 1024;
+
+/// The parts of a token in compact form (RFC 7515 section 7.1).
+pub(super) struct Token<'a> {
+    /// What was signed: header and claims as they were sent.
+    message: &'a str,
+    claims: &'a str,
+    signature: Vec<u8>,
+    header: Header,
+}
+
+struct Header {
+    algorithm: Algorithm,
+    kid: Option<String>,
+    is_access_token: bool,
+}
+
+impl<'a> Token<'a> {
+    pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
+        let (message, header, claims, signature) = parts(token)?;
+        let header = Header::read(&decode_object(header)?)?;
+        // The alphabet has no dot, so a fourth part is refused here at the latest.
+        let signature = decode(signature)?;
+        Ok(Self { message, claims, signature, header })
+    }
+
+    pub(super) fn message(&self) -> &[u8] {
+        self.message.as_bytes()
+    }
+
+    pub(super) fn signature(&self) -> &Vec<u8> {
+        &self.signature
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.header.algorithm
+    }
+
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
+
+    /// Whether its `typ` says so (RFC 9068 section 2.1).
+    pub(super) fn is_access_token(&self) -> bool {
+        self.header.is_access_token
+    }
+
+    /// What it claims. To be believed only once the signature verifies.
+    pub(super) fn claims(&self) -> Result<Value, TokenError> {
+        decode_object(self.claims)
+    }
+}
+
+/// Who the token says that issued it: a hint whose keys to try, and nothing to be believed.
+pub(super) fn claimed_issuer(token: &str) -> Result<Option<String>, TokenError> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        iss: Option<String>,
+    }
+
+    let (_, _, claims, _) = parts(token)?;
+    // The verifier reads all of it, strictly. Claims in an array are none.
+    match serde_json::from_slice(&decode(claims)?) {
+        Ok(Claims { iss }) => Ok(iss),
+        Err(_) => Err(TokenError::Malformed("its claims are no object, or its `iss` no string")),
+    }
+}
+
+fn parts(token: &str) -> Result<(&str, &str, &str, &str), TokenError> {
+    if token.len() > MAX_TOKEN {
+        return Err(TokenError::TooLong);
+    }
+    let not_three = TokenError::Malformed("it has no three parts");
+    let Some((message, signature)) = token.rsplit_once('.') else { return Err(not_three) };
+    let Some((header, claims)) = message.split_once('.') else { return Err(not_three) };
+    Ok((message, header, claims, signature))
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed("a part is not base64url"))
+}
+
+fn decode_object(part: &str) -> Result<Value, TokenError> {
+    parse_object(&decode(part)?)
+        .map_err(|_| TokenError::Malformed("a part is no strict JSON object"))
+}
+
+impl Header {
+    /// Reads a JOSE header (RFC 7515 section 4).
+    fn read(header: &Value) -> Result<Self, TokenError> {
+        // RFC 7515 section 4.1.11: we implement no extension, so none may be critical. An unencoded
+        // payload (RFC 7797) or a compressed one would mean something else than what we read.
+        if ["crit", "b64", "zip", "enc", "cty"].iter().any(|name| header.get(name).is_some()) {
+            return Err(TokenError::Header("it asks for an extension"));
+        }
+        // RFC 8725 section 3.11: an ID token or a logout token of the same issuer is no access
+        // token.
+        let is_access_token = match header.get("typ") {
+            None => false,
+            Some(typ) => {
+                let typ = typ.as_str().map(str::to_ascii_lowercase).unwrap_or_default();
+                match typ.strip_prefix("application/").unwrap_or(&typ) {
+                    "at+jwt" => true,
+                    "jwt" => false,
+                    _ => {
+                        return Err(TokenError::Header("its `typ` is not that of an access token"));
+                    }
+                }
+            }
+        };
+        let algorithm = header.get("alg").and_then(Value::as_str).and_then(|alg| alg.parse().ok());
+        let algorithm = algorithm.ok_or(TokenError::Header("its `alg` is unknown or missing"))?;
+        let kid = match header.get("kid") {
+            None => None,
+            Some(Value::String(kid)) if kid.len() <= MAX_KID => Some(kid.clone()),
+            Some(_) => return Err(TokenError::Header("its `kid` is no string or too long")),
+        };
+        Ok(Self { algorithm, kid, is_access_token })
+    }
+}

@@ -1,0 +1,393 @@
+//! One issuer's tokens, from the text to what they prove.
+
+#[cfg(feature = "token-cache")]
+use super::cache::{Entry, TokenCache};
+#[cfg(feature = "jwks")]
+use super::key_set::KeySet;
+use super::{
+    MAX_KID, TokenError,
+    claims::{Checked, ClaimNames, Rules},
+    key::{Backend, JwtConfigError, JwtKey, ReadyKey},
+    token::Token,
+};
+use crate::{
+    auth::{AuthContext, AuthRequest, Authenticator, Revocation, Verdict},
+    clock::{self, Clock},
+    rejection::Rejection,
+};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// How far clocks may differ unless configured.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// The built-in [`Authenticator`]: a JWT of one issuer, verified with keys that are known from the
+/// start, or that [rotate](JwtVerifierBuilder::key_set).
+///
+/// ```
+/// use tower_tenancy::auth::{Algorithm, JwtKey, JwtVerifier};
+///
+/// let verifier = JwtVerifier::builder()
+///     .key(JwtKey::hmac(Algorithm::HS256, b"at least 32 bytes of a random secret")?)
+///     .issuer("https://id.example.com")
+///     .audience("chat")
+///     .build()?;
+/// # Ok::<(), tower_tenancy::auth::JwtConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct JwtVerifier {
+    /// Tells verifiers apart in a cache that several share.
+    id: u64,
+    keys: Keys,
+    rules: Arc<Rules>,
+    clock: Arc<dyn Clock>,
+    /// Withdraws what is proven, once the issuer is not trusted any more.
+    trust: Option<Revocation>,
+    #[cfg(feature = "token-cache")]
+    cache: Option<TokenCache>,
+}
+
+#[derive(Clone, Debug)]
+enum Keys {
+    Fixed(Arc<[ReadyKey]>),
+    #[cfg(feature = "jwks")]
+    Rotating(KeySet),
+}
+
+/// Keys, and which generation of them.
+type Held = (Arc<[ReadyKey]>, u64);
+
+impl Keys {
+    fn held(&self) -> Option<Held> {
+        match self {
+            Self::Fixed(keys) => Some((Arc::clone(keys), 0)),
+            #[cfg(feature = "jwks")]
+            Self::Rotating(set) => set.held().map(|held| (held.keys, held.generation)),
+        }
+    }
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl JwtVerifier {
+    /// Starts with no key, no issuer, no audience, and a leeway of 60 seconds.
+    pub fn builder() -> JwtVerifierBuilder {
+        JwtVerifierBuilder {
+            keys: Vec::new(),
+            #[cfg(feature = "jwks")]
+            set: None,
+            rules: Rules { leeway: LEEWAY, ..Rules::default() },
+            backend: Backend::compiled_in(),
+            clock: clock::system(),
+            #[cfg(feature = "token-cache")]
+            cache: None,
+        }
+    }
+
+    /// The same verifier for another audience, such as that of one route.
+    #[must_use]
+    pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.rules).audiences = vec![audience.into()];
+        self.id = next_id();
+        self
+    }
+
+    /// Verifies one token, with the keys that are held: it waits for none.
+    ///
+    /// # Errors
+    ///
+    /// `auth.expired` for a token that is good but over, `auth.keys_unavailable` if no key is held,
+    /// `auth.invalid` for any other; the [`source`](std::error::Error::source) says why, for the log.
+    pub fn verify(&self, token: &str) -> Result<AuthContext, Rejection> {
+        Ok(self.check(token)?)
+    }
+
+    /// The same verifier, as long as its issuer is trusted.
+    pub(super) fn trusted_by(mut self, trust: Revocation) -> Self {
+        self.trust = Some(trust);
+        self.id = next_id();
+        self
+    }
+
+    /// The `iss` that tokens must have.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        self.rules.issuer.as_deref()
+    }
+
+    pub(super) fn check(&self, token: &str) -> Result<AuthContext, TokenError> {
+        #[cfg(feature = "token-cache")]
+        if let Some(cache) = &self.cache
+            && let Some(auth) = self.remembered(cache, token)
+        {
+            return Ok(auth);
+        }
+        let held = self.keys.held();
+        let (keys, generation) = held.ok_or(TokenError::KeysUnavailable(Duration::ZERO))?;
+        let checked = self.check_with(&keys, token)?;
+        Ok(self.remember(token, generation, checked))
+    }
+
+    #[cfg(feature = "token-cache")]
+    fn remember(&self, token: &str, generation: u64, checked: Checked) -> AuthContext {
+        let auth = checked.auth.clone();
+        if let Some(cache) = &self.cache {
+            cache.insert(token, Entry { verifier: self.id, generation, checked });
+        }
+        auth
+    }
+
+    #[cfg(not(feature = "token-cache"))]
+    #[expect(clippy::unused_self, reason = "there is nothing to remember it in")]
+    fn remember(&self, _: &str, _: u64, checked: Checked) -> AuthContext {
+        checked.auth
+    }
+
+    /// What the cache knows of the token, if that holds here and now.
+    #[cfg(feature = "token-cache")]
+    fn remembered(&self, cache: &TokenCache, token: &str) -> Option<AuthContext> {
+        let entry = cache.get(token)?;
+        let (_, generation) = self.keys.held()?;
+        let same = (entry.verifier, entry.generation) == (self.id, generation);
+        let holds = same && entry.holds(self.rules.leeway, self.clock.now());
+        holds.then(|| entry.checked.auth.clone())
+    }
+
+    fn check_with(&self, keys: &[ReadyKey], token: &str) -> Result<Checked, TokenError> {
+        let token = Token::parse(token)?;
+        let kid = token.kid();
+        let mut verified = Err(TokenError::NoSuchKey(kid.map(str::to_owned)));
+        for key in candidates(keys, kid).filter(|key| key.algorithm == token.algorithm()) {
+            if key.verifies(token.message(), token.signature()) {
+                verified = Ok(());
+                break;
+            }
+            verified = Err(match kid {
+                // One that is not held may be meant.
+                None if !matches!(self.keys, Keys::Fixed(_)) => TokenError::NoSuchKey(None),
+                _ => TokenError::Signature,
+            });
+        }
+        verified?;
+        let mut checked =
+            self.rules.check(&token.claims()?, token.is_access_token(), self.clock.now())?;
+        checked.auth = checked.auth.with_clock(Arc::clone(&self.clock));
+        if let Some(trust) = &self.trust {
+            checked.auth = checked.auth.with_revocation(trust.clone());
+        }
+        Ok(checked)
+    }
+
+    /// Verifies one token, and waits for a key that may have been published since.
+    pub(super) fn verdict(&self, token: &str) -> Verdict {
+        match self.check(token) {
+            #[cfg(feature = "jwks")]
+            Err(TokenError::NoSuchKey(kid)) => self.after_a_fetch(token, kid),
+            #[cfg(feature = "jwks")]
+            Err(TokenError::KeysUnavailable(_)) => self.after_a_fetch(token, None),
+            result => Verdict::Ready(result.map_err(Into::into)),
+        }
+    }
+
+    #[cfg(feature = "jwks")]
+    fn after_a_fetch(&self, token: &str, kid: Option<String>) -> Verdict {
+        let Keys::Rotating(set) = &self.keys else {
+            return Verdict::Ready(Err(TokenError::NoSuchKey(kid).into()));
+        };
+        let fetched = match set.miss(kid.as_deref()) {
+            Ok(fetched) => fetched,
+            Err(why) => return Verdict::Ready(Err(why.into())),
+        };
+        let (this, set, token) = (self.clone(), set.clone(), token.to_owned());
+        Verdict::later(async move {
+            fetched.await;
+            match this.check(&token) {
+                Err(TokenError::NoSuchKey(kid)) => Err(set.missed(kid.as_deref()).into()),
+                Err(TokenError::KeysUnavailable(_)) => Err(set.missed(None).into()),
+                result => {
+                    set.found();
+                    Ok(result?)
+                }
+            }
+        })
+    }
+}
+
+/// The keys that go by the token's `kid`; if there are none, those that have no name.
+fn candidates<'a>(keys: &'a [ReadyKey], kid: Option<&str>) -> impl Iterator<Item = &'a ReadyKey> {
+    let named = kid.is_some_and(|kid| keys.iter().any(|key| key.kid.as_deref() == Some(kid)));
+    keys.iter().filter(move |key| match kid {
+        None => true,
+        Some(kid) if named => key.kid.as_deref() == Some(kid),
+        Some(_) => key.kid.is_none(),
+    })
+}
+
+impl Authenticator for JwtVerifier {
+    fn authenticate(&self, request: &AuthRequest<'_>) -> Verdict {
+        match request.bearer_token() {
+            Ok(token) => self.verdict(token),
+            Err(rejection) => Verdict::Ready(Err(rejection)),
+        }
+    }
+}
+
+/// Builds a [`JwtVerifier`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct JwtVerifierBuilder {
+    pub(super) keys: Vec<JwtKey>,
+    #[cfg(feature = "jwks")]
+    pub(super) set: Option<KeySet>,
+    pub(super) rules: Rules,
+    pub(super) backend: Option<Backend>,
+    pub(super) clock: Arc<dyn Clock>,
+    #[cfg(feature = "token-cache")]
+    pub(super) cache: Option<TokenCache>,
+}
+
+impl JwtVerifierBuilder {
+    /// Trusts `key`.
+    pub fn key(self, key: JwtKey) -> Self {
+        self.keys([key])
+    }
+
+    /// Trusts `keys`, such as those of a [JWK set](JwtKey::jwks).
+    pub fn keys(mut self, keys: impl IntoIterator<Item = JwtKey>) -> Self {
+        self.keys.extend(keys);
+        self
+    }
+
+    /// Trusts the keys of a set, as they rotate. Instead of keys that are known from the start, not
+    /// next to them.
+    #[cfg(feature = "jwks")]
+    pub fn key_set(mut self, set: KeySet) -> Self {
+        self.set = Some(set);
+        self
+    }
+
+    /// Requires `iss` to be this. One verifier trusts one issuer: every key may sign for it.
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.rules.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Requires the audience to be this, or one of several given so.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.rules.audiences.push(audience.into());
+        self
+    }
+
+    /// Requires a claim to be this string: `("/token_use", "access")`.
+    pub fn require_claim(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
+        self.rules.required.push((pointer.into(), value.into()));
+        self
+    }
+
+    /// Takes access tokens of RFC 9068 only: `typ` is `at+jwt`, and all claims of section 2.2 are
+    /// there. Default: any token that is not plainly of another kind.
+    pub fn require_at_jwt(mut self) -> Self {
+        self.rules.only_access_tokens = true;
+        self
+    }
+
+    /// Refuses tokens that live longer than this, from `iat` to `exp`. Default: any.
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.rules.max_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Lets the issuer speak for these tenants only, whatever its tokens claim. Default: any.
+    pub fn tenants<T: Into<String>>(mut self, tenants: impl IntoIterator<Item = T>) -> Self {
+        self.rules.tenants = Some(tenants.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Lets the issuer speak for these envs only, whatever its tokens claim. Default: any.
+    pub fn envs<T: Into<String>>(mut self, envs: impl IntoIterator<Item = T>) -> Self {
+        self.rules.envs = Some(envs.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How far the issuer's clock may differ from ours. Default: 60 seconds.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.rules.leeway = leeway;
+        self
+    }
+
+    /// Where the claims are in the token.
+    pub fn claims(mut self, names: ClaimNames) -> Self {
+        self.rules.names = names;
+        self
+    }
+
+    /// Remembers what was verified. Default: nothing is.
+    #[cfg(feature = "token-cache")]
+    pub fn cache(mut self, cache: TokenCache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// The crypto library to verify with. Default: the fastest one that is compiled in.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// The clock that `exp` and `nbf` are held against.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes the verifier. A missing backend fails here, never in a request; so does a key of
+    /// the wrong size or kind.
+    ///
+    /// # Errors
+    ///
+    /// No key, an unusable key, two keys with one `kid`, keys next to a key set, no crypto backend, or
+    /// a claim name that is no JSON pointer.
+    pub fn build(self) -> Result<JwtVerifier, JwtConfigError> {
+        self.rules.check_names()?;
+        let keys = self.ready_keys()?;
+        Ok(JwtVerifier {
+            id: next_id(),
+            keys,
+            rules: Arc::new(self.rules),
+            clock: self.clock,
+            trust: None,
+            #[cfg(feature = "token-cache")]
+            cache: self.cache,
+        })
+    }
+
+    fn ready_keys(&self) -> Result<Keys, JwtConfigError> {
+        #[cfg(feature = "jwks")]
+        match &self.set {
+            Some(set) if self.keys.is_empty() => return Ok(Keys::Rotating(set.clone())),
+            Some(_) => return Err(JwtConfigError::KeysAndKeySet),
+            None => {}
+        }
+        if self.keys.is_empty() {
+            return Err(JwtConfigError::NoKey);
+        }
+        let mut kids = HashSet::new();
+        if !self.keys.iter().filter_map(JwtKey::kid).all(|kid| kids.insert(kid)) {
+            return Err(JwtConfigError::DuplicateKid);
+        }
+        if self.keys.iter().filter_map(JwtKey::kid).any(|kid| kid.len() > MAX_KID) {
+            return Err(JwtConfigError::Key("the `kid` is longer than 128 bytes"));
+        }
+        let backend = self.backend.ok_or(JwtConfigError::NoBackend)?;
+        let keys = self.keys.iter().map(|key| key.ready(backend)).collect::<Result<_, _>>()?;
+        Ok(Keys::Fixed(keys))
+    }
+}

@@ -1,0 +1,26 @@
+//! For the tests of applications: an issuer that does as it is told, and a clock that does.
+//!
+//! Behind the feature `test-util`. Not for production: the issuer signs whatever it is asked to.
+//!
+//! ```
+//! use tower_tenancy::{
+//!     auth::{HttpClient, JwksUrl, JwtVerifier, KeySet},
+//!     testing::TestIssuer,
+//! };
+//!
+//! # async fn run() -> Result<(), tower_tenancy::BoxError> {
+//! let issuer = TestIssuer::start().await?;
+//! let source = JwksUrl::new(issuer.jwks_url(), HttpClient::new()?).allow_http();
+//! let keys = KeySet::builder(source).start()?;
+//! keys.loaded().await;
+//! let verifier = JwtVerifier::builder().key_set(keys).issuer(issuer.url()).build()?;
+//!
+//! assert!(verifier.verify(&issuer.token("t_alpha", "prod", "ada")).is_ok());
+//! # Ok(()) }
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
+//! ```
+
+mod issuer;
+
+pub use crate::clock::manual::ManualClock;
+pub use issuer::{Conduct, TestIssuer};

@@ -1,0 +1,404 @@
+//! Keys that rotate, issuers that fail, and several of them: against a real issuer on loopback.
+
+use crate::support::{Chat, Events, refusal};
+use serde_json::{Value, json};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+use tower_tenancy::{
+    Rejection, RequireTenantScope, Verdict,
+    auth::{
+        AuthRequest, Authenticator as _, Discovery, HttpClient, JwksUrl, JwtVerifier, KeyFile,
+        KeySet, KeySetBuilder, TokenCache, TrustedIssuers,
+    },
+    testing::{Conduct, ManualClock, TestIssuer},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn source(issuer: &TestIssuer) -> JwksUrl {
+    JwksUrl::new(issuer.jwks_url(), HttpClient::new().unwrap()).allow_http()
+}
+
+/// A key set on a clock of its own, and its verifier.
+async fn loaded(issuer: &TestIssuer, clock: &ManualClock) -> (KeySet, JwtVerifier) {
+    let keys = KeySet::builder(source(issuer)).clock(clock.shared()).start().unwrap();
+    keys.loaded().await;
+    let verifier = JwtVerifier::builder().key_set(keys.clone()).issuer(issuer.url());
+    (keys, verifier.build().unwrap())
+}
+
+/// Now, for keys whose tokens go by the system's clock.
+fn clock() -> ManualClock {
+    ManualClock::at(crate::support::now())
+}
+
+async fn authenticate(verifier: &JwtVerifier, token: &str) -> Result<String, Rejection> {
+    let request = http::Request::builder().header("authorization", format!("Bearer {token}"));
+    let verdict = verifier.authenticate(&AuthRequest::of(&request.body(()).unwrap()));
+    let auth = match verdict {
+        Verdict::Ready(auth) => auth,
+        Verdict::Later(auth) => auth.await,
+    };
+    auth.map(|auth| auth.subject().to_string())
+}
+
+async fn code(verifier: &JwtVerifier, token: &str) -> &'static str {
+    authenticate(verifier, token).await.map_or_else(|refused| refused.code(), |_| "good")
+}
+
+async fn until(wanted: impl Fn() -> bool) {
+    let deadline = Instant::now() + 20 * SECOND;
+    while !wanted() {
+        assert!(Instant::now() < deadline, "it does not come about");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn trust(issuer: &TestIssuer, rest: &str) -> String {
+    format!("issuer={},jwks={},audience=chat{rest}", issuer.url(), issuer.jwks_url())
+}
+
+/// A token for the chat.
+fn token(issuer: &TestIssuer, tenant: &str, subject: &str) -> String {
+    let mut claims = issuer.claims(tenant, "prod", subject);
+    claims["aud"] = json!("chat");
+    issuer.sign(&claims)
+}
+
+fn chat(args: &[&str]) -> Chat {
+    let mut command = Command::new(crate::support::chat_binary());
+    command.args(["--addr", "127.0.0.1:0", "--thread", "t_alpha/prod/th"]);
+    Chat::run(command.args(["--thread", "t_beta/prod/th"]).args(args))
+}
+
+async fn listen(chat: &Chat, tenant: &str, token: &str) -> reqwest::Response {
+    let request = chat.bare("GET", "/sse/chat/th").header("x-tenant-id", tenant);
+    request.header("x-env", "prod").bearer_auth(token).send().await.unwrap()
+}
+
+async fn readiness(chat: &Chat) -> (u16, Value) {
+    let response = chat.bare("GET", "/readyz").send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn keys_rotate_while_requests_flow_and_no_valid_one_is_refused() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let chat = chat(&["--trust", &trust(&issuer, ""), "--token-cache", "100"]);
+    for round in 0..5 {
+        let old = token(&issuer, "t_alpha", "ada");
+        // Published and used at once, as badly as it gets.
+        issuer.rotate();
+        let new = token(&issuer, "t_alpha", "eve");
+        let requests = (0..8).map(|i| {
+            let (chat, bearer) = (&chat, if i % 2 == 0 { &old } else { &new });
+            async move { listen(chat, "t_alpha", bearer).await.status().as_u16() }
+        });
+        let statuses = futures_util::future::join_all(requests).await;
+        assert_eq!(statuses, [200; 8], "round {round}");
+    }
+    assert!(issuer.fetches() <= 6, "{} fetches for one start and five rotations", issuer.fetches());
+    issuer.withdraw_old_keys();
+    let (status, body) = readiness(&chat).await;
+    assert_eq!((status, &body["ready"]), (200, &json!(true)));
+    assert_eq!(body["issuers"][0]["keys"], 6);
+    assert!(body["issuers"][0]["age_seconds"].as_u64().unwrap() < 60);
+}
+
+#[tokio::test]
+async fn an_hour_without_the_issuer_is_invisible_to_known_keys_and_it_recovers_by_itself() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let clock = clock();
+    let (keys, verifier) = loaded(&issuer, &clock).await;
+    let known = issuer.token("t_alpha", "prod", "ada");
+    issuer.conduct(Conduct::Down);
+    issuer.rotate();
+    let unknown = issuer.token("t_alpha", "prod", "eve");
+    for minute in 0..60 {
+        clock.advance(60 * SECOND);
+        assert_eq!(code(&verifier, &known).await, "good", "minute {minute}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    until(|| keys.health().error.is_some()).await;
+    let refused = authenticate(&verifier, &unknown).await.unwrap_err();
+    assert_eq!(refused.code(), "auth.keys_unavailable", "nobody can tell");
+    assert!(refused.retry_after().unwrap() >= SECOND);
+    assert!(keys.health().age.unwrap() >= 3600 * SECOND && keys.health().keys == 1);
+
+    issuer.conduct(Conduct::Good);
+    clock.advance(61 * SECOND);
+    until(|| keys.health().error.is_none()).await;
+    assert_eq!(code(&verifier, &unknown).await, "good");
+    // What is held is not trusted for ever.
+    issuer.conduct(Conduct::Down);
+    clock.advance(25 * 3600 * SECOND);
+    until(|| keys.health().error.is_some()).await;
+    assert_eq!(code(&verifier, &known).await, "auth.keys_unavailable");
+    assert_eq!(keys.health().keys, 0);
+}
+
+#[tokio::test]
+async fn what_an_issuer_answers_badly_takes_no_key_away_and_makes_nobody_wait() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let elsewhere = TestIssuer::start().await.unwrap();
+    let clock = clock();
+    let (keys, verifier) = loaded(&issuer, &clock).await;
+    let known = issuer.token("t_alpha", "prod", "ada");
+    let huge = format!(r#"{{"keys":[],"x":"{}"}}"#, "x".repeat(600 * 1024));
+    for (conduct, told) in [
+        (Conduct::Status(500), "500"),
+        (Conduct::Status(404), "404"),
+        (Conduct::Redirect(elsewhere.jwks_url()), "302"),
+        (Conduct::Text("not json".into()), "JSON"),
+        (Conduct::Text(r#"{"keys":[]}"#.into()), "no key"),
+        (Conduct::Text(r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"a"}]}"#.into()), "no key"),
+        (Conduct::Text(huge), "longer"),
+        (Conduct::Drip(Duration::from_millis(50)), "no answer within"),
+    ] {
+        issuer.conduct(conduct.clone());
+        let before = issuer.fetches();
+        clock.advance(301 * SECOND);
+        until(|| issuer.fetches() > before).await;
+        let begun = Instant::now();
+        assert_eq!(code(&verifier, &known).await, "good", "{told}");
+        assert!(begun.elapsed() < SECOND, "known keys wait for nothing");
+        if matches!(conduct, Conduct::Drip(_)) {
+            clock.advance(11 * SECOND);
+        }
+        until(|| keys.health().error.is_some_and(|error| error.contains(told))).await;
+        assert_eq!(code(&verifier, &known).await, "good", "{told}");
+        issuer.conduct(Conduct::Good);
+        clock.advance(61 * SECOND);
+        until(|| keys.health().error.is_none()).await;
+    }
+    assert_eq!(elsewhere.fetches(), 0, "no redirect is followed");
+}
+
+#[tokio::test]
+async fn unusable_keys_do_not_take_the_others_with_them() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let mut set: Value = serde_json::from_str(&issuer.jwks()).unwrap();
+    let good = set["keys"][0].clone();
+    let mut twice = good.clone();
+    twice["kid"] = json!("twice");
+    set["keys"] = json!([
+        {"kty": "EC", "crv": "P-256", "x": "short", "y": "short", "kid": "malformed"},
+        {"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "tiny"},
+        {"kty": "AKP", "alg": "ML-DSA-65", "pub": "AAAA", "kid": "of-tomorrow"},
+        {"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB", "kid": "for-encryption"},
+        twice, twice, "no object", good
+    ]);
+    issuer.conduct(Conduct::Text(set.to_string()));
+    let (keys, verifier) = loaded(&issuer, &clock()).await;
+    assert_eq!(keys.health().keys, 1, "of two with one name, neither is meant");
+    assert_eq!(code(&verifier, &issuer.token("t_alpha", "prod", "ada")).await, "good");
+    let claims = issuer.claims("t_alpha", "prod", "ada");
+    let ambiguous = issuer.sign_as(&json!({"alg": "ES256", "kid": "twice"}), &claims);
+    assert_eq!(code(&verifier, &ambiguous).await, "auth.invalid");
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_names_causes_one_fetch_and_known_keys_go_on() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let chat = chat(&["--trust", &trust(&issuer, "")]);
+    let good = token(&issuer, "t_alpha", "ada");
+    assert_eq!(listen(&chat, "t_alpha", &good).await.status(), 200);
+    let before = issuer.fetches();
+    for i in 0..100 {
+        let mut claims = issuer.claims("t_alpha", "prod", "ada");
+        claims["aud"] = json!("chat");
+        let kid = format!("made-up-{i}");
+        let forged = issuer.sign_as(&json!({"alg": "ES256", "kid": kid}), &claims);
+        let refused = refusal(listen(&chat, "t_alpha", &forged).await).await;
+        assert_eq!(refused, (401, "auth.invalid".to_owned()));
+    }
+    assert_eq!(issuer.fetches(), before + 1);
+    assert_eq!(listen(&chat, "t_alpha", &good).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_service_that_starts_without_its_issuer_waits_for_it() {
+    let issuer = TestIssuer::start().await.unwrap();
+    issuer.conduct(Conduct::Status(503));
+    let chat = chat(&["--trust", &trust(&issuer, "")]);
+    let good = token(&issuer, "t_alpha", "ada");
+    let response = listen(&chat, "t_alpha", &good).await;
+    assert!(response.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    assert_eq!(refusal(response).await, (503, "auth.keys_unavailable".to_owned()));
+    let (status, body) = readiness(&chat).await;
+    assert_eq!((status, &body["ready"]), (503, &json!(false)));
+    assert_eq!(body["issuers"][0]["age_seconds"], Value::Null);
+    issuer.conduct(Conduct::Good);
+    let deadline = Instant::now() + 20 * SECOND;
+    while readiness(&chat).await.0 != 200 {
+        assert!(Instant::now() < deadline, "it does not recover");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(listen(&chat, "t_alpha", &good).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
+    let alpha = TestIssuer::start().await.unwrap();
+    let beta = TestIssuer::start().await.unwrap();
+    let chat = chat(&[
+        "--trust",
+        &trust(&alpha, ",tenants=t_alpha,envs=prod|staging"),
+        "--trust",
+        &trust(&beta, ",tenants=t_beta|t_gamma"),
+        "--token-cache",
+        "100",
+        "--hs256-secret",
+        crate::support::SECRET,
+    ]);
+    // Both call their first key the same, which is how keys of two issuers get mixed up.
+    let mut borrowed = alpha.claims("t_beta", "prod", "mallory");
+    borrowed["iss"] = json!(beta.url());
+    borrowed["aud"] = json!("chat");
+    let mut stranger = beta.claims("t_beta", "prod", "mallory");
+    stranger["iss"] = json!("https://stranger.example");
+    stranger["aud"] = json!("chat");
+    let mut elsewhere = alpha.claims("t_alpha", "prod", "ada");
+    elsewhere["aud"] = json!("another service");
+    let mut dev = alpha.claims("t_alpha", "dev", "ada");
+    dev["aud"] = json!("chat");
+    for _ in 0..2 {
+        for (tenant, bearer, expected) in [
+            ("t_alpha", token(&alpha, "t_alpha", "ada"), "200 "),
+            ("t_beta", token(&beta, "t_beta", "bob"), "200 "),
+            ("t_beta", token(&alpha, "t_beta", "mallory"), "403 tenant.mismatch"),
+            ("t_alpha", token(&beta, "t_alpha", "mallory"), "403 tenant.mismatch"),
+            ("t_beta", alpha.sign(&borrowed), "401 auth.invalid"),
+            ("t_beta", beta.sign(&stranger), "401 auth.invalid"),
+            ("t_alpha", alpha.sign(&elsewhere), "401 auth.invalid"),
+            ("t_alpha", alpha.sign(&dev), "403 env.mismatch"),
+            // The owner of the secret, which names no issuer.
+            ("t_alpha", crate::support::token("t_alpha", "prod", "ada"), "200 "),
+        ] {
+            let response = listen(&chat, tenant, &bearer).await;
+            let told = match response.status().as_u16() {
+                200 => "200 ".to_owned(),
+                _ => {
+                    let (status, code) = refusal(response).await;
+                    format!("{status} {code}")
+                }
+            };
+            assert_eq!(told, expected, "{tenant}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn issuers_come_and_go_while_requests_flow() {
+    use axum::{Router, extract::Path, routing::get};
+    use tower_tenancy::{MemoryRegistry, StreamEvent, ThreadAccess};
+
+    let issuer = TestIssuer::start().await.unwrap();
+    let issuers = TrustedIssuers::new();
+    let stream = async |thread: ThreadAccess<Path<String>, MemoryRegistry>| {
+        let grant = thread.into_grant();
+        grant.guard(futures_util::stream::pending::<StreamEvent>()).into_sse()
+    };
+    let router = Router::new()
+        .route("/{thread}", get(stream))
+        .with_state(crate::hosts::App::new().await.threads)
+        .layer(RequireTenantScope::new(issuers.clone()));
+    let addr = crate::hosts::serve_axum(router).await;
+    let ask = async || {
+        let request = reqwest::Client::new().get(format!("http://{addr}/th"));
+        let request = request.bearer_auth(issuer.token("t_alpha", "prod", "ada"));
+        request.header("x-tenant-id", "t_alpha").header("x-env", "prod").send().await.unwrap()
+    };
+    assert_eq!(refusal(ask().await).await.1, "auth.invalid", "nobody is trusted yet");
+    let keys = KeySet::builder(source(&issuer)).start().unwrap();
+    let cache = TokenCache::new(10);
+    let verifier = JwtVerifier::builder().key_set(keys).issuer(issuer.url()).cache(cache.clone());
+    issuers.insert(verifier.build().unwrap()).unwrap();
+    let mut open = Events::of(ask().await);
+    assert!(open.next().await.unwrap().retry.is_some());
+    assert_eq!(cache.len(), 1);
+    assert!(issuers.remove(issuer.url()));
+    let ended = tokio::time::timeout(10 * SECOND, open.event()).await.unwrap().unwrap();
+    assert_eq!(ended.event.as_deref(), Some("access.revoked"), "its streams end, too");
+    assert_eq!(refusal(ask().await).await.1, "auth.invalid", "whatever the cache holds");
+    let nameless = JwtVerifier::builder().key(crate::layers::key()).build().unwrap();
+    assert!(issuers.insert(nameless).is_err(), "whose tokens would be its?");
+}
+
+#[tokio::test]
+async fn discovery_leads_to_the_keys_of_the_issuer_that_was_asked_for() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let client = HttpClient::new().unwrap();
+    let start = |set: KeySetBuilder| async {
+        let keys = set.start().unwrap();
+        keys.loaded().await;
+        keys.health()
+    };
+    let found = Discovery::new(issuer.url(), client.clone()).allow_http();
+    assert_eq!(start(KeySet::builder(found)).await.keys, 1);
+    // To the letter.
+    let other = Discovery::new(format!("{}/", issuer.url()), client.clone()).allow_http();
+    let health = start(KeySet::builder(other)).await;
+    assert!(health.keys == 0 && health.error.unwrap().contains("another issuer"));
+    for plain in [
+        start(KeySet::builder(JwksUrl::new(issuer.jwks_url(), client.clone()))).await,
+        start(KeySet::builder(Discovery::new(issuer.url(), client.clone()))).await,
+        start(KeySet::builder(JwksUrl::new("ftp://127.0.0.1/keys", client).allow_http())).await,
+    ] {
+        assert!(plain.keys == 0 && plain.error.unwrap().contains("not an https URL"));
+    }
+}
+
+#[tokio::test]
+async fn keys_come_from_files_and_fetchers_of_ones_own_too() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("{}.json", uuid::Uuid::new_v4()));
+    std::fs::write(&path, issuer.jwks()).unwrap();
+    let jwks = issuer.jwks();
+    let own = move || {
+        let jwks = jwks.clone();
+        async move { Ok(jwks) }
+    };
+    let clock = clock();
+    for builder in [KeySet::builder(KeyFile::new(&path)), KeySet::builder(own)] {
+        let keys = builder.clock(clock.shared()).start().unwrap();
+        keys.loaded().await;
+        let verifier = JwtVerifier::builder().key_set(keys).issuer(issuer.url()).build().unwrap();
+        assert_eq!(code(&verifier, &issuer.token("t_alpha", "prod", "ada")).await, "good");
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_does_not_take_the_fetch_with_it() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let (keys, verifier) = loaded(&issuer, &clock()).await;
+    issuer.conduct(Conduct::Drip(Duration::from_micros(300)));
+    issuer.rotate();
+    let new = issuer.token("t_alpha", "prod", "eve");
+    let given_up = tokio::time::timeout(Duration::from_millis(5), code(&verifier, &new)).await;
+    assert!(given_up.is_err());
+    until(|| keys.health().keys == 2).await;
+    assert_eq!(code(&verifier, &new).await, "good");
+    assert_eq!(issuer.fetches(), 2);
+}
+
+#[test]
+fn what_cannot_be_trusted_is_refused_when_the_server_starts() {
+    for (value, told) in [
+        ("issuer=a,jwks=http://id.example.com/jwks,audience=chat", "https"),
+        ("issuer=a,jwks=http://127.0.0.1.evil.test/jwks,audience=chat", "https"),
+        ("issuer=a,jwks=https://id.example.com/jwks", "`audience` is missing"),
+        ("jwks=https://id.example.com/jwks,audience=chat", "`issuer` is missing"),
+        ("issuer=a,issuer=b,jwks=https://x.test,audience=c", "once"),
+        ("issuer=a,tenant=t,jwks=https://x.test,audience=c", "`tenant` is none of"),
+    ] {
+        let mut command = Command::new(crate::support::chat_binary());
+        let output = command.args(["--addr", "127.0.0.1:0", "--trust", value]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(told), "{value}: {error}");
+    }
+}
