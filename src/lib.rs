@@ -54,7 +54,10 @@ mod grpc;
 mod extract;
 
 #[doc = include_str!("../docs/guide.md")]
-pub mod guide {}
+pub mod guide {
+    #[doc = include_str!("../docs/identity-providers.md")]
+    pub mod identity_providers {}
+}
 
 pub use access::{
     Member, MemoryRegistry, NamesThread, ThreadGrant, ThreadRecord, ThreadRegistry,

@@ -471,6 +471,20 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// The same answer, now or later, with what is proven changed: an env that the issuer cannot name.
+    #[must_use]
+    pub fn map<F>(self, change: F) -> Self
+    where
+        F: FnOnce(AuthContext) -> AuthContext + Send + 'static,
+    {
+        match self {
+            Self::Ready(answer) => Self::Ready(answer.map(change)),
+            Self::Later(answer) => Self::later(async move { answer.await.map(change) }),
+        }
+    }
+}
+
 impl fmt::Debug for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -20,6 +20,7 @@ mod hosts;
 mod keys;
 mod layering;
 mod layers;
+mod providers;
 mod resume;
 mod support;
 mod tickets;
