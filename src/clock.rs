@@ -63,6 +63,10 @@ pub(crate) fn to_rfc3339(time: SystemTime) -> String {
 
 /// A clock for tests: moves when told to, and ends the sleeps that it passes.
 #[cfg(any(test, feature = "test-util"))]
+#[cfg_attr(
+    not(feature = "test-util"),
+    allow(dead_code, unreachable_pub, reason = "public, and used whole, only with that feature")
+)]
 pub(crate) mod manual {
     use super::{Clock, Sleep, from_unix};
     use std::{

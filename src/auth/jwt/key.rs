@@ -44,7 +44,7 @@ impl Backend {
         Self { name: "rust-crypto", provider, max_rsa_bits: 4096 }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
     pub(super) fn provider(self) -> &'static CryptoProvider {
         self.provider
     }
