@@ -171,16 +171,34 @@ fn traps_of_single_providers_are_no_traps() {
         let verifier = (provider.mapping)(JwtVerifier::builder().key(key())).unwrap();
         verifier.verify(&sign(&fixture["header"], &claims)).map_err(|refused| refused.code())
     };
-    let [auth0, cognito, _, supabase, entra] = &PROVIDERS;
+    let [auth0, cognito, keycloak, supabase, entra] = &PROVIDERS;
     let slashless = verify(auth0, &|claims| claims["iss"] = json!("https://example.eu.auth0.com"));
     assert_eq!(slashless.err(), Some("auth.invalid"), "Auth0's issuer ends in a slash");
     let id = verify(cognito, &|claims| claims["token_use"] = json!("id"));
     assert_eq!(id.err(), Some("auth.invalid"));
-    let anonymous = verify(supabase, &|claims| claims["role"] = json!("anon"));
-    assert_eq!(anonymous.err(), Some("auth.invalid"));
+    let every_client = verify(keycloak, &|claims| claims["aud"] = json!("account"));
+    assert_eq!(every_client.err(), Some("auth.invalid"));
+    let public_key = json!({"iss": "supabase", "ref": "exampleprojectref", "role": "anon"});
+    let public_key = verify(supabase, &|claims| *claims = public_key.clone());
+    assert_eq!(public_key.err(), Some("auth.invalid"), "the public API key is a token, too");
+    // Who signs in anonymously has the role of everybody; nobody gave them a tenant.
+    let anonymous = verify(supabase, &|claims| {
+        claims["is_anonymous"] = json!(true);
+        claims["app_metadata"] = json!({});
+    });
+    assert_eq!(anonymous.unwrap().tenants().count(), 0);
     // Another directory's token by the issuer of ours cannot be, but would prove nothing.
     let foreign = verify(entra, &|claims| claims["tid"] = json!("another-directory")).unwrap();
     assert_eq!(foreign.tenants().count(), 0);
+    for issuer in [
+        "https://login.microsoftonline.com/{tenantid}/v2.0",
+        "https://login.microsoftonline.com/common/v2.0",
+        "https://login.microsoftonline.com/another-directory/v2.0",
+        &format!("https://sts.windows.net/{DIRECTORY}/"),
+    ] {
+        let foreign = verify(entra, &|claims| claims["iss"] = json!(issuer));
+        assert_eq!(foreign.err(), Some("auth.invalid"), "{issuer}");
+    }
     let old = verify(entra, &|claims| claims["ver"] = json!("1.0"));
     assert_eq!(old.err(), Some("auth.invalid"));
 }
