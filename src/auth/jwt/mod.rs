@@ -6,6 +6,9 @@
 //!
 //! [RFC 8725]: https://www.rfc-editor.org/rfc/rfc8725
 
+#[cfg(test)]
+#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+mod attacks;
 #[cfg(feature = "token-cache")]
 mod cache;
 mod claims;
@@ -18,6 +21,9 @@ mod key_set;
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 mod tests;
 mod token;
+#[cfg(test)]
+#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+mod vectors;
 mod verifier;
 
 #[cfg(feature = "token-cache")]

@@ -15,10 +15,10 @@ use proptest::{collection::vec, prop_assert, proptest};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const SECRET: &[u8] = b"a secret of more than thirty-two bytes, for tests only";
-const NOW: u64 = 1_800_000_000;
+pub(super) const SECRET: &[u8] = b"a secret of more than thirty-two bytes, for tests only";
+pub(super) const NOW: u64 = 1_800_000_000;
 
-fn backends() -> Vec<Backend> {
+pub(super) fn backends() -> Vec<Backend> {
     vec![
         #[cfg(feature = "aws-lc-rs")]
         Backend::aws_lc_rs(),
@@ -27,12 +27,12 @@ fn backends() -> Vec<Backend> {
     ]
 }
 
-fn pem(name: &str) -> Vec<u8> {
+pub(super) fn pem(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/keys/{name}.pem", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(path).unwrap()
 }
 
-fn private(algorithm: Algorithm) -> EncodingKey {
+pub(super) fn private(algorithm: Algorithm) -> EncodingKey {
     match algorithm {
         Algorithm::ES256 => EncodingKey::from_ec_pem(&pem("p256")).unwrap(),
         Algorithm::ES384 => EncodingKey::from_ec_pem(&pem("p384")).unwrap(),
@@ -42,18 +42,18 @@ fn private(algorithm: Algorithm) -> EncodingKey {
     }
 }
 
-fn sign_text(header: &str, claims: &str, algorithm: Algorithm) -> String {
+pub(super) fn sign_text(header: &str, claims: &str, algorithm: Algorithm) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let factory = backends()[0].provider().signer_factory;
     let signature = factory(&algorithm, &private(algorithm)).unwrap().try_sign(message.as_bytes());
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
 }
 
-fn sign(header: &Value, claims: &Value, algorithm: Algorithm) -> String {
+pub(super) fn sign(header: &Value, claims: &Value, algorithm: Algorithm) -> String {
     sign_text(&header.to_string(), &claims.to_string(), algorithm)
 }
 
-fn good_claims() -> Value {
+pub(super) fn good_claims() -> Value {
     json!({
         "iss": "https://id.example", "aud": "chat", "sub": "auth0|ada", "exp": NOW + 600,
         "tenant_id": "t_a", "env": "prod", "roles": ["ops"],
@@ -61,7 +61,7 @@ fn good_claims() -> Value {
 }
 
 /// The good claims with one of them replaced, or removed by `null`.
-fn with(name: &str, value: Value) -> Value {
+pub(super) fn with(name: &str, value: Value) -> Value {
     let mut claims = good_claims();
     let members = claims.as_object_mut().unwrap();
     if value.is_null() {
@@ -72,7 +72,7 @@ fn with(name: &str, value: Value) -> Value {
     claims
 }
 
-fn builder() -> JwtVerifierBuilder {
+pub(super) fn builder() -> JwtVerifierBuilder {
     JwtVerifier::builder()
         .key(JwtKey::hmac(Algorithm::HS256, SECRET).unwrap())
         .issuer("https://id.example")
@@ -80,7 +80,10 @@ fn builder() -> JwtVerifierBuilder {
         .clock(ManualClock::at(NOW).shared())
 }
 
-fn verify(builder: &JwtVerifierBuilder, token: &str) -> Result<AuthContext, &'static str> {
+pub(super) fn verify(
+    builder: &JwtVerifierBuilder,
+    token: &str,
+) -> Result<AuthContext, &'static str> {
     let mut verdicts = backends().into_iter().map(|backend| {
         let verifier = builder.clone().backend(backend).build().unwrap();
         verifier.verify(token).map_err(|rejection| rejection.code())

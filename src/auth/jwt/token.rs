@@ -6,7 +6,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
 /// Longest token that is looked at, in bytes.
-const MAX_TOKEN: usize = 8 * 1024;
+pub(super) const MAX_TOKEN: usize = 8 * 1024;
 
 /// The parts of a token in compact form (RFC 7515 section 7.1).
 pub(super) struct Token<'a> {

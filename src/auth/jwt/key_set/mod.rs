@@ -238,6 +238,7 @@ impl KeySet {
 
     /// A set whose keys a test says.
     #[cfg(all(test, feature = "token-cache", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    #[expect(clippy::unwrap_used, reason = "for tests")]
     pub(super) fn by_hand(clock: Arc<dyn Clock>) -> (Self, impl Fn(&str) + use<>) {
         let times = Self::builder(|| async { Ok(String::new()) }).times;
         let state = RwLock::new(State::new(times, clock.now()));
