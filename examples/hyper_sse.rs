@@ -118,13 +118,14 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     let addr = listener.local_addr()?;
     println!("listening on http://{addr}");
     for demo in &DEMO {
-        println!(
-            "\ncurl -N http://{addr}/sse/chat/{} -H 'X-Tenant-Id: {}' -H 'X-Env: {}' -H \"Authorization: Bearer {}\"",
-            demo.thread,
-            demo.tenant,
-            options.demo_env(),
-            options.demo_token(demo)?
+        let (tenant, thread, env) = (demo.tenant, demo.thread, options.demo_env());
+        let token = options.demo_token(demo)?;
+        let who = format!(
+            "-H 'X-Tenant-Id: {tenant}' -H 'X-Env: {env}' -H \"Authorization: Bearer {token}\""
         );
+        println!("\n# {tenant}: listen, and (elsewhere) say something");
+        println!("curl -N http://{addr}/sse/chat/{thread} {who}");
+        println!("curl http://{addr}/chat/{thread}/messages -d '{{\"text\":\"hi\"}}' {who}");
     }
     loop {
         let tcp = match listener.accept().await {

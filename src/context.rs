@@ -206,7 +206,9 @@ fn required<'a>(
     name: &str,
 ) -> Result<&'a str, Rejection> {
     match (single(headers, header, name)?, elsewhere) {
-        (Some(_), Some(_)) => Err(invalid(name, "is also named by the query or a ticket")),
+        (Some(_), Some(_)) => {
+            Err(invalid(name, "is named by the query or a ticket as well: name it once"))
+        }
         (Some(value), None) | (None, Some(value)) => Ok(value),
         (None, None) => Err(Rejection::new(RejectionKind::ContextMissing)
             .with_detail(format!("{name} is missing. Send one X-Tenant-Id and one X-Env header."))),

@@ -158,8 +158,7 @@ async fn talk(
 struct TicketFor {
     thread_id: String,
     /// Where its stream starts. Here, and not in a URL next to the ticket.
-    #[serde(default)]
-    last_event_id: String,
+    last_event_id: Option<String>,
 }
 
 /// A ticket for a thread of the caller's: what a browser opens a stream with.
@@ -169,16 +168,13 @@ async fn ticket(
     body: Result<String, StringRejection>,
 ) -> Result<Response, Rejection> {
     let body = body.unwrap_or_default();
-    let wanted: TicketFor = match serde_json::from_str(&body) {
-        Ok(wanted) => wanted,
-        Err(error) => {
-            let detail =
-                format!("Send {{\"thread_id\": \"...\", \"last_event_id\": \"...\"?}}: {error}.");
-            return Ok(problem(StatusCode::BAD_REQUEST, &detail));
-        }
-    };
+    let wanted: TicketFor = serde_json::from_str(&body).map_err(|error| {
+        Rejection::new(RejectionKind::MessageInvalid).with_detail(format!(
+            "Send {{\"thread_id\": \"...\", \"last_event_id\": \"...\"?}}: {error}."
+        ))
+    })?;
     let grant = verify_thread_access(&app.threads, &scope, &wanted.thread_id).await?;
-    let from = LastEventId::parse(&wanted.last_event_id)?;
+    let from = LastEventId::parse(wanted.last_event_id.as_deref().unwrap_or_default())?;
     let ticket = app.tickets.issue(&grant, &app.log, from).await?;
     let nobody_stores_it = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, nobody_stores_it, Json(ticket)).into_response())

@@ -99,12 +99,13 @@ pub(crate) const TICKET_QUERY: &str = "ticket";
 /// How long a ticket is, in hexadecimal digits.
 const SECRET_LEN: usize = 64;
 
-/// A ticket as its holder gets it. `Debug` hides it; serialised it is
-/// `{"ticket": "...", "expires_at": <seconds since 1970>}`.
+/// A ticket as its holder gets it. `Debug` hides it; serialised it is `{"ticket": "...",
+/// "expires_at": <seconds since 1970>, "last_event_id": "<where its stream starts>"}`.
 #[derive(Clone)]
 pub struct Ticket {
     secret: String,
     expires_at: SystemTime,
+    starts_after: Option<Cursor>,
 }
 
 impl Ticket {
@@ -112,6 +113,13 @@ impl Ticket {
     #[must_use]
     pub fn secret(&self) -> &str {
         &self.secret
+    }
+
+    /// Where its stream starts, if it has a log: what a page resumes from that has seen nothing yet,
+    /// since an `EventSource` tells it no id before the first event.
+    #[must_use]
+    pub fn starts_after(&self) -> Option<Cursor> {
+        self.starts_after
     }
 
     /// Until when it must have opened its stream.
@@ -130,9 +138,10 @@ impl fmt::Debug for Ticket {
 impl Serialize for Ticket {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let seconds = self.expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut ticket = serializer.serialize_struct("Ticket", 2)?;
+        let mut ticket = serializer.serialize_struct("Ticket", 3)?;
         ticket.serialize_field("ticket", &self.secret)?;
         ticket.serialize_field("expires_at", &seconds)?;
+        ticket.serialize_field("last_event_id", &self.starts_after)?;
         ticket.end()
     }
 }
@@ -291,10 +300,15 @@ impl TicketIssuer {
         log: &L,
         from: impl Into<LastEventId>,
     ) -> Result<Ticket, Rejection> {
-        let from = from.into();
         let mut reader = log.reader(grant.key());
         let extent = poll_fn(|cx| reader.poll_extent(cx)).await?;
-        self.issue_with(grant, Some(extent.epoch), from).await
+        let from = match from.into() {
+            // From now, and not from when it is used: what comes between is not lost.
+            LastEventId::Live => extent.head(),
+            LastEventId::Earliest => extent.earliest(),
+            LastEventId::After(cursor) => cursor,
+        };
+        self.issue_with(grant, Some((extent.epoch, from))).await
     }
 
     /// Issues a ticket that opens one stream once, whatever the transport: for streams that have
@@ -304,14 +318,13 @@ impl TicketIssuer {
     ///
     /// As [`issue`](Self::issue).
     pub async fn issue_once(&self, grant: &ThreadGrant) -> Result<Ticket, Rejection> {
-        self.issue_with(grant, None, LastEventId::Live).await
+        self.issue_with(grant, None).await
     }
 
     async fn issue_with(
         &self,
         grant: &ThreadGrant,
-        epoch: Option<Epoch>,
-        from: LastEventId,
+        reads: Option<(Epoch, Cursor)>,
     ) -> Result<Ticket, Rejection> {
         let scope = grant.scope();
         let auth = scope.auth();
@@ -332,8 +345,8 @@ impl TicketIssuer {
             roles: auth.roles().map(str::to_owned).collect(),
             actor_type: auth.actor_type().cloned(),
             origin: scope.request().origin().map(str::to_owned),
-            epoch,
-            start: from.to_string(),
+            epoch: reads.map(|(epoch, _)| epoch),
+            start: reads.map(|(_, from)| from.to_string()).unwrap_or_default(),
             open_until: expires_at,
             valid_until,
             revocations: auth.revocations().to_vec(),
@@ -342,7 +355,7 @@ impl TicketIssuer {
         let [first, second] = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
         let secret = format!("{}{}", first.simple(), second.simple());
         self.store.put(TicketKey::of(&secret), record, now).await.map_err(not_stored)?;
-        Ok(Ticket { secret, expires_at })
+        Ok(Ticket { secret, expires_at, starts_after: reads.map(|(_, from)| from) })
     }
 
     /// Uses a ticket: what it proves, or why it proves nothing.
@@ -351,7 +364,7 @@ impl TicketIssuer {
         secret: &str,
         opening: Opening,
     ) -> Result<Redeemed, Rejection> {
-        let refuse = |why: &'static str| {
+        let refuse = |why: &str| {
             let detail = "The ticket is not valid: unknown, used up, expired, or not for this. Get a new one.";
             Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(detail).with_source(why))
         };
@@ -366,6 +379,11 @@ impl TicketIssuer {
         let Some(StoredTicket { record, uses }) = self.store.get(key).await.map_err(unavailable)?
         else {
             return refuse("the ticket is unknown or used up");
+        };
+        // Whose it is: somebody may have stolen it.
+        let refuse = |why: &str| {
+            let TicketRecord { tenant, env, thread, subject, .. } = &record;
+            refuse(&format!("{why} (a ticket of {subject:?} for {tenant}/{env}/{thread})"))
         };
         if !opening.comes_from(record.origin.as_deref()) {
             return refuse("the ticket was issued to another origin");

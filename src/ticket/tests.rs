@@ -143,7 +143,10 @@ fn a_ticket_says_where_its_stream_starts_the_first_time() {
     let cursor = desk.head(&desk.log);
     let start =
         |ticket: &Ticket, from| desk.redeemed(ticket, from).unwrap().start().map(str::to_owned);
-    assert_eq!(start(&desk.issue(), None), None);
+    // From when it was issued, also if it is used later.
+    let live = desk.issue();
+    assert_eq!(live.starts_after(), Some(cursor));
+    assert_eq!(start(&live, None), Some(cursor.to_string()));
     let ticket = desk.issue_from(cursor.into());
     assert_eq!(start(&ticket, None), Some(cursor.to_string()));
     assert_eq!(start(&ticket, Some(cursor)), None, "then the request does");
@@ -166,5 +169,8 @@ fn a_ticket_hides_itself() {
     assert!(!format!("{ticket:?}").contains(ticket.secret()));
     assert_eq!(ticket.secret().len(), 64);
     let json = serde_json::to_value(&ticket).unwrap();
-    assert_eq!(json, serde_json::json!({"ticket": ticket.secret(), "expires_at": 1030}));
+    let starts = ticket.starts_after().unwrap().to_string();
+    let expected =
+        serde_json::json!({"ticket": ticket.secret(), "expires_at": 1030, "last_event_id": starts});
+    assert_eq!(json, expected);
 }

@@ -51,9 +51,19 @@
 //! # What a client may send
 //!
 //! Text frames that [`ThreadGrant::receive`](crate::ThreadGrant::receive) takes: a JSON object of a
-//! `type` and data, which says nothing about whose it is. One is handled at a time; meanwhile no more
-//! is read. Binary messages end the session (1003), and so do messages that are too long (1009) or
-//! break the protocol (1002, 1007).
+//! `type` (`message` if there is none) and the members of its data, which says nothing about whose it
+//! is:
+//!
+//! ```json
+//! {"type":"message","text":"hi"}
+//! ```
+//!
+//! It comes back as an event with `"data":{"text":"hi"}`. One is handled at a time; meanwhile no more is
+//! read. Binary messages end the session (1003), and so do messages that are too long (1009) or break
+//! the protocol (1002, 1007), each after an `error` that says so.
+//!
+//! If a client offers protocols and the handler chose none (`WebSocketUpgrade::protocols`), the first is
+//! chosen that bears no token.
 //!
 //! [RFC 6455]: https://www.rfc-editor.org/rfc/rfc6455
 

@@ -8,7 +8,7 @@ use crate::{
     event::{Cursor, NewEvent},
     framing::jittered,
     id::RequestId,
-    rejection::Rejection,
+    rejection::{Rejection, RejectionKind},
     stream::{GuardedStream, IntoDelivery},
 };
 use futures_core::Stream;
@@ -26,6 +26,9 @@ use std::{
 const BUDGET: usize = 64;
 /// How long the peer has to answer a close frame once it is sent. What is unread by then is lost.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// How long a connection stays whose peer broke the protocol: it cannot be heard any more, and what it
+/// has not read when the connection closes may be lost.
+const DEAF_WAIT: Duration = Duration::from_secs(1);
 
 /// Close codes of RFC 6455 section 7.4.1, for what a client does wrong.
 const UNSUPPORTED_DATA: u16 = 1003;
@@ -225,6 +228,20 @@ where
         }
     }
 
+    /// Closes for what the client does wrong, and says what.
+    fn break_off(mut self: Pin<&mut Self>, code: u16) {
+        let detail = match code {
+            UNSUPPORTED_DATA => "Send text messages, not binary ones.".to_owned(),
+            MESSAGE_TOO_BIG => {
+                format!("A message may have {} bytes at most.", self.options.max_message)
+            }
+            _ => "The message breaks the WebSocket protocol.".to_owned(),
+        };
+        let invalid = Rejection::new(RejectionKind::MessageInvalid).with_detail(detail);
+        self.as_mut().refuse(invalid);
+        self.close(code, "message.invalid");
+    }
+
     /// Tells the client that its message was not taken, unless a close frame was the last word.
     fn refuse(self: Pin<&mut Self>, mut rejection: Rejection) {
         rejection.log();
@@ -261,7 +278,7 @@ where
             Poll::Ready(Some(Err(error))) => {
                 *this.deaf = true;
                 match M::fault(&error) {
-                    Some(code) => self.close(code, "message.invalid"),
+                    Some(code) => self.break_off(code),
                     None => self.leave(),
                 }
                 return true;
@@ -281,9 +298,9 @@ where
                 }
             }
             WsKind::Text(_) | WsKind::Binary if !self.is_open() => {}
-            WsKind::Binary => self.close(UNSUPPORTED_DATA, "message.invalid"),
+            WsKind::Binary => self.break_off(UNSUPPORTED_DATA),
             WsKind::Text(text) if text.len() > self.options.max_message => {
-                self.close(MESSAGE_TOO_BIG, "message.invalid");
+                self.break_off(MESSAGE_TOO_BIG);
             }
             WsKind::Text(text) => self.take_in(text),
         }
@@ -325,7 +342,9 @@ where
         let next = match this.phase {
             Phase::Gone => return false,
             Phase::Closing(until) if this.outbox.is_empty() && this.blocked_since.is_none() => {
-                let until = until.get_or_insert_with(|| clock.sleep(CLOSE_WAIT));
+                // One that is not heard any more cannot answer, only take in what was sent.
+                let wait = if *this.deaf { DEAF_WAIT } else { CLOSE_WAIT };
+                let until = until.get_or_insert_with(|| clock.sleep(wait));
                 let over = until.as_mut().poll(cx).is_ready();
                 if over {
                     self.leave();

@@ -497,7 +497,11 @@ fn what_breaks_the_rules_of_the_protocol_closes_with_its_code() {
         talk.say(format!("{{{}}}", " ".repeat(98)));
         assert_eq!(talk.got(), [], "as long as may be");
         talk.send.unbounded_send(sent.clone()).unwrap();
-        assert_eq!(talk.got(), [Message::Close(code, "message.invalid")], "{sent:?}");
+        let got = talk.got();
+        assert_eq!(got[1..], [Message::Close(code, "message.invalid")], "{sent:?}");
+        let notice = parsed(&got[0]);
+        assert_eq!(notice["data"]["code"], "message.invalid");
+        assert_eq!(notice["data"]["detail"].as_str().unwrap().contains("100 bytes"), code == 1009);
     }
     let mut talk = Talk::of(quiet());
     talk.send.unbounded_send(Err(Failure::Broken)).unwrap();

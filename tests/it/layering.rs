@@ -61,8 +61,8 @@ fn each_foreign_crate_has_one_door() {
         ("tonic::", vec!["grpc"]),
         ("tower_service::", vec!["middleware"]),
         ("tower_layer::", vec!["middleware"]),
-        ("tokio::time", vec!["clock"]),
-        ("tokio::spawn", vec!["ws"]),
+        ("tokio::time", vec!["clock", "testing"]),
+        ("tokio::spawn", vec!["testing", "ws"]),
         ("humantime::", vec!["clock"]),
     ] {
         let lib = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs")).unwrap();

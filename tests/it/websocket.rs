@@ -152,6 +152,7 @@ async fn a_session_ends_with_its_token_and_with_what_breaks_the_rules() {
     ] {
         let mut session = Socket::listen(&chat.base, "t_alpha", "th", None).await;
         session.send(message).await;
+        assert_eq!(session.next().await.unwrap()["data"]["code"], "message.invalid");
         assert_eq!(session.next().await, Err((code, "message.invalid".to_owned())));
     }
     let mut session = Socket::listen(&chat.base, "t_alpha", "th", None).await;

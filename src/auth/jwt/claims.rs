@@ -155,9 +155,20 @@ impl Rules {
             .ok_or(TokenError::Claim("the subject is missing"))?;
         let subject =
             Subject::new(subject).map_err(|_| TokenError::Claim("the subject is malformed"))?;
-        let only = |named: Vec<String>, bound: &Option<Vec<String>>| match bound {
-            Some(bound) => named.into_iter().filter(|name| bound.contains(name)).collect(),
-            None => named,
+        let issuer = string(claims, "/iss")?;
+        let only = |named: Vec<String>, bound: &Option<Vec<String>>, what: &'static str| {
+            let Some(bound) = bound else { return named };
+            let (bound, beyond): (Vec<_>, Vec<_>) =
+                named.into_iter().partition(|name| bound.contains(name));
+            if !beyond.is_empty() {
+                tracing::warn!(
+                    issuer,
+                    what,
+                    ?beyond,
+                    "a token claims what its issuer is not bound to; that proves nothing"
+                );
+            }
+            bound
         };
         let tenants = one_or_many(claims, &self.names.tenant, &self.names.tenants)?;
         let envs = one_or_many(claims, &self.names.env, &self.names.envs)?;
@@ -173,13 +184,13 @@ impl Rules {
             .with_leeway(self.leeway)
             .with_audiences(audiences)
             .with_access_token(is_access_token)
-            .with_tenants(only(tenants, &self.tenants))
-            .with_envs(only(envs, &self.envs))
+            .with_tenants(only(tenants, &self.tenants, "tenants"))
+            .with_envs(only(envs, &self.envs, "envs"))
             .with_roles(strings(claims, &self.names.roles)?)
             .with_scopes(several(claims, &self.names.scopes, |all| {
                 all.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
             })?);
-        if let Some(issuer) = string(claims, "/iss")? {
+        if let Some(issuer) = issuer {
             auth = auth.with_issuer(issuer);
         }
         if let Some(time) = issued_at {
@@ -197,7 +208,9 @@ impl Rules {
             (None, Some(_)) => Err(TokenError::Claim("`iss` is missing")),
             (Some(Value::String(iss)), Some(issuer)) if iss == issuer => Ok(()),
             (None | Some(Value::String(_)), None) => Ok(()),
-            (Some(_), _) => Err(TokenError::Claim("`iss` is not the issuer trusted here")),
+            (Some(iss), _) => {
+                Err(TokenError::unexpected("`iss` is not the issuer trusted here", iss))
+            }
         }
     }
 
@@ -217,7 +230,7 @@ impl Rules {
         } else if named.iter().any(|aud| self.audiences.contains(aud)) {
             Ok(named)
         } else {
-            Err(TokenError::Claim("the audience is not this service"))
+            Err(TokenError::unexpected("the audience is not this service", &named.into()))
         }
     }
 

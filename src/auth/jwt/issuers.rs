@@ -89,9 +89,10 @@ impl TrustedIssuers {
     fn find(&self, token: &str) -> Result<JwtVerifier, TokenError> {
         let issuer = claimed_issuer(token)?;
         let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let trusted = issuer.and_then(|issuer| list.issuers.get(&*issuer));
+        let trusted = issuer.as_ref().and_then(|issuer| list.issuers.get(issuer));
         let verifier = trusted.map(|trusted| &trusted.verifier).or(list.fallback.as_ref());
-        verifier.cloned().ok_or(TokenError::Claim("`iss` is not an issuer that is trusted here"))
+        let untrusted = "`iss` is not an issuer that is trusted here";
+        verifier.cloned().ok_or_else(|| TokenError::unexpected(untrusted, &issuer.into()))
     }
 }
 

@@ -47,6 +47,9 @@ use std::time::Duration;
 /// Longest `kid` that is looked up, in bytes.
 const MAX_KID: usize = 128;
 
+/// How much of an unexpected claim a log line shows, in characters.
+const MAX_SHOWN: usize = 200;
+
 /// Why a token is refused. For logs: clients learn only whether it expired.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum TokenError {
@@ -56,18 +59,27 @@ enum TokenError {
     Malformed(&'static str),
     #[error("the token's header is refused: {0}")]
     Header(&'static str),
-    #[error("no key has the token's `kid` and algorithm")]
+    #[error("no key has the token's `kid` and algorithm: {0:?}")]
     NoSuchKey(Option<String>),
     #[error("the signature does not verify")]
     Signature,
     #[error("{0}")]
     Claim(&'static str),
+    /// What it says instead stands in no answer, and is not to be believed.
+    #[error("{0}: {1:?}")]
+    Unexpected(&'static str, String),
     #[error("a claim has the wrong JSON type: {0}")]
     Type(String),
     #[error("the token has expired")]
     Expired,
     #[error("the keys of the issuer cannot be had")]
     KeysUnavailable(Duration),
+}
+
+impl TokenError {
+    fn unexpected(rule: &'static str, found: &serde_json::Value) -> Self {
+        Self::Unexpected(rule, found.to_string().chars().take(MAX_SHOWN).collect())
+    }
 }
 
 impl From<TokenError> for Rejection {
@@ -85,6 +97,7 @@ impl From<TokenError> for Rejection {
             | TokenError::NoSuchKey(_)
             | TokenError::Signature
             | TokenError::Claim(_)
+            | TokenError::Unexpected(..)
             | TokenError::Type(_) => RejectionKind::AuthInvalid,
         };
         Self::new(kind).with_source(error)

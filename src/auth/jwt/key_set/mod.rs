@@ -284,12 +284,19 @@ impl Task {
             let now = self.clock.now();
             match fetched {
                 Ok((document, keys)) => {
-                    tracing::debug!(keys = keys.len(), "keys were fetched");
+                    if shared.read(|state| state.last_error().is_some()) {
+                        tracing::info!(keys = keys.len(), "keys can be fetched again");
+                    }
                     shared.write(|state| state.succeed(document, keys, now));
                 }
                 Err(error) => {
                     let error = Chain(&*error).to_string();
-                    tracing::warn!(error, "keys cannot be fetched; those that are held stay");
+                    match shared.read(|state| state.held(now).map_or(0, |held| held.keys.len())) {
+                        0 => tracing::error!(error, "keys cannot be fetched, and none is held"),
+                        held => {
+                            tracing::warn!(error, held, "keys cannot be fetched; those held stay")
+                        }
+                    }
                     shared.write(|state| state.fail(error, now));
                 }
             }
