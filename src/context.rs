@@ -6,7 +6,7 @@ use crate::{
     query,
     rejection::{Rejection, RejectionKind},
 };
-use http::{Extensions, HeaderMap, HeaderName, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
 use std::{fmt::Display, sync::Arc};
 
 /// Names the tenant. Exactly one.
@@ -162,11 +162,12 @@ impl RequestContext {
 
     /// Whether `name` is the env of this request, by its own name or an alias.
     pub(crate) fn is_env(&self, name: &str) -> bool {
-        self.envs.resolve(name) == Some(&self.env)
+        // A served env always goes by its own name.
+        name == self.env.as_str() || self.envs.resolve(name) == Some(&self.env)
     }
 }
 
-/// The id that the request bears, or a fresh one.
+/// The id that the request bears, or a fresh one; and as its client wrote it, if it did.
 ///
 /// # Errors
 ///
@@ -175,12 +176,16 @@ impl RequestContext {
 pub(crate) fn request_id(
     headers: &HeaderMap,
     extensions: &Extensions,
-) -> Result<RequestId, Rejection> {
+) -> Result<(RequestId, Option<HeaderValue>), Rejection> {
     let name = "X-Request-Id";
-    let sent = single(headers, &X_REQUEST_ID, name)?;
-    match sent.or(from_tower_http(extensions, name)?) {
-        Some(id) => RequestId::new(id).map_err(|why| invalid(name, why)),
-        None => Ok(RequestId::generate()),
+    let read = |id: &str| RequestId::new(id).map_err(|why| invalid(name, why));
+    if let Some(id) = single(headers, &X_REQUEST_ID, name)? {
+        // The client's bytes are shared, not copied.
+        return Ok((read(id)?, headers.get(X_REQUEST_ID).cloned()));
+    }
+    match from_tower_http(extensions, name)? {
+        Some(id) => Ok((read(id)?, None)),
+        None => Ok((RequestId::generate(), None)),
     }
 }
 
@@ -323,7 +328,8 @@ mod tests {
     #[test]
     fn request_id_is_the_clients_or_fresh_and_never_malformed() {
         let none = Extensions::new();
-        let id = |pairs: &[(&'static str, &str)]| request_id(&headers(pairs), &none);
+        let id =
+            |pairs: &[(&'static str, &str)]| request_id(&headers(pairs), &none).map(|(id, _)| id);
         assert_eq!(id(&[("x-request-id", "r-1")]).unwrap().as_str(), "r-1");
         assert_ne!(id(&[]).unwrap(), id(&[]).unwrap());
         for bad in ["", "a b", "a\"b", "a/b", &"x".repeat(129)] {

@@ -3,7 +3,14 @@
 //! Every id has one spelling, a bounded length and a charset without separators or control
 //! characters. They are compared byte for byte; nothing is trimmed, folded or normalised.
 
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+use arrayvec::ArrayString;
+use std::{
+    borrow::Borrow,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 
 /// Longest tenant, env and thread id, in bytes.
 const MAX_NAME: usize = 64;
@@ -86,12 +93,64 @@ fn check_subject(text: &str) -> Result<(), InvalidId> {
     Ok(())
 }
 
+/// Longest text that stands in place, in bytes: a UUID has 36.
+const IN_PLACE: usize = 40;
+
+/// Text of at most a few hundred bytes. Nearly all ids are short: one that is stands in place, so that
+/// to make or clone it allocates nothing, and touches no counter that other cores touch, too.
+#[derive(Clone)]
+pub(crate) enum Text {
+    Short(ArrayString<IN_PLACE>),
+    Long(Arc<str>),
+}
+
+impl Text {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Short(text) => text,
+            Self::Long(text) => text,
+        }
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        ArrayString::from(text).map_or_else(|_| Self::Long(text.into()), Self::Short)
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Text {
+    /// As the text itself, which ids borrow as.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
 macro_rules! id {
     ($(#[$docs:meta])* $name:ident, $check:ident) => {
         $(#[$docs])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-        #[serde(transparent)]
-        pub struct $name(Arc<str>);
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Text);
 
         impl $name {
             /// Checks `text` against the rule of this type.
@@ -108,7 +167,13 @@ macro_rules! id {
             /// The id as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
 
@@ -129,25 +194,25 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&*self.0, f)
+                fmt::Debug::fmt(self.as_str(), f)
             }
         }
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
 
         impl Borrow<str> for $name {
             fn borrow(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
     };
@@ -209,8 +274,11 @@ impl RequestId {
 /// Two keys are equal only if all three parts are, whatever the parts contain: nothing is
 /// concatenated. An engine that needs text gets an injective one from [`ThreadKey::to_path`].
 /// A log gets one from a grant that reads; there is no public constructor.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ThreadKey {
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ThreadKey(Arc<Names>);
+
+#[derive(PartialEq, Eq, Hash)]
+struct Names {
     tenant: TenantId,
     env: Env,
     thread: ThreadId,
@@ -218,38 +286,45 @@ pub struct ThreadKey {
 
 impl ThreadKey {
     pub(crate) fn new(tenant: TenantId, env: Env, thread: ThreadId) -> Self {
-        Self { tenant, env, thread }
+        Self(Arc::new(Names { tenant, env, thread }))
     }
 
     /// Whose thread this is.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
-        &self.tenant
+        &self.0.tenant
     }
 
     /// The env that the thread lives in.
     #[must_use]
     pub fn env(&self) -> &Env {
-        &self.env
+        &self.0.env
     }
 
     /// The thread's id inside its tenant and env.
     #[must_use]
     pub fn thread(&self) -> &ThreadId {
-        &self.thread
+        &self.0.thread
     }
 
     /// `tenant/env/thread`: different keys give different texts, since no part can hold a `/`.
     #[must_use]
     pub fn to_path(&self) -> String {
-        format!("{}/{}/{}", self.tenant, self.env, self.thread)
+        format!("{}/{}/{}", self.tenant(), self.env(), self.thread())
+    }
+}
+
+impl fmt::Debug for ThreadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ThreadKey").field(&self.to_path()).finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Env, InvalidId, RequestId, Subject, TenantId, ThreadId, ThreadKey};
+    use super::{Env, IN_PLACE, InvalidId, RequestId, Subject, TenantId, ThreadId, ThreadKey};
     use proptest::{prop_assert_eq, proptest};
+    use std::collections::HashSet;
 
     #[test]
     fn names_are_bounded_ascii_and_no_placeholder() {
@@ -274,6 +349,19 @@ mod tests {
         assert!(Subject::new("auth0|123 ü").is_ok());
         assert!(Subject::new("a\u{7f}").is_err());
         assert!(Subject::new("x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn ids_are_the_same_wherever_their_text_stands() {
+        for len in [1, IN_PLACE - 1, IN_PLACE, IN_PLACE + 1, 64] {
+            let text = "x".repeat(len);
+            let (id, again) = (TenantId::new(&text).unwrap(), TenantId::new(&text).unwrap());
+            assert_eq!((id.as_str(), &id), (&*text, &again), "{len}");
+            // Found by its text in a map, so it hashes like it.
+            assert!(HashSet::from([id.clone()]).contains(&*text), "{len}");
+            let longer = TenantId::new("x".repeat(len.min(63) + 1)).unwrap();
+            assert_eq!(id < longer, id.as_str() < longer.as_str(), "{len}");
+        }
     }
 
     #[test]

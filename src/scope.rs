@@ -7,6 +7,7 @@ use crate::{
     rejection::{Rejection, RejectionKind},
 };
 use http::Extensions;
+use std::mem;
 
 /// Proof that the token speaks for the tenant and env that the request names.
 ///
@@ -21,7 +22,7 @@ pub struct TenantScope {
 
 impl TenantScope {
     /// The rule: the token names the request's tenant, and its env.
-    pub(crate) fn agree(request: &RequestContext, auth: &AuthContext) -> Result<Self, Rejection> {
+    fn agrees(request: &RequestContext, auth: &AuthContext) -> Result<(), Rejection> {
         let disagree = |kind, token: Vec<&str>| {
             let subject = auth.subject();
             let (tenant, env) = (request.tenant(), request.env());
@@ -37,6 +38,12 @@ impl TenantScope {
         if !auth.envs().any(|env| request.is_env(env)) {
             return disagree(RejectionKind::EnvMismatch, auth.envs().collect());
         }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn agree(request: &RequestContext, auth: &AuthContext) -> Result<Self, Rejection> {
+        Self::agrees(request, auth)?;
         Ok(Self { request: request.clone(), auth: auth.clone() })
     }
 
@@ -86,16 +93,47 @@ enum Authenticated {
 }
 
 /// What the layers found out about a request: one entry in its extensions.
-///
-/// A layer that runs again takes back what was concluded from its earlier answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Contexts {
-    request: Option<RequestContext>,
-    auth: Option<Authenticated>,
-    scope: Option<TenantScope>,
+    found: Found,
     /// What the ticket on the request proves, or why it proves nothing. Until a layer asks for it,
     /// it is neither context nor token.
-    redeemed: Option<Result<AuthContext, Rejection>>,
+    redeemed: Option<Box<Result<AuthContext, Rejection>>>,
+}
+
+#[derive(Clone, Debug)]
+enum Found {
+    /// Not held against each other, or not again since a layer ran that takes its answer back.
+    Apart {
+        request: Option<RequestContext>,
+        auth: Option<Authenticated>,
+    },
+    Agreed(TenantScope),
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self::Apart { request: None, auth: None }
+    }
+}
+
+impl Found {
+    fn request(&self) -> Option<&RequestContext> {
+        match self {
+            Self::Apart { request, .. } => request.as_ref(),
+            Self::Agreed(scope) => Some(&scope.request),
+        }
+    }
+
+    /// Takes back what was concluded.
+    fn apart(self) -> (Option<RequestContext>, Option<Authenticated>) {
+        match self {
+            Self::Apart { request, auth } => (request, auth),
+            Self::Agreed(TenantScope { request, auth }) => {
+                (Some(request), Some(Authenticated::As(auth)))
+            }
+        }
+    }
 }
 
 impl Contexts {
@@ -105,15 +143,16 @@ impl Contexts {
 
     pub(crate) fn set_request(extensions: &mut Extensions, request: RequestContext) {
         let contexts = Self::of(extensions);
-        contexts.scope = None;
-        contexts.request = Some(request);
+        let (_, auth) = mem::take(&mut contexts.found).apart();
+        contexts.found = Found::Apart { request: Some(request), auth };
     }
 
     /// `None` where authentication is optional and the request bears no token.
     pub(crate) fn set_auth(extensions: &mut Extensions, auth: Option<AuthContext>) {
         let contexts = Self::of(extensions);
-        contexts.scope = None;
-        contexts.auth = Some(auth.map_or(Authenticated::Anonymous, Authenticated::As));
+        let (request, _) = mem::take(&mut contexts.found).apart();
+        let auth = auth.map_or(Authenticated::Anonymous, Authenticated::As);
+        contexts.found = Found::Apart { request, auth: Some(auth) };
     }
 
     #[cfg(feature = "tickets")]
@@ -121,19 +160,23 @@ impl Contexts {
         extensions: &mut Extensions,
         answer: Result<AuthContext, Rejection>,
     ) {
-        *Self::of(extensions) = Self { redeemed: Some(answer), ..Self::default() };
+        *Self::of(extensions) = Self { redeemed: Some(Box::new(answer)), ..Self::default() };
     }
 
     pub(crate) fn redeemed(extensions: &Extensions) -> Option<Result<AuthContext, Rejection>> {
-        extensions.get::<Self>()?.redeemed.clone()
+        extensions.get::<Self>()?.redeemed.as_deref().cloned()
     }
 
     /// Holds what is known against the rule, and keeps the scope.
     pub(crate) fn conclude(extensions: &mut Extensions) -> Result<(), Rejection> {
         let request = RequestContext::from_extensions(extensions)?;
         let auth = AuthContext::optional(extensions)?.ok_or(RejectionKind::AuthMissing)?;
-        let scope = TenantScope::agree(request, auth)?;
-        Self::of(extensions).scope = Some(scope);
+        TenantScope::agrees(request, auth)?;
+        let found = &mut Self::of(extensions).found;
+        // Moved, not cloned: both were there a moment ago.
+        if let (Some(request), Some(Authenticated::As(auth))) = mem::take(found).apart() {
+            *found = Found::Agreed(TenantScope { request, auth });
+        }
         Ok(())
     }
 }
@@ -148,7 +191,7 @@ impl RequestContext {
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
         extensions
             .get::<Contexts>()
-            .and_then(|contexts| contexts.request.as_ref())
+            .and_then(|contexts| contexts.found.request())
             .ok_or_else(|| Rejection::layer_missing("request context", "RequireRequestContext"))
     }
 }
@@ -166,10 +209,13 @@ impl AuthContext {
 
     /// `None` only where optional authentication was asked for.
     pub(crate) fn optional(extensions: &Extensions) -> Result<Option<&Self>, Rejection> {
-        match extensions.get::<Contexts>().and_then(|contexts| contexts.auth.as_ref()) {
-            Some(Authenticated::As(auth)) => Ok(Some(auth)),
-            Some(Authenticated::Anonymous) => Ok(None),
-            None => Err(Rejection::layer_missing("auth context", "RequireAuth")),
+        match extensions.get::<Contexts>().map(|contexts| &contexts.found) {
+            Some(Found::Agreed(TenantScope { auth, .. })) => Ok(Some(auth)),
+            Some(Found::Apart { auth: Some(Authenticated::As(auth)), .. }) => Ok(Some(auth)),
+            Some(Found::Apart { auth: Some(Authenticated::Anonymous), .. }) => Ok(None),
+            Some(Found::Apart { auth: None, .. }) | None => {
+                Err(Rejection::layer_missing("auth context", "RequireAuth"))
+            }
         }
     }
 }
@@ -181,10 +227,12 @@ impl TenantScope {
     ///
     /// `server.misconfigured` if no [`TenantEnvGuard`](crate::TenantEnvGuard) stands in front.
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
-        extensions
-            .get::<Contexts>()
-            .and_then(|contexts| contexts.scope.as_ref())
-            .ok_or_else(|| Rejection::layer_missing("tenant scope", "TenantEnvGuard"))
+        match extensions.get::<Contexts>().map(|contexts| &contexts.found) {
+            Some(Found::Agreed(scope)) => Ok(scope),
+            Some(Found::Apart { .. }) | None => {
+                Err(Rejection::layer_missing("tenant scope", "TenantEnvGuard"))
+            }
+        }
     }
 }
 

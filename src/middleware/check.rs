@@ -13,7 +13,7 @@ use crate::{
     scope::Contexts,
 };
 use http::{Extensions, HeaderValue, Request, header};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, mem, sync::Arc, time::Duration};
 use tracing::{Span, field};
 
 /// A check of one request, done by a layer. Sealed: the aliases of
@@ -70,9 +70,9 @@ impl ContextCheck {
     fn read<B>(&self, request: &mut Request<B>, begun: &mut Begun) -> Result<(), Rejection> {
         let id = context::request_id(request.headers(), request.extensions());
         // A refusal for a malformed id bears a fresh one: the log line must be found again.
-        let (id, refused) = match id {
-            Ok(id) => (id, None),
-            Err(rejection) => (RequestId::generate(), Some(rejection)),
+        let (id, sent, refused) = match id {
+            Ok((id, sent)) => (id, sent, None),
+            Err(rejection) => (RequestId::generate(), None, Some(rejection)),
         };
         begun.span = tracing::info_span!(
             "request",
@@ -82,7 +82,8 @@ impl ContextCheck {
             tenant = field::Empty,
             env = field::Empty
         );
-        begun.echo = HeaderValue::try_from(id.as_str()).ok();
+        let was_sent = sent.is_some();
+        begun.echo = sent.or_else(|| HeaderValue::try_from(id.as_str()).ok());
         if let Some(rejection) = refused {
             return Err(rejection);
         }
@@ -104,7 +105,7 @@ impl ContextCheck {
         begun.span.record("tenant", context.tenant().as_str());
         begun.span.record("env", context.env().as_str());
         if let Some(id) = &begun.echo {
-            if !request.headers().contains_key(X_REQUEST_ID) {
+            if !was_sent {
                 request.headers_mut().insert(X_REQUEST_ID, id.clone());
             }
             share_with_tower_http(request.extensions_mut(), id);
@@ -290,9 +291,9 @@ impl sealed::Check for ScopeCheck {
     fn begin<B>(&self, request: &mut Request<B>, begun: &mut Begun) {
         self.context.begin(request, begun);
         if matches!(begun.verdict, Step::Decided(Ok(()))) {
-            let span = begun.span.clone();
-            let _in_span = span.enter();
-            self.auth.begin(request, begun);
+            let span = mem::replace(&mut begun.span, Span::none());
+            span.in_scope(|| self.auth.begin(request, begun));
+            begun.span = span;
         }
         if matches!(begun.verdict, Step::Decided(Ok(()))) {
             GuardCheck.begin(request, begun);

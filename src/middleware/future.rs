@@ -58,9 +58,11 @@ impl<R> Reply<R> {
     where
         R: RejectWith<B>,
     {
-        self.span.in_scope(|| rejection.log());
-        rejection.dressed = true;
-        let response = self.reject_with.reject(&rejection, self.client);
+        let response = self.span.in_scope(|| {
+            rejection.log();
+            rejection.dressed = true;
+            self.reject_with.reject(&rejection, self.client)
+        });
         self.echoing(response, Some(rejection))
     }
 
@@ -144,12 +146,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let reply = this.reply;
-        let span = reply.span.clone();
-        let _in_span = span.enter();
         loop {
             match this.state.as_mut().project() {
                 StateProj::Calling { response } => {
-                    let response = ready!(response.poll(cx))?;
+                    let response = ready!(reply.span.in_scope(|| response.poll(cx)))?;
                     return Poll::Ready(Ok(reply.pass(response)));
                 }
                 StateProj::Refused { rejection } => match rejection.take() {
@@ -157,15 +157,16 @@ where
                     None => return Poll::Pending, // polled again after it was done
                 },
                 StateProj::Waiting { answer, held } => {
-                    let answer = ready!(answer.as_mut().poll(cx));
+                    let answer = ready!(reply.span.in_scope(|| answer.as_mut().poll(cx)));
                     let Some(Held { mut request, mut ready, check }) = held.take() else {
                         return Poll::Pending; // as above
                     };
-                    match check.finish(request.extensions_mut(), answer) {
-                        Ok(()) => {
-                            let response = ready.call(request);
-                            this.state.set(State::Calling { response });
-                        }
+                    let called = reply.span.in_scope(|| {
+                        check.finish(request.extensions_mut(), answer)?;
+                        Ok(ready.call(request))
+                    });
+                    match called {
+                        Ok(response) => this.state.set(State::Calling { response }),
                         Err(rejection) => return Poll::Ready(Ok(reply.refuse(rejection))),
                     }
                 }
