@@ -254,7 +254,8 @@ where
     if !record.admits(scope.auth()) {
         return refuse(asked.thread().as_str(), "the caller is no member", None);
     }
-    Ok(ThreadGrant::new(scope.clone(), asked))
+    // The registry's own key: grants of one thread then share it, and compare by its address.
+    Ok(ThreadGrant::new(scope.clone(), record.key))
 }
 
 /// Permission for one request to use one thread, checked a moment ago.
@@ -265,12 +266,14 @@ where
 #[must_use]
 pub struct ThreadGrant {
     scope: TenantScope,
+    /// That of the routing. Here as well, so that holding an event against it follows no pointer.
+    key: ThreadKey,
     routing: Arc<Routing>,
 }
 
 impl ThreadGrant {
     fn new(scope: TenantScope, key: ThreadKey) -> Self {
-        let routing = Routing::new(key.tenant().clone(), key.env().clone(), key.thread().clone());
+        let routing = Routing::of(key.clone());
         let routing = match scope.auth().actor_type() {
             Some(kind) => routing.with_actor(scope.subject().clone(), kind.clone()),
             None => match ActorType::new("human") {
@@ -278,7 +281,7 @@ impl ThreadGrant {
                 Err(_) => routing,
             },
         };
-        Self { scope, routing: Arc::new(routing) }
+        Self { scope, key, routing: Arc::new(routing) }
     }
 
     /// The scope that the grant was made in.
@@ -295,7 +298,7 @@ impl ThreadGrant {
     }
 
     pub(crate) fn key(&self) -> &ThreadKey {
-        self.routing.key()
+        &self.key
     }
 
     /// Checks that `event` belongs to this thread, and stamps it with the id of this request.

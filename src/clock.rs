@@ -55,10 +55,10 @@ pub(crate) fn from_unix(seconds: u64) -> SystemTime {
 }
 
 /// `time` as RFC 3339 in UTC with milliseconds.
-pub(crate) fn to_rfc3339(time: SystemTime) -> String {
+pub(crate) fn rfc3339(time: SystemTime) -> impl fmt::Display {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let last = Duration::from_secs(LAST_SECOND);
-    humantime::format_rfc3339_millis(UNIX_EPOCH + seconds.min(last)).to_string()
+    humantime::format_rfc3339_millis(UNIX_EPOCH + seconds.min(last))
 }
 
 /// A clock for tests: moves when told to, and ends the sleeps that it passes.
@@ -144,11 +144,11 @@ pub(crate) mod manual {
 
 #[cfg(test)]
 mod tests {
-    use super::{from_unix, to_rfc3339};
+    use super::{from_unix, rfc3339};
 
     #[test]
     fn times_are_written_with_milliseconds_and_never_overflow() {
-        assert_eq!(to_rfc3339(from_unix(1_795_348_800)), "2026-11-22T12:00:00.000Z");
-        assert_eq!(to_rfc3339(from_unix(u64::MAX)), "9999-12-31T23:59:59.000Z");
+        assert_eq!(rfc3339(from_unix(1_795_348_800)).to_string(), "2026-11-22T12:00:00.000Z");
+        assert_eq!(rfc3339(from_unix(u64::MAX)).to_string(), "9999-12-31T23:59:59.000Z");
     }
 }

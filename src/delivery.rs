@@ -27,7 +27,7 @@ impl Delivery {
         match self {
             Self::Event(event) => Some(event.routing().key()),
             Self::Position(position) => Some(&position.thread),
-            Self::Gap(gap) => Some(&gap.thread),
+            Self::Gap(gap) => Some(&gap.0.thread),
             Self::End(_) => None,
         }
     }
@@ -68,7 +68,11 @@ impl Position {
     /// A position in the thread that `routing` names.
     #[must_use]
     pub fn new(routing: &Routing, cursor: Cursor) -> Self {
-        Self { thread: routing.key().clone(), cursor }
+        Self::of(routing.key(), cursor)
+    }
+
+    pub(crate) fn of(thread: &ThreadKey, cursor: Cursor) -> Self {
+        Self { thread: thread.clone(), cursor }
     }
 
     /// The position, as clients see it.
@@ -80,7 +84,11 @@ impl Position {
 
 /// A client's cursor can no longer be served without loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
+pub struct Gap(Box<Missing>);
+
+/// Kept out of line: a gap is rare, and would make every delivery as large as itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Missing {
     thread: ThreadKey,
     reason: GapReason,
     requested: Cursor,
@@ -100,37 +108,47 @@ impl Gap {
         oldest: Cursor,
         resumes_at: Option<Cursor>,
     ) -> Self {
-        Self { thread: routing.key().clone(), reason, requested, oldest, resumes_at }
+        Self::of(routing.key(), reason, requested, oldest, resumes_at)
+    }
+
+    pub(crate) fn of(
+        thread: &ThreadKey,
+        reason: GapReason,
+        requested: Cursor,
+        oldest: Cursor,
+        resumes_at: Option<Cursor>,
+    ) -> Self {
+        Self(Box::new(Missing { thread: thread.clone(), reason, requested, oldest, resumes_at }))
     }
 
     /// Why.
     #[must_use]
     pub fn reason(&self) -> GapReason {
-        self.reason
+        self.0.reason
     }
 
     /// The cursor that cannot be served.
     #[must_use]
     pub fn requested(&self) -> Cursor {
-        self.requested
+        self.0.requested
     }
 
     /// The position before the oldest event that is still there.
     #[must_use]
     pub fn oldest(&self) -> Cursor {
-        self.oldest
+        self.0.oldest
     }
 
     /// Where reading goes on; `None` if the stream ends instead.
     #[must_use]
     pub fn resumes_at(&self) -> Option<Cursor> {
-        self.resumes_at
+        self.0.resumes_at
     }
 
     /// What the client is told.
     #[must_use]
     pub fn detail(&self) -> &'static str {
-        match (self.resumes_at, self.reason) {
+        match (self.0.resumes_at, self.0.reason) {
             (None, _) => Ending::Gap.detail(),
             (Some(_), GapReason::Trimmed) => {
                 "Events after the requested cursor are not kept any more."
@@ -146,10 +164,10 @@ impl Gap {
         serde_json::json!({
             "code": Ending::Gap.code(),
             "detail": self.detail(),
-            "reason": self.reason.as_str(),
-            "requested": self.requested,
-            "oldest": self.oldest,
-            "resumes_at": self.resumes_at,
+            "reason": self.0.reason.as_str(),
+            "requested": self.0.requested,
+            "oldest": self.0.oldest,
+            "resumes_at": self.0.resumes_at,
         })
     }
 }

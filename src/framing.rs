@@ -3,6 +3,7 @@
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 
 use std::{
+    fmt::{Display, Write as _},
     hash::{BuildHasher, Hasher},
     time::Duration,
 };
@@ -10,14 +11,14 @@ use std::{
 /// A comment, which no parser reports: keeps proxies and readers from giving up on a quiet stream.
 pub(crate) const HEARTBEAT: &[u8] = b":\n\n";
 
-/// Appends one block of fields to a buffer; [`Block::end`] dispatches it.
+/// Appends one block of fields to a text; [`Block::end`] dispatches it.
 ///
 /// `event` and `id` values come from types whose charset has no line ends and no NUL.
 #[derive(Debug)]
-pub(crate) struct Block<'a>(&'a mut Vec<u8>);
+pub(crate) struct Block<'a>(&'a mut String);
 
 impl<'a> Block<'a> {
-    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(out: &'a mut String) -> Self {
         Self(out)
     }
 
@@ -27,13 +28,13 @@ impl<'a> Block<'a> {
     }
 
     /// Moves the client's last event id when the block ends, even if the block has no data.
-    pub(crate) fn id(self, id: &str) -> Self {
+    pub(crate) fn id(self, id: impl Display) -> Self {
         self.field("id", id)
     }
 
     /// How long the client waits before it reconnects.
     pub(crate) fn retry(self, delay: Duration) -> Self {
-        self.field("retry", &delay.as_millis().to_string())
+        self.field("retry", delay.as_millis())
     }
 
     /// Any text, one `data` field a line. A client joins them with LF: CR and CRLF arrive as LF.
@@ -47,24 +48,21 @@ impl<'a> Block<'a> {
         self.field("data", rest)
     }
 
-    /// One `data` field from pieces that together hold no line end.
-    pub(crate) fn data_line(self, pieces: [&str; 3]) -> Self {
-        self.0.extend_from_slice(b"data: ");
-        for piece in pieces {
-            self.0.extend_from_slice(piece.as_bytes());
-        }
-        self.0.push(b'\n');
+    /// One `data` field, of what `write` appends: no line end.
+    pub(crate) fn data_line(self, write: impl FnOnce(&mut String)) -> Self {
+        self.0.push_str("data: ");
+        write(self.0);
+        self.0.push('\n');
         self
     }
 
     pub(crate) fn end(self) {
-        self.0.push(b'\n');
+        self.0.push('\n');
     }
 
-    fn field(self, name: &str, value: &str) -> Self {
-        for part in [name, ": ", value, "\n"] {
-            self.0.extend_from_slice(part.as_bytes());
-        }
+    fn field(self, name: &str, value: impl Display) -> Self {
+        // A `String` takes whatever is written.
+        let _infallible = writeln!(self.0, "{name}: {value}");
         self
     }
 }
@@ -103,10 +101,10 @@ mod tests {
             name in "[A-Za-z0-9._:/~-]{1,20}",
             chunk in 1..64_usize,
         ) {
-            let mut out = Vec::new();
+            let mut out = String::new();
             Block::new(&mut out).event(&name).data(&data).id("c-1").end();
             Block::new(&mut out).data("next").end();
-            let events = parse(&out, chunk);
+            let events = parse(out.as_bytes(), chunk);
             prop_assert_eq!(events.len(), 2);
             prop_assert_eq!(&events[0].event, &name);
             prop_assert_eq!(&events[0].data, &data.replace("\r\n", "\n").replace('\r', "\n"));

@@ -11,9 +11,10 @@ use crate::{
     clock::Sleep,
     delivery::Outbound,
     ending::Ending,
+    event::Cursor,
     framing::{Block, HEARTBEAT, jittered},
     rejection::stream_headers,
-    stream::{GuardedStream, IntoDelivery},
+    stream::{GuardedStream, IntoDelivery, Polled},
 };
 use bytes::Bytes;
 use futures_core::Stream;
@@ -23,6 +24,7 @@ use pin_project_lite::pin_project;
 use std::{
     convert::Infallible,
     fmt,
+    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll},
     time::{Duration, SystemTime},
@@ -105,37 +107,35 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut this = self.project();
-        let mut frame = Vec::new();
+        let mut frame = String::new();
         if *this.phase == Phase::Ended {
             return Poll::Ready(None);
         }
-        let mut opening = *this.phase == Phase::Opening;
+        let opening = *this.phase == Phase::Opening;
         *this.phase = Phase::Open;
-        while frame.len() < FRAME {
-            let polled = this.guarded.as_mut().poll_next(cx);
-            if std::mem::take(&mut opening) {
-                // Without data nothing is dispatched; an `id` is committed all the same.
-                let block = Block::new(&mut frame).retry(*this.retry);
-                if let Poll::Ready(Some(Outbound::Position(position))) = &polled {
-                    block.id(&position.cursor().to_string()).end();
-                    continue;
+        let retry = *this.retry;
+        let polled = this.guarded.as_mut().poll_each(cx, |outbound| {
+            if opening && frame.is_empty() {
+                if let Outbound::Position(position) = &outbound {
+                    open(&mut frame, retry, Some(position.cursor()));
+                    return ControlFlow::Continue(());
                 }
-                block.end();
+                open(&mut frame, retry, None);
             }
-            match polled {
-                Poll::Ready(Some(outbound)) => write(&mut frame, &outbound, *this.retry),
-                Poll::Ready(None) => {
-                    *this.phase = Phase::Ended;
-                    *this.alarm = None;
-                    break;
-                }
-                Poll::Pending => break,
-            }
+            write(&mut frame, &outbound, retry);
+            if frame.len() < FRAME { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if opening && frame.is_empty() {
+            open(&mut frame, retry, None);
+        }
+        if let Poll::Ready(Polled::Ended) = polled {
+            *this.phase = Phase::Ended;
+            *this.alarm = None;
         }
         let clock = this.guarded.clock();
         if !frame.is_empty() {
             *this.last_write = clock.now();
-            return Poll::Ready(Some(Ok(Frame::data(frame.into()))));
+            return Poll::Ready(Some(Ok(Frame::data(frame.into_bytes().into()))));
         }
         if *this.phase == Phase::Ended {
             return Poll::Ready(None);
@@ -166,23 +166,32 @@ where
     }
 }
 
-fn write(frame: &mut Vec<u8>, outbound: &Outbound, retry: Duration) {
+/// The first block of a stream. Without data nothing is dispatched; an `id` is committed all the same.
+fn open(frame: &mut String, retry: Duration, position: Option<Cursor>) {
+    let block = Block::new(frame).retry(retry);
+    match position {
+        Some(cursor) => block.id(cursor).end(),
+        None => block.end(),
+    }
+}
+
+fn write(frame: &mut String, outbound: &Outbound, retry: Duration) {
     let block = Block::new(frame);
     match outbound {
         Outbound::Event(stamped) => {
-            let event = stamped.event();
-            let block = match event.cursor() {
-                Some(cursor) => block.id(&cursor.to_string()),
-                None => block,
-            };
-            block.event(event.event_type().as_str()).data_line(stamped.pieces()).end();
+            let pieces = stamped.block();
+            // Most frames hold one event: these take just what they need.
+            if frame.is_empty() {
+                frame.reserve_exact(pieces.iter().map(|piece| piece.len()).sum());
+            }
+            pieces.iter().for_each(|piece| frame.push_str(piece));
         }
-        Outbound::Position(position) => block.id(&position.cursor().to_string()).end(),
+        Outbound::Position(position) => block.id(position.cursor()).end(),
         // Notice and new position share a frame, so that a cut between them cannot hide the gap.
         Outbound::Gap(gap) => {
             notice(block, Ending::Gap.code(), gap.to_json()).end();
             if let Some(cursor) = gap.resumes_at() {
-                Block::new(frame).id(&cursor.to_string()).end();
+                Block::new(frame).id(cursor).end();
             }
         }
         // The gap itself was the notice.

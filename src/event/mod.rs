@@ -16,10 +16,23 @@ mod routing;
 pub use cursor::{Cursor, Epoch, InvalidCursor, LAST_EVENT_ID, LastEventId};
 pub use routing::{InvalidRouting, Routing};
 
-use crate::{clock::to_rfc3339, id::RequestId};
+use crate::{
+    clock::rfc3339,
+    framing::Block,
+    id::{RequestId, Text},
+};
+use memchr::memchr2;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use std::{fmt, ops::Range, sync::Arc, time::SystemTime};
+use std::{
+    fmt::{self, Write as _},
+    ops::Range,
+    sync::Arc,
+    time::SystemTime,
+};
+
+/// What an event takes beside its data with names of usual length, in bytes.
+const BESIDE_DATA: usize = 448;
 
 /// The type of an event: `[A-Za-z0-9._:/~-]{1,64}`, not one of the reserved ones.
 ///
@@ -34,7 +47,7 @@ use std::{fmt, ops::Range, sync::Arc, time::SystemTime};
 /// assert!(EventType::new("two\nlines").is_err());
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct EventType(Arc<str>);
+pub struct EventType(Text);
 
 /// Why an event cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -77,13 +90,13 @@ impl EventType {
     /// The type as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 impl fmt::Debug for EventType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -107,14 +120,20 @@ struct Sealed {
     routing: Arc<Routing>,
     event_type: EventType,
     cursor: Option<Cursor>,
-    /// The whole envelope, but for the value of `meta.trace_id`.
-    json: Box<str>,
-    /// Where in `json` that value goes.
+    /// The event as a block of an event stream, but for the value of `meta.trace_id`. The other
+    /// transports take the envelope out of it.
+    block: Box<str>,
+    marks: Marks,
+    origin_trace_id: Option<RequestId>,
+}
+
+/// Where in a block the envelope is, the trace id goes, and the time and the data are.
+#[derive(Default)]
+struct Marks {
+    envelope: Range<usize>,
     trace_at: usize,
-    /// Where in `json` the time and the data are.
     ts: Range<usize>,
     data: Range<usize>,
-    origin_trace_id: Option<RequestId>,
 }
 
 impl StreamEvent {
@@ -154,7 +173,7 @@ impl StreamEvent {
     /// When the event was taken in: RFC 3339, in UTC with milliseconds.
     #[must_use]
     pub fn ts(&self) -> &str {
-        self.0.json.get(self.0.ts.clone()).unwrap_or_default()
+        self.0.block.get(self.0.marks.ts.clone()).unwrap_or_default()
     }
 
     /// The request that the event stems from.
@@ -166,18 +185,25 @@ impl StreamEvent {
     /// The data, as JSON text.
     #[must_use]
     pub fn data(&self) -> &str {
-        self.0.json.get(self.0.data.clone()).unwrap_or_default()
+        self.0.block.get(self.0.marks.data.clone()).unwrap_or_default()
     }
 
     /// How much memory the encoded event takes, in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        self.0.json.len()
+        self.0.block.len()
     }
 
-    /// The envelope in two parts; the trace id goes between them.
-    pub(crate) fn halves(&self) -> (&str, &str) {
-        self.0.json.split_at_checked(self.0.trace_at).unwrap_or_default()
+    /// The block of an event stream in two parts; the trace id goes between them.
+    fn block(&self) -> (&str, &str) {
+        self.0.block.split_at_checked(self.0.marks.trace_at).unwrap_or_default()
+    }
+
+    /// The envelope alone, in two parts as well.
+    fn envelope(&self) -> (&str, &str) {
+        let Sealed { block, marks: Marks { envelope, trace_at, .. }, .. } = &*self.0;
+        let half = |range: Range<usize>| block.get(range).unwrap_or_default();
+        (half(envelope.start..*trace_at), half(*trace_at..envelope.end))
     }
 }
 
@@ -251,49 +277,70 @@ impl NewEvent {
     }
 
     fn encode(self, cursor: Option<Cursor>, time: SystemTime) -> StreamEvent {
-        let mut json = String::with_capacity(384 + self.data.get().len());
-        json.push_str(r#"{"v":1"#);
-        if let Some(cursor) = cursor {
-            json.push_str(&format!(r#","id":"{cursor}""#));
-        }
-        let event_type = self.event_type.as_str();
-        let ts = to_rfc3339(time);
-        // Names and subjects always serialise.
-        let routing = serde_json::to_string(&*self.routing).unwrap_or_default();
-        json.push_str(&format!(r#","type":"{event_type}","ts":""#));
-        let ts_at = json.len();
-        json.push_str(&ts);
-        json.push_str(&format!(r#"","routing":{routing},"meta":{{"trace_id":""#));
-        let trace_at = json.len();
-        json.push('"');
-        if let Some(origin) = &self.origin_trace_id {
-            json.push_str(&format!(r#","origin_trace_id":"{origin}""#));
-        }
-        if let Some(cursor) = cursor {
-            json.push_str(&format!(r#","seq":{}"#, cursor.seq()));
-        }
-        json.push_str(r#"},"data":"#);
-        // Raw JSON may hold line ends between its tokens, never inside: the envelope is one line.
-        let data_at = json.len();
-        let data = self.data.get();
-        if data.contains(['\r', '\n']) {
-            json.push_str(&data.replace(['\r', '\n'], " "));
-        } else {
-            json.push_str(data);
-        }
-        let data = data_at..json.len();
-        json.push('}');
+        let mut block = String::with_capacity(BESIDE_DATA + self.data.get().len());
+        let mut marks = Marks::default();
+        let framed = Block::new(&mut block);
+        let framed = match cursor {
+            Some(cursor) => framed.id(cursor),
+            None => framed,
+        };
+        framed
+            .event(self.event_type.as_str())
+            .data_line(|line| marks = self.envelope(cursor, time, line))
+            .end();
         StreamEvent(Arc::new(Sealed {
             routing: self.routing,
             event_type: self.event_type,
             cursor,
-            json: json.into(),
-            trace_at,
-            ts: ts_at..ts_at + ts.len(),
-            data,
+            block: block.into(),
+            marks,
             origin_trace_id: self.origin_trace_id,
         }))
     }
+
+    /// Writes the envelope, on one line.
+    fn envelope(&self, cursor: Option<Cursor>, time: SystemTime, out: &mut String) -> Marks {
+        let start = out.len();
+        out.push_str(r#"{"v":1"#);
+        if let Some(cursor) = cursor {
+            append(out, format_args!(r#","id":"{cursor}""#));
+        }
+        push(out, [r#","type":""#, self.event_type.as_str(), r#"","ts":""#]);
+        let ts = out.len();
+        append(out, format_args!("{}", rfc3339(time)));
+        let ts = ts..out.len();
+        out.push_str(r#"","routing":"#);
+        self.routing.push_json(out);
+        out.push_str(r#","meta":{"trace_id":""#);
+        let trace_at = out.len();
+        out.push('"');
+        if let Some(origin) = &self.origin_trace_id {
+            push(out, [r#","origin_trace_id":""#, origin.as_str(), r#"""#]);
+        }
+        if let Some(cursor) = cursor {
+            append(out, format_args!(r#","seq":{}"#, cursor.seq()));
+        }
+        out.push_str(r#"},"data":"#);
+        let data = out.len();
+        // Raw JSON may hold line ends between its tokens, never inside: the envelope is one line.
+        let raw = self.data.get();
+        match memchr2(b'\r', b'\n', raw.as_bytes()) {
+            Some(_) => out.push_str(&raw.replace(['\r', '\n'], " ")),
+            None => out.push_str(raw),
+        }
+        let data = data..out.len();
+        out.push('}');
+        Marks { envelope: start..out.len(), trace_at, ts, data }
+    }
+}
+
+fn push<const N: usize>(out: &mut String, parts: [&str; N]) {
+    parts.into_iter().for_each(|part| out.push_str(part));
+}
+
+/// A `String` takes whatever is written.
+fn append(out: &mut String, text: fmt::Arguments<'_>) {
+    let _infallible = out.write_fmt(text);
 }
 
 /// An event that passed a grant: checked against its thread, and stamped with the id of the
@@ -324,11 +371,13 @@ impl StampedEvent {
     /// The whole envelope as one line of JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        self.pieces().concat()
+        let (head, tail) = self.event.envelope();
+        [head, self.trace_id.as_str(), tail].concat()
     }
 
-    pub(crate) fn pieces(&self) -> [&str; 3] {
-        let (head, tail) = self.event.halves();
+    /// The event as a block of an event stream, in pieces.
+    pub(crate) fn block(&self) -> [&str; 3] {
+        let (head, tail) = self.event.block();
         [head, self.trace_id.as_str(), tail]
     }
 }
@@ -410,7 +459,7 @@ pub(crate) mod tests {
     fn raw_data_with_line_ends_stays_one_line_and_the_same_json() {
         let raw = RawValue::from_string("{\r\n  \"a\": \"x\\ny\",\n  \"b\": 1\r}".into()).unwrap();
         let event = StreamEvent::new(routing("t_a", "th"), "x", &raw).unwrap();
-        let (head, tail) = event.halves();
+        let (head, tail) = event.envelope();
         assert!(![head, tail].concat().contains(['\r', '\n']));
         assert_eq!(parsed(event)["data"], json!({"a": "x\ny", "b": 1}));
     }

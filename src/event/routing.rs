@@ -1,7 +1,7 @@
 //! Whose an event is.
 
+use super::push;
 use crate::id::{ActorType, Env, InvalidId, Subject, TenantId, ThreadId, ThreadKey};
-use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::str::FromStr;
 
 /// The tenant, env and thread that an event belongs to, and who made it.
@@ -26,7 +26,11 @@ impl Routing {
     /// An event of this thread, made by nobody in particular.
     #[must_use]
     pub fn new(tenant: TenantId, env: Env, thread: ThreadId) -> Self {
-        Self { key: ThreadKey::new(tenant, env, thread), actor: None }
+        Self::of(ThreadKey::new(tenant, env, thread))
+    }
+
+    pub(crate) fn of(key: ThreadKey) -> Self {
+        Self { key, actor: None }
     }
 
     /// Says who made the event. It comes from a token or from the application, never from a client.
@@ -115,17 +119,18 @@ impl FromStr for Routing {
     }
 }
 
-impl Serialize for Routing {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = if self.actor.is_some() { 5 } else { 3 };
-        let mut routing = serializer.serialize_struct("Routing", fields)?;
-        routing.serialize_field("tenant_id", self.tenant())?;
-        routing.serialize_field("env", self.env())?;
-        routing.serialize_field("thread_id", self.thread())?;
+impl Routing {
+    /// The value of `routing` in the envelope. Names need no escaping, a subject may.
+    pub(super) fn push_json(&self, out: &mut String) {
+        push(out, [r#"{"tenant_id":""#, self.tenant().as_str()]);
+        push(out, [r#"","env":""#, self.env().as_str()]);
+        push(out, [r#"","thread_id":""#, self.thread().as_str(), r#"""#]);
         if let Some((id, kind)) = &self.actor {
-            routing.serialize_field("actor_id", id)?;
-            routing.serialize_field("actor_type", kind)?;
+            out.push_str(r#","actor_id":"#);
+            // A string always serialises.
+            out.push_str(&serde_json::to_string(id).unwrap_or_default());
+            push(out, [r#","actor_type":""#, kind.as_str(), r#"""#]);
         }
-        routing.end()
+        out.push('}');
     }
 }

@@ -4,7 +4,8 @@ use super::{EventLog, Extent, LogError, LogReader};
 use crate::{
     access::ThreadGrant,
     delivery::{Delivery, Gap, GapReason, Position},
-    event::{Cursor, LastEventId, Routing, StreamEvent},
+    event::{Cursor, LastEventId, StreamEvent},
+    id::ThreadKey,
     rejection::{Rejection, RejectionKind},
 };
 use futures_core::Stream;
@@ -13,7 +14,6 @@ use std::{
     fmt,
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -53,7 +53,7 @@ impl ThreadGrant {
             let rejection = Rejection::new(RejectionKind::AuthInvalid);
             return Err(rejection.with_source("a used ticket without a cursor of this log"));
         }
-        Ok(Subscription::new(Arc::clone(self.routing()), reader, extent, from))
+        Ok(Subscription::new(self.key().clone(), reader, extent, from))
     }
 }
 
@@ -64,7 +64,7 @@ impl ThreadGrant {
 #[must_use = "streams do nothing unless polled"]
 pub struct Subscription<R> {
     /// Of the grant: whose thread this is.
-    routing: Arc<Routing>,
+    thread: ThreadKey,
     reader: R,
     /// The position after the last event that was given out.
     at: Cursor,
@@ -84,7 +84,7 @@ enum Start {
 }
 
 impl<R: LogReader> Subscription<R> {
-    fn new(routing: Arc<Routing>, reader: R, extent: Extent, from: LastEventId) -> Self {
+    fn new(thread: ThreadKey, reader: R, extent: Extent, from: LastEventId) -> Self {
         let (at, start) = match from {
             LastEventId::Live => (extent.head(), Start::Position),
             LastEventId::Earliest => (extent.earliest(), Start::Position),
@@ -94,7 +94,7 @@ impl<R: LogReader> Subscription<R> {
             },
         };
         Self {
-            routing,
+            thread,
             reader,
             at,
             start,
@@ -121,13 +121,13 @@ impl<R: LogReader> Subscription<R> {
             Some(cursor) => self.at = cursor,
             None => self.ended = true,
         }
-        Gap::new(&self.routing, reason, requested, extent.earliest(), resumes_at).into()
+        Gap::of(&self.thread, reason, requested, extent.earliest(), resumes_at).into()
     }
 
     /// Gives out `event` if it is the very next one.
     fn advance(&mut self, event: StreamEvent) -> Result<Delivery, LogError> {
         let next = Cursor::new(self.at.epoch(), self.at.seq() + 1);
-        if event.routing().key() != self.routing.key() {
+        if event.routing().key() != &self.thread {
             return Err(LogError::Broken("an event is of another thread"));
         }
         if event.cursor() != Some(next) {
@@ -163,7 +163,7 @@ impl<R: LogReader + Unpin> Stream for Subscription<R> {
         match std::mem::replace(&mut this.start, Start::Said) {
             Start::Said => {}
             Start::Position => {
-                let position = Position::new(&this.routing, this.at);
+                let position = Position::of(&this.thread, this.at);
                 return Poll::Ready(Some(Ok(position.into())));
             }
             Start::Gap(reason, extent) => return Poll::Ready(Some(Ok(this.gap(reason, extent)))),

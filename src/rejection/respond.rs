@@ -270,7 +270,7 @@ fn come_back_later(rejection: &Rejection) -> Response<Bytes> {
     let limited = rejection.kind() == RejectionKind::StreamLimit;
     let name = if limited { Ending::Limit } else { Ending::SourceFailed }.code();
     let notice = serde_json::json!({ "code": rejection.code(), "detail": rejection.detail() });
-    let mut body = Vec::new();
+    let mut body = String::new();
     Block::new(&mut body)
         .retry(jittered(rejection.retry_after().unwrap_or(super::RETRY_AFTER)))
         .event(name)

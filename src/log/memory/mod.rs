@@ -16,7 +16,7 @@ use std::{
     future::{Future, ready},
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -25,8 +25,9 @@ use std::{
 
 use ring::{Appended, Place, Ring, size};
 
-/// Threads are found through one of these many maps, so that publishers seldom meet.
-const SHARDS: usize = 16;
+/// Threads are found through one of these many maps: only who makes or drops a thread keeps others
+/// out of one.
+const SHARDS: usize = 64;
 
 /// An [`EventLog`] in memory, bounded in every direction. Clones share it.
 ///
@@ -42,7 +43,7 @@ struct Shared {
     limits: Limits,
     clock: Arc<dyn Clock>,
     hasher: RandomState,
-    shards: [Mutex<HashMap<ThreadKey, Arc<Thread>>>; SHARDS],
+    shards: [RwLock<HashMap<ThreadKey, Arc<Thread>>>; SHARDS],
     totals: Totals,
 }
 
@@ -96,11 +97,11 @@ impl MemoryLog {
         let shared = &*self.0;
         let index = shared.hasher.hash_one(key) as usize % SHARDS;
         let Some(shard) = shared.shards.get(index) else { return Arc::default() };
-        if let Some(thread) = lock(shard).get(key) {
+        if let Some(thread) = read(shard).get(key) {
             return Arc::clone(thread);
         }
         self.make_room_for_thread();
-        let mut threads = lock(shard);
+        let mut threads = write(shard);
         let thread = threads.entry(key.clone()).or_insert_with(|| {
             shared.totals.threads.fetch_add(1, Ordering::Relaxed);
             Arc::default()
@@ -133,6 +134,9 @@ impl MemoryLog {
     }
 
     fn drop_evicted(&self, evicted: Vec<StreamEvent>) {
+        if evicted.is_empty() {
+            return;
+        }
         self.0.totals.bytes.fetch_sub(evicted.iter().map(size).sum(), Ordering::Relaxed);
     }
 
@@ -163,7 +167,7 @@ impl MemoryLog {
             if !too_many(totals) {
                 return;
             }
-            let threads: Vec<_> = lock(shard).values().cloned().collect();
+            let threads: Vec<_> = read(shard).values().cloned().collect();
             for thread in threads {
                 let evicted = lock(&thread.ring).give_older_half();
                 self.drop_evicted(evicted);
@@ -176,11 +180,11 @@ impl MemoryLog {
     /// Who returns with a cursor of such a thread meets a new epoch, and is told of the gap.
     fn release_idle(&self, too_many: impl Fn(&Totals) -> bool) {
         let Shared { shards, totals, .. } = &*self.0;
-        // Nobody can take a thread up while its shard is locked, so nobody is cut off.
+        // Nobody can take a thread up while its shard is locked for writing, so nobody is cut off.
         let idle = |thread: &Arc<Thread>| Arc::strong_count(thread) == 1;
         let mut candidates: Vec<(Option<SystemTime>, usize, ThreadKey)> = Vec::new();
         for (index, shard) in shards.iter().enumerate() {
-            let threads = lock(shard);
+            let threads = read(shard);
             let unread = threads.iter().filter(|(_, thread)| idle(thread));
             candidates.extend(
                 unread.map(|(key, thread)| (lock(&thread.ring).written, index, key.clone())),
@@ -192,7 +196,7 @@ impl MemoryLog {
                 return;
             }
             let Some(shard) = shards.get(index) else { return };
-            let mut threads = lock(shard);
+            let mut threads = write(shard);
             if threads.get(&key).is_some_and(idle)
                 && let Some(thread) = threads.remove(&key)
             {
@@ -267,7 +271,7 @@ impl MemoryLogBuilder {
             limits: self.limits,
             clock: self.clock,
             hasher: RandomState::new(),
-            shards: Default::default(),
+            shards: std::array::from_fn(|_| RwLock::default()),
             totals: Totals::default(),
         }))
     }
@@ -292,6 +296,16 @@ impl EventLog for MemoryLog {
 /// ever would be worse.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As above.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As above.
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Default)]
@@ -324,20 +338,19 @@ impl LogReader for MemoryReader {
         max_bytes: usize,
         into: &mut VecDeque<StreamEvent>,
     ) -> Poll<Result<Extent, LogError>> {
-        let now = self.log.0.clock.now();
         let (evicted, stale, read) = {
             let mut ring = lock(&self.thread.ring);
-            let evicted = ring.expire(now, self.log.0.limits.age);
-            let extent = ring.extent();
-            let (read, stale) = if after == extent.head() {
+            if after == ring.extent().head() {
+                // There is nothing that could be too old to be served, so the time is not asked.
                 let (place, stale) = ring.waiting.wait(self.place, cx.waker());
                 self.place = Some(place);
-                (Poll::Pending, stale)
+                (Vec::new(), stale, Poll::Pending)
             } else {
+                let evicted = ring.expire(self.log.0.clock.now(), self.log.0.limits.age);
+                let extent = ring.extent();
                 ring.copy_after(after, max_bytes, into);
-                (Poll::Ready(Ok(extent)), None)
-            };
-            (evicted, stale, read)
+                (evicted, None, Poll::Ready(Ok(extent)))
+            }
         };
         drop(stale);
         self.log.drop_evicted(evicted);

@@ -155,6 +155,8 @@ impl Waiting {
     fn take(&mut self) -> Vec<Waker> {
         self.round += 1;
         self.free.clear();
-        mem::take(&mut self.wakers)
+        // Those who wait now will most likely wait again.
+        let next = Vec::with_capacity(self.wakers.len());
+        mem::replace(&mut self.wakers, next)
     }
 }
