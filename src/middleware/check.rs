@@ -12,7 +12,7 @@ use crate::{
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
 };
-use http::{Extensions, HeaderValue, Request, header};
+use http::{Extensions, HeaderMap, HeaderValue, Request, header};
 use std::{fmt, mem, sync::Arc, time::Duration};
 use tracing::{Span, field};
 
@@ -161,13 +161,21 @@ impl fmt::Debug for AuthCheck {
     }
 }
 
-impl sealed::Check for AuthCheck {
-    fn begin<B>(&self, request: &mut Request<B>, begun: &mut Begun) {
-        if let header::Entry::Occupied(mut values) =
-            request.headers_mut().entry(header::AUTHORIZATION)
-        {
+/// So that no trace of the headers shows the token.
+fn mark_sensitive(headers: &mut HeaderMap) {
+    if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+        // An entry makes room for itself first, so it is not what one header is looked up with.
+        if let header::Entry::Occupied(mut values) = headers.entry(header::AUTHORIZATION) {
             values.iter_mut().for_each(|value| value.set_sensitive(true));
         }
+    } else if let Some(value) = headers.get_mut(header::AUTHORIZATION) {
+        value.set_sensitive(true);
+    }
+}
+
+impl sealed::Check for AuthCheck {
+    fn begin<B>(&self, request: &mut Request<B>, begun: &mut Begun) {
+        mark_sensitive(request.headers_mut());
         let verdict = match self.sources.take(request) {
             Err(rejection) => Verdict::Ready(Err(rejection)),
             Ok(found) => match Contexts::redeemed(request.extensions()) {

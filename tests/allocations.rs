@@ -1,0 +1,178 @@
+//! What the hot paths allocate, counted: a figure that no noise of the machine changes.
+//!
+//! In a binary of its own, since it counts for the whole of one.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+
+use allocation_counter::{AllocationInfo, measure};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, Stream as _, stream};
+use http::{HeaderName, HeaderValue, Request, Response, header};
+use http_body::Body as _;
+use http_body_util::Full;
+use jsonwebtoken::{EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+use tower::{Layer as _, Service, service_fn};
+use tower_tenancy::{
+    LastEventId, MemoryLog, MemoryRegistry, Publisher, RequireTenantScope, Routing, StreamEvent,
+    TenantScope, ThreadGrant,
+    auth::{Algorithm, JwtKey, JwtVerifier, TokenCache},
+    verify_thread_access,
+};
+
+const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
+
+fn request(id: Option<&str>) -> Request<()> {
+    let claims = r#"{"sub":"ada","tenant_id":"t_alpha","env":"prod","exp":9999999999}"#;
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
+    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::HS256, &key).unwrap();
+    let signature = URL_SAFE_NO_PAD.encode(signer.try_sign(message.as_bytes()).unwrap());
+    let mut request = Request::new(());
+    let headers = [
+        ("x-tenant-id", "t_alpha".to_owned()),
+        ("x-env", "prod".to_owned()),
+        ("authorization", format!("Bearer {message}.{signature}")),
+    ];
+    for (name, value) in headers.into_iter().chain(id.map(|id| ("x-request-id", id.to_owned()))) {
+        // As hyper does it: all values share the buffer that they were read into.
+        let buffer = Bytes::from(value);
+        let value = HeaderValue::from_maybe_shared(buffer.clone()).unwrap();
+        request.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+    request
+}
+
+type Answer = Ready<Result<Response<Full<Bytes>>, Infallible>>;
+
+/// Hands the scope out, if there is one.
+fn scoped(request: Request<()>) -> Answer {
+    let mut response = Response::new(Full::default());
+    if let Ok(scope) = TenantScope::from_extensions(request.extensions()) {
+        response.extensions_mut().insert(scope.clone());
+    }
+    ready(Ok(response))
+}
+
+/// Answers with a header, as any real service does: room for the echoed id is there.
+fn no_op(request: Request<()>) -> Answer {
+    drop(request);
+    let mut response = Response::new(Full::default());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    ready(Ok(response))
+}
+
+/// What a service does before this at the very least: it stores one context.
+fn stores_one_context(mut request: Request<()>) -> Answer {
+    request.extensions_mut().insert([0_u8; 200]);
+    no_op(request)
+}
+
+fn tenancy() -> RequireTenantScope {
+    let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
+    let verifier = JwtVerifier::builder().key(key).cache(TokenCache::new(100));
+    RequireTenantScope::new(verifier.build().unwrap())
+}
+
+/// The id is stored once more where tower-http's layers look for it.
+const SHARED_ID: u64 = cfg!(feature = "tower-http") as u64;
+
+/// Counted for the second request: the first one fills the cache and starts what starts once.
+fn counted<S>(mut service: S, id: Option<&str>) -> AllocationInfo
+where
+    S: Service<Request<()>, Response = Response<Full<Bytes>>, Error = Infallible>,
+{
+    let mut call = |request| drop(service.call(request).now_or_never().unwrap().unwrap());
+    call(request(id));
+    let second = request(id);
+    measure(|| call(second))
+}
+
+fn grant(id: &str) -> ThreadGrant {
+    let thread: Routing = "t_alpha/prod/th".parse().unwrap();
+    let registry = MemoryRegistry::new();
+    registry.register(&thread);
+    let mut service = tenancy().layer(service_fn(scoped));
+    let response = service.call(request(Some(id))).now_or_never().unwrap().unwrap();
+    let scope = response.extensions().get::<TenantScope>().unwrap();
+    verify_thread_access(&registry, scope, thread.thread()).now_or_never().unwrap().unwrap()
+}
+
+#[test]
+fn guards_allocate_what_storing_one_context_does() {
+    let id = Some("0190b3e0-0000-7000-8000-000000000000");
+    let bare = counted(service_fn(no_op), id);
+    let one = counted(service_fn(stores_one_context), id);
+    let guarded = counted(tenancy().layer(service_fn(no_op)), id);
+    assert!(one.count_total > bare.count_total, "{one:?}");
+    assert_eq!(guarded.count_total, one.count_total + SHARED_ID, "{guarded:?}");
+}
+
+#[test]
+fn a_request_without_an_id_costs_the_header_that_bears_it_and_no_more() {
+    let one = counted(service_fn(stores_one_context), None);
+    let guarded = counted(tenancy().layer(service_fn(no_op)), None);
+    // The header's bytes, and that request and response share them.
+    assert_eq!(guarded.count_total, one.count_total + 2 + SHARED_ID, "{guarded:?}");
+}
+
+fn events(count: usize) -> Vec<StreamEvent> {
+    let routing: Routing = "t_alpha/prod/th".parse().unwrap();
+    let event = StreamEvent::new(routing, "message", &"x".repeat(256)).unwrap();
+    vec![event; count]
+}
+
+#[test]
+fn the_adapter_allocates_nothing_for_an_event() {
+    for id in ["r-1", "0190b3e0-0000-7000-8000-000000000000"] {
+        let mut guarded = pin!(grant(id).guard(stream::iter(events(1000))));
+        let mut cx = Context::from_waker(Waker::noop());
+        let counted = measure(|| {
+            for _ in 0..1000 {
+                let Poll::Ready(Some(outbound)) = guarded.as_mut().poll_next(&mut cx) else {
+                    unreachable!("there are 1000 events")
+                };
+                drop(outbound);
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{counted:?}");
+    }
+}
+
+#[test]
+fn an_event_of_a_log_costs_its_frame_and_nothing_else() {
+    let log = MemoryLog::new();
+    let publisher = Publisher::new(log.clone(), grant("r-1").routing().clone());
+    let grant = grant("r-2");
+    let events = grant.subscribe(&log, LastEventId::Live).now_or_never().unwrap().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _in_runtime = runtime.enter();
+    let mut body = Box::pin(grant.guard(events).into_sse());
+    let mut frames = || {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut frames = 0;
+        while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
+            drop(frame.unwrap());
+            frames += 1;
+        }
+        frames
+    };
+    let publish = || {
+        publisher.publish("message", "hello").now_or_never().unwrap().unwrap();
+    };
+    // The opening, timers, and room to wait in.
+    publish();
+    assert_eq!(frames(), 1);
+    publish();
+    assert_eq!(frames(), 1);
+    publish();
+    let counted = measure(|| assert_eq!(frames(), 1));
+    assert_eq!(counted.count_total, 1, "{counted:?}");
+}
