@@ -25,7 +25,7 @@ use tower::{Layer, Service, service_fn};
 use tower_tenancy::{
     LastEventId, MemoryLog, MemoryRegistry, Publisher, RequireTenantScope, Routing, StreamEvent,
     TenantScope, ThreadGrant,
-    auth::{Algorithm, JwtKey, JwtVerifier},
+    auth::{Algorithm, JwtKey, JwtVerifier, JwtVerifierBuilder, TokenCache},
     verify_thread_access,
 };
 
@@ -47,9 +47,12 @@ fn request() -> Request<()> {
         .unwrap()
 }
 
+fn verifier() -> JwtVerifierBuilder {
+    JwtVerifier::builder().key(JwtKey::hmac(Algorithm::HS256, SECRET).unwrap())
+}
+
 fn tenancy() -> RequireTenantScope {
-    let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
-    RequireTenantScope::new(JwtVerifier::builder().key(key).build().unwrap())
+    RequireTenantScope::new(verifier().build().unwrap())
 }
 
 /// A grant, come by honestly.
@@ -82,6 +85,18 @@ fn guards(c: &mut Criterion) {
     let mut bare = no_op;
     run("no-op service", &mut |request| {
         black_box(bare.call(request).now_or_never().unwrap().unwrap());
+    });
+    let mut storing = service_fn(|mut request: Request<()>| {
+        request.extensions_mut().insert([0_u8; 200]);
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    });
+    run("no-op service, one context stored", &mut |request| {
+        black_box(storing.call(request).now_or_never().unwrap().unwrap());
+    });
+    let cached = verifier().cache(TokenCache::new(1000)).build().unwrap();
+    let mut guarded = RequireTenantScope::new(cached).layer(no_op);
+    run("full stack, token cached", &mut |request| {
+        black_box(guarded.call(request).now_or_never().unwrap().unwrap());
     });
     let mut guarded = tenancy().layer(no_op);
     run("full stack, HS256, uncached", &mut |request| {

@@ -179,9 +179,9 @@ pub(crate) fn request_id(
 ) -> Result<(RequestId, Option<HeaderValue>), Rejection> {
     let name = "X-Request-Id";
     let read = |id: &str| RequestId::new(id).map_err(|why| invalid(name, why));
-    if let Some(id) = single(headers, &X_REQUEST_ID, name)? {
+    if let Some(sent) = single(headers, &X_REQUEST_ID, name)? {
         // The client's bytes are shared, not copied.
-        return Ok((read(id)?, headers.get(X_REQUEST_ID).cloned()));
+        return Ok((read(visible(sent, name)?)?, Some(sent.clone())));
     }
     match from_tower_http(extensions, name)? {
         Some(id) => Ok((read(id)?, None)),
@@ -195,8 +195,7 @@ fn from_tower_http<'a>(
     name: &str,
 ) -> Result<Option<&'a str>, Rejection> {
     let set = extensions.get::<tower_http::request_id::RequestId>();
-    let text = set.map(|id| id.header_value().to_str());
-    text.transpose().map_err(|_| invalid(name, "is not visible ASCII"))
+    set.map(|id| visible(id.header_value(), name)).transpose()
 }
 
 #[cfg(not(feature = "tower-http"))]
@@ -214,7 +213,8 @@ fn required<'a>(
         (Some(_), Some(_)) => {
             Err(invalid(name, "is named by the query or a ticket as well: name it once"))
         }
-        (Some(value), None) | (None, Some(value)) => Ok(value),
+        (Some(value), None) => visible(value, name),
+        (None, Some(value)) => Ok(value),
         (None, None) => Err(Rejection::new(RejectionKind::ContextMissing)
             .with_detail(format!("{name} is missing. Send one X-Tenant-Id and one X-Env header."))),
     }
@@ -225,13 +225,17 @@ fn single<'a>(
     headers: &'a HeaderMap,
     header: &HeaderName,
     name: &str,
-) -> Result<Option<&'a str>, Rejection> {
+) -> Result<Option<&'a HeaderValue>, Rejection> {
     let mut values = headers.get_all(header).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(invalid(name, "was sent more than once"));
     }
-    value.to_str().map(Some).map_err(|_| invalid(name, "is not visible ASCII"))
+    Ok(Some(value))
+}
+
+fn visible<'a>(value: &'a HeaderValue, name: &str) -> Result<&'a str, Rejection> {
+    value.to_str().map_err(|_| invalid(name, "is not visible ASCII"))
 }
 
 fn invalid(name: &str, why: impl Display) -> Rejection {

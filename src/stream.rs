@@ -6,6 +6,7 @@ use crate::{
     clock::{Clock, Sleep},
     delivery::{Delivery, Gap, Outbound},
     ending::Ending,
+    event::StampedEvent,
     rejection::{BoxError, Chain},
 };
 use futures_core::Stream;
@@ -171,43 +172,6 @@ impl<S> GuardedStream<S> {
     }
 }
 
-/// What to do about one thing that the source gave.
-enum Step {
-    Give(Outbound),
-    HoldBack(Delivery),
-    End(Ending),
-}
-
-impl<S> GuardedStream<S>
-where
-    S: Stream,
-    S::Item: IntoDelivery,
-{
-    /// The rule: nothing of another thread gets out, be it an event or a position.
-    fn step(grant: &ThreadGrant, item: Option<S::Item>) -> Step {
-        let Some(item) = item else { return Step::End(Ending::Complete) };
-        match item.into_delivery() {
-            Ok(Delivery::Event(event)) => match grant.stamp(event) {
-                Ok(stamped) => Step::Give(Outbound::Event(stamped)),
-                Err(foreign) => Step::HoldBack(foreign.into()),
-            },
-            Ok(Delivery::End(ending)) => Step::End(ending),
-            Ok(foreign) if foreign.thread() != Some(grant.key()) => Step::HoldBack(foreign),
-            Ok(Delivery::Position(position)) => Step::Give(Outbound::Position(position)),
-            Ok(Delivery::Gap(gap)) => Step::Give(Outbound::Gap(gap)),
-            Err(error) => {
-                tracing::error!(
-                    thread = %grant.key().to_path(),
-                    request_id = %grant.scope().request_id(),
-                    error = %Chain(&*error),
-                    "the source of a stream failed"
-                );
-                Step::End(Ending::SourceFailed)
-            }
-        }
-    }
-}
-
 /// How a poll of many went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Polled {
@@ -278,26 +242,41 @@ where
                 *this.alarm = None;
                 continue;
             };
-            match Self::step(grant, item) {
-                Step::End(ending) => break ending,
-                Step::Give(outbound) => {
-                    if let Outbound::Gap(gap) = &outbound {
-                        told_of(grant, gap);
-                        *this.last_word = gap.resumes_at().is_none().then_some(Ending::Gap);
-                    }
-                    given = true;
-                    if sink(outbound).is_break() {
-                        return Poll::Ready(Polled::Given);
-                    }
+            let delivery = match item.map(IntoDelivery::into_delivery) {
+                Some(Ok(delivery)) => delivery,
+                Some(Err(error)) => {
+                    failed(grant, &*error);
+                    break Ending::SourceFailed;
                 }
-                Step::HoldBack(foreign) => {
+                None => break Ending::Complete,
+            };
+            // The rule: nothing of another thread gets out, be it an event or a position.
+            let is_ours = delivery.thread() == Some(grant.key());
+            let flow = match delivery {
+                Delivery::End(ending) => break ending,
+                Delivery::Event(event) if is_ours => {
+                    let trace_id = grant.scope().request_id().clone();
+                    sink(Outbound::Event(StampedEvent::new(event, trace_id)))
+                }
+                Delivery::Position(position) if is_ours => sink(Outbound::Position(position)),
+                Delivery::Gap(gap) if is_ours => {
+                    told_of(grant, &gap);
+                    *this.last_word = gap.resumes_at().is_none().then_some(Ending::Gap);
+                    sink(Outbound::Gap(gap))
+                }
+                foreign @ (Delivery::Event(_) | Delivery::Position(_) | Delivery::Gap(_)) => {
                     left_out += 1;
                     this.mismatches.fetch_add(1, Ordering::Relaxed);
                     audit(grant, &foreign);
                     if *this.on_mismatch == OnMismatch::Close {
                         break Ending::SourceFailed;
                     }
+                    continue;
                 }
+            };
+            given = true;
+            if flow.is_break() {
+                return Poll::Ready(Polled::Given);
             }
         };
         *this.ended = true;
@@ -327,6 +306,15 @@ where
         });
         polled.map(|_| next)
     }
+}
+
+fn failed(grant: &ThreadGrant, error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(
+        thread = %grant.key().to_path(),
+        request_id = %grant.scope().request_id(),
+        error = %Chain(error),
+        "the source of a stream failed"
+    );
 }
 
 /// A hole in what a client sees is worth a line.

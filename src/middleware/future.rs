@@ -60,7 +60,7 @@ impl<R> Reply<R> {
     {
         let response = self.span.in_scope(|| {
             rejection.log();
-            rejection.dressed = true;
+            rejection.dress();
             self.reject_with.reject(&rejection, self.client)
         });
         self.echoing(response, Some(rejection))
@@ -72,7 +72,7 @@ impl<R> Reply<R> {
     {
         let mut rejection = response.extensions_mut().remove::<Rejection>();
         if let Some(inner) =
-            rejection.take_if(|inner| !inner.dressed && untouched(&response, inner))
+            rejection.take_if(|inner| !inner.is_dressed() && untouched(&response, inner))
         {
             // An extractor cannot know how this layer refuses, nor who asks.
             let plain = problem(&inner);

@@ -42,7 +42,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The layers put the rejection into the extensions of the response that they refuse with, so
 /// that an outer layer can count or restyle it.
 #[derive(Clone, Debug)]
-pub struct Rejection {
+pub struct Rejection(Box<Told>);
+
+/// Kept out of line: results that are nearly always good are then no larger than what is good.
+#[derive(Clone, Debug)]
+struct Told {
     kind: RejectionKind,
     detail: Option<Cow<'static, str>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
@@ -50,9 +54,9 @@ pub struct Rejection {
     /// The scopes that would do (RFC 6750 section 3).
     scope: Option<Cow<'static, str>>,
     /// A layer has told it in the dialect of the request; an extractor cannot.
-    pub(crate) dressed: bool,
+    dressed: bool,
     /// Whoever refused has already told the log, with more than a rejection knows.
-    pub(crate) logged: bool,
+    logged: bool,
 }
 
 impl Rejection {
@@ -60,7 +64,7 @@ impl Rejection {
     #[must_use]
     pub fn new(kind: RejectionKind) -> Self {
         let retry_after = kind.is_retryable().then_some(RETRY_AFTER);
-        Self {
+        Self(Box::new(Told {
             kind,
             detail: None,
             source: None,
@@ -68,20 +72,20 @@ impl Rejection {
             scope: None,
             dressed: false,
             logged: false,
-        }
+        }))
     }
 
     /// Tells the client something more precise. It must not repeat a secret or a foreign id.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// Keeps the cause for the log. No client sees it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(source.into().into());
+        self.0.source = Some(source.into().into());
         self
     }
 
@@ -89,7 +93,7 @@ impl Rejection {
     /// 10.2.3). Rejections worth retrying ask for five seconds by themselves.
     #[must_use]
     pub fn with_retry_after(mut self, delay: Duration) -> Self {
-        self.retry_after = Some(delay);
+        self.0.retry_after = Some(delay);
         self
     }
 
@@ -97,7 +101,7 @@ impl Rejection {
     /// 6750 section 3).
     #[must_use]
     pub fn with_scope(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
-        self.scope = Some(scope.into());
+        self.0.scope = Some(scope.into());
         self
     }
 
@@ -115,53 +119,62 @@ impl Rejection {
     }
 
     pub(crate) fn already_logged(mut self) -> Self {
-        self.logged = true;
+        self.0.logged = true;
         self
+    }
+
+    /// Whether a layer has told it in the dialect of the request already.
+    pub(crate) fn is_dressed(&self) -> bool {
+        self.0.dressed
+    }
+
+    pub(crate) fn dress(&mut self) {
+        self.0.dressed = true;
     }
 
     /// What kind of refusal this is.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
-        self.kind
+        self.0.kind
     }
 
     /// The stable code that clients match on, such as `tenant.mismatch`.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        self.kind.code()
+        self.0.kind.code()
     }
 
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.kind.status()
+        self.0.kind.status()
     }
 
     /// What the client is told to do about it.
     #[must_use]
     pub fn detail(&self) -> &str {
-        self.detail.as_deref().unwrap_or(self.kind.wire().detail)
+        self.0.detail.as_deref().unwrap_or(self.0.kind.wire().detail)
     }
 
     /// The scopes that the client needs.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
-        self.scope.as_deref()
+        self.0.scope.as_deref()
     }
 
     /// How long the client is asked to wait before it tries again.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 
     /// One line for the people on call, as loud as the trouble is ours or an attempt on others.
     pub(crate) fn log(&mut self) {
-        if std::mem::replace(&mut self.logged, true) {
+        if std::mem::replace(&mut self.0.logged, true) {
             return;
         }
         let (code, detail) = (self.code(), self.detail());
-        let cause = self.source.as_deref().map(|source| tracing::field::display(Chain(source)));
+        let cause = self.0.source.as_deref().map(|source| tracing::field::display(Chain(source)));
         match self.status().as_u16() {
             500.. => tracing::error!(code, detail, cause, "request refused"),
             403 => tracing::warn!(code, detail, cause, "request refused"),
@@ -193,7 +206,7 @@ impl fmt::Display for Rejection {
 
 impl Error for Rejection {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }
 
