@@ -1,0 +1,28 @@
+//! Every server once and quickly: all events must be with all subscribers, in order and once.
+
+use crate::{
+    load::{Plan, marker},
+    measure::measure,
+    serve::Kind,
+    server::Server,
+};
+use clap::ValueEnum as _;
+use tower_tenancy::BoxError;
+
+pub(crate) fn run() -> Result<(), BoxError> {
+    marker::check();
+    for kind in Kind::value_variants() {
+        if let Some(why) = Server::missing(*kind) {
+            println!("{kind:<10} {why}");
+            continue;
+        }
+        for protocol in kind.protocols() {
+            for window in [1, 16] {
+                let plan = Plan { subscribers: 5, window, events: 20, data: 256, warm_up: 5 };
+                measure(*kind, &[], plan, *protocol)?;
+            }
+            println!("{kind:<10} {}: complete", protocol.name());
+        }
+    }
+    Ok(())
+}

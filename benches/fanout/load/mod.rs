@@ -1,0 +1,112 @@
+//! The load: subscribers that hold every event against what they must see, and a publisher.
+
+pub(crate) mod http1;
+pub(crate) mod marker;
+pub(crate) mod tally;
+
+use crate::{
+    envelope::Event,
+    serve::{Kind, PATH},
+    token,
+};
+use std::{net::SocketAddr, time::Duration};
+use tally::Tally;
+use tower_tenancy::BoxError;
+
+/// What to publish, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) subscribers: usize,
+    /// Most events that are published and not with everybody yet.
+    pub(crate) window: usize,
+    /// Events that are measured.
+    pub(crate) events: usize,
+    /// Bytes of data in each.
+    pub(crate) data: usize,
+    /// Events before that.
+    pub(crate) warm_up: usize,
+}
+
+/// Requests to one kind of server.
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    kind: Kind,
+    token: String,
+    data: usize,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr, kind: Kind, data: usize) -> Result<Self, BoxError> {
+        Ok(Self { address, kind, token: token::mint()?, data })
+    }
+
+    /// The fields that all servers are sent; most do not look at them.
+    pub(crate) fn headers(&self) -> [(&'static str, String); 3] {
+        [
+            ("x-tenant-id", "t_alpha".to_owned()),
+            ("x-env", "prod".to_owned()),
+            ("authorization", format!("Bearer {}", self.token)),
+        ]
+    }
+
+    /// A request of HTTP/1.1, up to its own fields.
+    fn head(&self, method: &str) -> String {
+        let mut head = format!("{method} {PATH} HTTP/1.1\r\nhost: {}\r\n", self.address);
+        for (name, value) in self.headers() {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head
+    }
+
+    pub(crate) fn subscribe(&self) -> String {
+        self.head("GET") + "accept: text/event-stream\r\n\r\n"
+    }
+
+    pub(crate) fn publish(&self, seq: usize) -> String {
+        let marker = marker::marker(seq);
+        // Last, so that what has arrived when it arrives is the whole data.
+        let padding = self.data.saturating_sub(marker.len());
+        let data = format!("{}{marker}", "x".repeat(padding));
+        // nchan sends what it is given.
+        let body =
+            if self.kind == Kind::Nchan { Event::new(seq as u64, data).to_json() } else { data };
+        let length = body.len();
+        let head = self.head("POST");
+        format!("{head}content-type: text/plain\r\ncontent-length: {length}\r\n\r\n{body}")
+    }
+}
+
+/// A number of events, as all subscribers got them.
+#[derive(Debug, Default)]
+pub(crate) struct Phase {
+    pub(crate) wall: Duration,
+    /// The time from a publisher's write until a subscriber had the event, in microseconds.
+    pub(crate) latencies: Vec<u32>,
+    pub(crate) bytes: u64,
+}
+
+/// Something that can publish to subscribers that it holds.
+pub(crate) trait Load {
+    /// Publishes events until the tally's goal is with everybody.
+    fn run(&mut self, tally: &mut Tally) -> Result<(), BoxError>;
+
+    /// Waits until nothing comes any more: what does come now, came twice.
+    fn settle(&mut self, tally: &mut Tally) -> Result<(), BoxError>;
+
+    /// Bytes that the subscribers have received.
+    fn received(&self) -> u64;
+}
+
+/// Publishes `events` more.
+pub(crate) fn phase(
+    load: &mut impl Load,
+    tally: &mut Tally,
+    events: usize,
+) -> Result<Phase, BoxError> {
+    tally.aim(events);
+    let before = load.received();
+    let start = std::time::Instant::now();
+    load.run(tally)?;
+    let wall = start.elapsed();
+    Ok(Phase { wall, latencies: tally.take_latencies(), bytes: load.received() - before })
+}

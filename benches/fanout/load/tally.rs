@@ -1,0 +1,91 @@
+//! Who has seen what: every subscriber every event, in order, once.
+
+use std::time::Instant;
+use tower_tenancy::BoxError;
+
+#[derive(Debug)]
+pub(crate) struct Tally {
+    window: usize,
+    /// Events to publish in all.
+    goal: usize,
+    /// Of each subscriber, how many events it has seen.
+    seen: Vec<usize>,
+    /// Of each event, when it was published, and how many have not seen it.
+    published: Vec<(Instant, usize)>,
+    /// Events that all have seen: always the first ones.
+    done: usize,
+    latencies: Vec<u32>,
+}
+
+impl Tally {
+    pub(crate) fn new(subscribers: usize, window: usize) -> Self {
+        Self {
+            window,
+            goal: 0,
+            seen: vec![0; subscribers],
+            published: Vec::new(),
+            done: 0,
+            latencies: Vec::new(),
+        }
+    }
+
+    /// Publish `events` more.
+    pub(crate) fn aim(&mut self, events: usize) {
+        self.goal += events;
+        // Room in advance: growing takes long when there are millions.
+        self.latencies.reserve(events * self.seen.len());
+    }
+
+    /// The event to publish now, if there is one.
+    pub(crate) fn next(&self) -> Option<usize> {
+        let published = self.published.len();
+        (published < self.goal && published - self.done < self.window).then_some(published + 1)
+    }
+
+    /// The next event is on its way.
+    pub(crate) fn publish(&mut self) {
+        self.published.push((Instant::now(), self.seen.len()));
+    }
+
+    /// A subscriber has seen an event.
+    pub(crate) fn see(
+        &mut self,
+        subscriber: usize,
+        seq: usize,
+        now: Instant,
+    ) -> Result<(), BoxError> {
+        let seen = &mut self.seen[subscriber];
+        if seq != *seen + 1 {
+            return Err(format!("subscriber {subscriber}: event {seq} follows event {seen}").into());
+        }
+        *seen = seq;
+        let Some((at, left)) = self.published.get_mut(seq - 1) else {
+            return Err(format!("subscriber {subscriber}: event {seq} was never published").into());
+        };
+        self.latencies.push(u32::try_from((now - *at).as_micros()).unwrap_or(u32::MAX));
+        *left -= 1;
+        if *left == 0 {
+            self.done = seq;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done == self.goal
+    }
+
+    /// Says what is missing, after a long wait.
+    pub(crate) fn missing(&self) -> BoxError {
+        let published = self.published.len();
+        let missing: usize = self.seen.iter().map(|seen| published - seen).sum();
+        let behind = self.seen.iter().filter(|seen| **seen < published).count();
+        format!(
+            "{missing} deliveries to {behind} subscribers did not come, of events up to {published}"
+        )
+        .into()
+    }
+
+    pub(crate) fn take_latencies(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.latencies)
+    }
+}

@@ -1,0 +1,84 @@
+//! What the machine lets a process do, and what it knows about one.
+
+use std::{collections::HashSet, fs, time::Duration};
+use tower_tenancy::BoxError;
+
+/// Where the server runs, and where the load comes from.
+pub(crate) const SERVER_CORE: usize = 0;
+pub(crate) const LOAD_CORE: usize = 1;
+
+/// Keeps this thread, and what it starts from now on, on one core. Machines with a single core, or
+/// without such a call, are left as they are.
+pub(crate) fn pin(core: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        let mut set = rustix::thread::CpuSet::new();
+        set.set(core);
+        if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+            eprintln!("not pinned to core {core}: {error}");
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = core;
+}
+
+/// Has this process ended with the one that started it, however that ends.
+pub(crate) fn end_with_parent() -> Result<(), BoxError> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    Ok(())
+}
+
+/// Raises the limit of open files as far as it goes, and tells how far that is.
+pub(crate) fn raise_open_files() -> Result<u64, BoxError> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(maximum.unwrap_or(u64::MAX))
+}
+
+/// Whether `sockets` fit under the limit of open files.
+pub(crate) fn room_for(sockets: usize) -> Result<(), BoxError> {
+    let limit = raise_open_files()?;
+    let needed = sockets as u64 + 64;
+    if needed > limit {
+        return Err(format!("{needed} open files are needed; the hard limit is {limit}").into());
+    }
+    Ok(())
+}
+
+/// A process and those that it started.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let mut family = vec![pid];
+    let mut seen: HashSet<u32> = family.iter().copied().collect();
+    let mut at = 0;
+    while let Some(&pid) = family.get(at) {
+        at += 1;
+        for task in tasks(pid) {
+            let children = format!("/proc/{pid}/task/{task}/children");
+            let children = fs::read_to_string(children).unwrap_or_default();
+            let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+            family.extend(children.filter(|child| seen.insert(*child)));
+        }
+    }
+    family
+}
+
+fn tasks(pid: u32) -> Vec<u32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The processor time that a process and its children have had, in user space and in the kernel.
+pub(crate) fn cpu(pid: u32) -> Duration {
+    family(pid).into_iter().map(cpu_of_process).sum()
+}
+
+/// The processor time that a process has had.
+pub(crate) fn cpu_of_process(pid: u32) -> Duration {
+    let of_task = |task: u32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{task}/schedstat")).ok()?;
+        Some(Duration::from_nanos(text.split_whitespace().next()?.parse().ok()?))
+    };
+    tasks(pid).into_iter().filter_map(of_task).sum()
+}

@@ -1,0 +1,86 @@
+//! One run of one server: what a delivery costs it.
+
+use crate::{
+    load::{Client, Load, Plan, http1::Http1, phase, tally::Tally},
+    machine,
+    serve::Kind,
+    server::Server,
+};
+use std::{thread::sleep, time::Duration};
+use tower_tenancy::BoxError;
+
+/// How subscribers are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+}
+
+impl Protocol {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+        }
+    }
+}
+
+/// What one run measured. All deliveries came, in order and once: else there is no sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// Deliveries per second, by the clock on the wall.
+    pub(crate) rate: f64,
+    /// Processor time of the server per delivery, in microseconds.
+    pub(crate) cpu: f64,
+    /// From the publisher's write until a subscriber had the event, in microseconds.
+    pub(crate) p50: u32,
+    pub(crate) p99: u32,
+    pub(crate) max: u32,
+    /// Bytes that a subscriber received per event.
+    pub(crate) bytes: f64,
+    /// The share of the time in which the load generator was busy: near 1, it is what is measured.
+    pub(crate) load_busy: f64,
+}
+
+/// Runs a fresh server.
+pub(crate) fn measure(
+    kind: Kind,
+    options: &[String],
+    plan: Plan,
+    protocol: Protocol,
+) -> Result<Sample, BoxError> {
+    let server = Server::start(kind, options)?;
+    let client = Client::new(server.address(), kind, plan.data)?;
+    let sample = match protocol {
+        Protocol::Http1 => drive(&server, &mut Http1::open(client, plan.subscribers)?, plan),
+    };
+    sample.map_err(|error| format!("{kind}, {}, {plan:?}: {error}", protocol.name()).into())
+}
+
+fn drive(server: &Server, load: &mut impl Load, plan: Plan) -> Result<Sample, BoxError> {
+    // A server may say that a stream is open a moment before it is.
+    sleep(Duration::from_millis(50));
+    let mut tally = Tally::new(plan.subscribers, plan.window);
+    phase(load, &mut tally, plan.warm_up)?;
+    let of_server = server.cpu();
+    let of_load = machine::cpu_of_process(std::process::id());
+    let measured = phase(load, &mut tally, plan.events)?;
+    let of_server = server.cpu() - of_server;
+    let of_load = machine::cpu_of_process(std::process::id()) - of_load;
+    load.settle(&mut tally)?;
+    let mut latencies = measured.latencies;
+    latencies.sort_unstable();
+    let deliveries = latencies.len() as f64;
+    Ok(Sample {
+        rate: deliveries / measured.wall.as_secs_f64(),
+        cpu: of_server.as_secs_f64() * 1e6 / deliveries,
+        p50: quantile(&latencies, 0.5),
+        p99: quantile(&latencies, 0.99),
+        max: quantile(&latencies, 1.0),
+        bytes: measured.bytes as f64 / deliveries,
+        load_busy: of_load.as_secs_f64() / measured.wall.as_secs_f64(),
+    })
+}
+
+fn quantile(sorted: &[u32], share: f64) -> u32 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * share) as usize).copied().unwrap_or(0)
+}

@@ -1,0 +1,93 @@
+//! The servers, each in a process of its own: this program, run with `serve`.
+
+pub(crate) mod by_hand;
+pub(crate) mod nchan;
+pub(crate) mod preframed;
+pub(crate) mod rails;
+pub(crate) mod raw;
+
+use crate::{machine, measure::Protocol};
+use axum::{Router, serve::ListenerExt as _};
+use clap::{Args, ValueEnum};
+use std::{fmt, net::SocketAddr};
+use tokio::net::TcpListener;
+use tower_tenancy::BoxError;
+
+/// The thread that is measured: read by GET, written by POST.
+pub(crate) const PATH: &str = "/threads/th/events";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// This crate under axum.
+    Rails,
+    /// What people write: a broadcast channel, and serde_json for each connection.
+    ByHand,
+    /// axum, and bytes that were framed once.
+    Preframed,
+    /// The floor: one write of bytes that were framed once, and nothing else.
+    Raw,
+    /// nginx with nchan.
+    Nchan,
+}
+
+impl Kind {
+    /// What it is measured over.
+    pub(crate) fn protocols(self) -> &'static [Protocol] {
+        match self {
+            Self::Rails | Self::ByHand | Self::Preframed | Self::Raw | Self::Nchan => {
+                &[Protocol::Http1]
+            }
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Serve {
+    pub(crate) kind: Kind,
+    /// 0: any that is free. It is printed.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
+
+/// Serves until the process is ended.
+pub(crate) fn run(args: &Serve) -> Result<(), BoxError> {
+    machine::end_with_parent()?;
+    machine::pin(machine::SERVER_CORE);
+    machine::raise_open_files()?;
+    if args.kind == Kind::Nchan {
+        return nchan::run(args.port);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
+        announce(listener.local_addr()?);
+        match args.kind {
+            Kind::Rails => axum(listener, rails::router()?).await,
+            Kind::ByHand => axum(listener, by_hand::router()).await,
+            Kind::Preframed => axum(listener, preframed::router()).await,
+            Kind::Raw => raw::run(listener).await,
+            Kind::Nchan => Ok(()),
+        }
+    })
+}
+
+/// Tells the parent where to connect to.
+fn announce(address: SocketAddr) {
+    println!("listening on {address}");
+}
+
+async fn axum(listener: TcpListener, router: Router) -> Result<(), BoxError> {
+    // Without it, small events wait for the acknowledgement of earlier ones.
+    let listener = listener.tap_io(|tcp| {
+        if let Err(error) = tcp.set_nodelay(true) {
+            eprintln!("TCP_NODELAY: {error}");
+        }
+    });
+    Ok(axum::serve(listener, router).await?)
+}

@@ -1,0 +1,73 @@
+//! A server in a process of its own, seen from outside.
+
+use crate::{
+    machine,
+    serve::{Kind, nchan},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    io::{BufRead as _, BufReader},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+use tower_tenancy::BoxError;
+
+/// Ended when it is dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Why there can be no such server here.
+    pub(crate) fn missing(kind: Kind) -> Option<&'static str> {
+        let missing = kind == Kind::Nchan && nchan::module().is_none();
+        missing.then_some("not run: nginx with nchan is not installed")
+    }
+
+    pub(crate) fn start(kind: Kind, options: &[String]) -> Result<Self, BoxError> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("serve").arg(kind.to_string()).args(options);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().ok_or("no standard output")?;
+        let mut server = Self { child, address: ([127, 0, 0, 1], 0).into() };
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.trim().strip_prefix("listening on ");
+        server.address = address.ok_or(format!("{kind} did not start: {line:?}"))?.parse()?;
+        server.wait_until_it_answers()?;
+        Ok(server)
+    }
+
+    fn wait_until_it_answers(&self) -> Result<(), BoxError> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            match TcpStream::connect(self.address) {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(error.into()),
+                Err(_) => sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The processor time that it has had.
+    pub(crate) fn cpu(&self) -> Duration {
+        machine::cpu(self.child.id())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let pid = self.child.id();
+        // Not killed at once: nginx has a worker to end.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(nchan::prefix(pid));
+    }
+}
