@@ -7,7 +7,7 @@ use crate::{
     serve::Kind,
     server::Server,
 };
-use clap::{Args, ValueEnum as _};
+use clap::Args;
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 use tower_tenancy::BoxError;
 
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Compare) -> Result<(), BoxError> {
     let plan = Plan { subscribers, window, events, data, warm_up };
     let protocol = Protocol::Http1;
     let mut kinds = match &args.servers[..] {
-        [] => Kind::value_variants().to_vec(),
+        [] => vec![Kind::Rails, Kind::ByHand, Kind::Preframed, Kind::Raw, Kind::Nchan],
         named => named.to_vec(),
     };
     kinds.retain(|kind| {

@@ -82,3 +82,13 @@ pub(crate) fn cpu_of_process(pid: u32) -> Duration {
     };
     tasks(pid).into_iter().filter_map(of_task).sum()
 }
+
+/// The memory of a process and its children in KiB: what is shared counts in proportion.
+pub(crate) fn pss_kib(pid: u32) -> u64 {
+    let of = |pid: u32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+    };
+    family(pid).into_iter().filter_map(of).sum()
+}

@@ -20,6 +20,7 @@
 mod check;
 mod compare;
 mod envelope;
+mod idle;
 mod load;
 mod machine;
 mod measure;
@@ -44,6 +45,8 @@ struct Cli {
 enum Command {
     /// Measure servers side by side.
     Compare(compare::Compare),
+    /// Measure the memory of streams that are open and quiet.
+    Idle(idle::Idle),
     /// Be one of the servers.
     #[command(hide = true)]
     Serve(serve::Serve),
@@ -66,6 +69,7 @@ fn run(cli: Cli) -> Result<(), BoxError> {
     machine::pin(machine::LOAD_CORE);
     match cli.command {
         Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Idle(args)) => idle::run(&args),
         Some(Command::Serve(_)) | None => check::run(),
     }
 }

@@ -60,6 +60,11 @@ impl Server {
     pub(crate) fn cpu(&self) -> Duration {
         machine::cpu(self.child.id())
     }
+
+    /// Its memory, in KiB.
+    pub(crate) fn pss_kib(&self) -> u64 {
+        machine::pss_kib(self.child.id())
+    }
 }
 
 impl Drop for Server {

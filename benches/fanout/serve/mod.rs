@@ -5,6 +5,7 @@ pub(crate) mod nchan;
 pub(crate) mod preframed;
 pub(crate) mod rails;
 pub(crate) mod raw;
+pub(crate) mod tuned;
 
 use crate::{machine, measure::Protocol};
 use axum::{Router, serve::ListenerExt as _};
@@ -20,6 +21,8 @@ pub(crate) const PATH: &str = "/threads/th/events";
 pub(crate) enum Kind {
     /// This crate under axum.
     Rails,
+    /// The same, with less memory for each connection.
+    RailsTuned,
     /// What people write: a broadcast channel, and serde_json for each connection.
     ByHand,
     /// axum, and bytes that were framed once.
@@ -34,9 +37,12 @@ impl Kind {
     /// What it is measured over.
     pub(crate) fn protocols(self) -> &'static [Protocol] {
         match self {
-            Self::Rails | Self::ByHand | Self::Preframed | Self::Raw | Self::Nchan => {
-                &[Protocol::Http1]
-            }
+            Self::Rails
+            | Self::RailsTuned
+            | Self::ByHand
+            | Self::Preframed
+            | Self::Raw
+            | Self::Nchan => &[Protocol::Http1],
         }
     }
 }
@@ -69,6 +75,7 @@ pub(crate) fn run(args: &Serve) -> Result<(), BoxError> {
         announce(listener.local_addr()?);
         match args.kind {
             Kind::Rails => axum(listener, rails::router()?).await,
+            Kind::RailsTuned => tuned::run(listener, rails::router()?).await,
             Kind::ByHand => axum(listener, by_hand::router()).await,
             Kind::Preframed => axum(listener, preframed::router()).await,
             Kind::Raw => raw::run(listener).await,
