@@ -1,7 +1,7 @@
 //! Every server once and quickly: all events must be with all subscribers, in order and once.
 
 use crate::{
-    load::{Plan, marker},
+    load::{Plan, marker, tally},
     measure::measure,
     serve::Kind,
     server::Server,
@@ -11,6 +11,7 @@ use tower_tenancy::BoxError;
 
 pub(crate) fn run() -> Result<(), BoxError> {
     marker::check();
+    tally::check();
     for kind in Kind::value_variants() {
         if let Some(why) = Server::missing(*kind) {
             println!("{kind:<12} {why}");

@@ -28,6 +28,9 @@ pub(crate) struct Compare {
     rounds: usize,
     #[arg(long, value_delimiter = ',')]
     servers: Vec<Kind>,
+    /// Over HTTP/2, 100 streams a connection.
+    #[arg(long)]
+    http2: bool,
     /// Write each run here.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -38,11 +41,12 @@ pub(crate) fn run(args: &Compare) -> Result<(), BoxError> {
     let &Compare { subscribers, window, events, data, rounds, .. } = args;
     let warm_up = (50_000 / subscribers.max(1)).clamp(5, 1000);
     let plan = Plan { subscribers, window, events, data, warm_up };
-    let protocol = Protocol::Http1;
-    let mut kinds = match &args.servers[..] {
-        [] => vec![Kind::Rails, Kind::ByHand, Kind::Preframed, Kind::Raw, Kind::Nchan],
-        named => named.to_vec(),
-    };
+    let protocol = if args.http2 { Protocol::Http2 } else { Protocol::Http1 };
+    let mut kinds = args.servers.clone();
+    if kinds.is_empty() {
+        kinds = vec![Kind::Rails, Kind::ByHand, Kind::Preframed, Kind::Raw, Kind::Nchan];
+        kinds.retain(|kind| kind.protocols().contains(&protocol));
+    }
     kinds.retain(|kind| {
         let missing = Server::missing(*kind);
         missing.inspect(|why| println!("{kind:<10} {why}")).is_none()

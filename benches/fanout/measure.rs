@@ -1,7 +1,7 @@
 //! One run of one server: what a delivery costs it.
 
 use crate::{
-    load::{Client, Load, Plan, http1::Http1, phase, tally::Tally},
+    load::{Client, Load, Plan, http1::Http1, http2::Http2, phase, tally::Tally},
     machine,
     serve::Kind,
     server::Server,
@@ -13,12 +13,14 @@ use tower_tenancy::BoxError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
+    Http2,
 }
 
 impl Protocol {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Http1 => "http1",
+            Self::Http2 => "http2",
         }
     }
 }
@@ -50,6 +52,7 @@ pub(crate) fn measure(
     let server = Server::start(kind, options)?;
     let client = Client::new(server.address(), kind, plan.data)?;
     let sample = match protocol {
+        Protocol::Http2 => drive(&server, &mut Http2::open(client, plan.subscribers)?, plan),
         Protocol::Http1 => drive(&server, &mut Http1::open(client, plan.subscribers)?, plan),
     };
     sample.map_err(|error| format!("{kind}, {}, {plan:?}: {error}", protocol.name()).into())

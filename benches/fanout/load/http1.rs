@@ -1,6 +1,6 @@
 //! Subscribers over HTTP/1.1: one thread, one buffer, one read per wake-up.
 
-use super::{Client, Load, marker::Scanner, tally::Tally};
+use super::{Client, Load, PATIENCE, marker::Scanner, refused, tally::Tally};
 use memchr::memmem;
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use std::{
@@ -11,9 +11,6 @@ use tower_tenancy::BoxError;
 
 /// Connections that are opened at once: fewer than a server lets wait.
 const BATCH: usize = 256;
-/// After this long without anything, what is missing will not come.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 pub(crate) struct Http1 {
     poll: Poll,
     subscribers: Vec<Subscriber>,
@@ -109,20 +106,12 @@ impl Publisher {
         Ok(())
     }
 
-    /// Reads the answers. What is refused will be missed as well, and this says why.
+    /// Reads the answers.
     fn answers(&mut self, buffer: &mut [u8]) -> Result<(), BoxError> {
         loop {
             match self.socket.read(buffer) {
                 Ok(0) => return Err("a server closed the publisher's connection".into()),
-                Ok(read) => {
-                    let answers = &buffer[..read];
-                    for at in memmem::find_iter(answers, b"HTTP/1.1 ") {
-                        if answers.get(at + 9).is_some_and(|class| *class != b'2') {
-                            let text = String::from_utf8_lossy(answers);
-                            return Err(format!("an event was refused: {text}").into());
-                        }
-                    }
-                }
+                Ok(read) => refused(&buffer[..read])?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
             }

@@ -1,6 +1,7 @@
 //! The load: subscribers that hold every event against what they must see, and a publisher.
 
 pub(crate) mod http1;
+pub(crate) mod http2;
 pub(crate) mod marker;
 pub(crate) mod tally;
 
@@ -9,9 +10,13 @@ use crate::{
     serve::{Kind, PATH},
     token,
 };
+use memchr::memmem;
 use std::{net::SocketAddr, time::Duration};
 use tally::Tally;
 use tower_tenancy::BoxError;
+
+/// After this long without anything, what is missing will not come.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to publish, and how.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +45,12 @@ impl Client {
         Ok(Self { address, kind, token: token::mint()?, data })
     }
 
+    fn url(&self) -> String {
+        format!("http://{}{PATH}", self.address)
+    }
+
     /// The fields that all servers are sent; most do not look at them.
-    pub(crate) fn headers(&self) -> [(&'static str, String); 3] {
+    fn headers(&self) -> [(&'static str, String); 3] {
         [
             ("x-tenant-id", "t_alpha".to_owned()),
             ("x-env", "prod".to_owned()),
@@ -58,11 +67,11 @@ impl Client {
         head
     }
 
-    pub(crate) fn subscribe(&self) -> String {
+    fn subscribe(&self) -> String {
         self.head("GET") + "accept: text/event-stream\r\n\r\n"
     }
 
-    pub(crate) fn publish(&self, seq: usize) -> String {
+    fn publish(&self, seq: usize) -> String {
         let marker = marker::marker(seq);
         // Last, so that what has arrived when it arrives is the whole data.
         let padding = self.data.saturating_sub(marker.len());
@@ -74,6 +83,18 @@ impl Client {
         let head = self.head("POST");
         format!("{head}content-type: text/plain\r\ncontent-length: {length}\r\n\r\n{body}")
     }
+}
+
+/// What a publisher's connection answers. What is refused will be missed as well; this says why.
+fn refused(answers: &[u8]) -> Result<(), BoxError> {
+    for at in memmem::find_iter(answers, b"HTTP/1.1 ") {
+        if answers.get(at + 9).is_some_and(|class| *class != b'2') {
+            return Err(
+                format!("an event was refused: {}", String::from_utf8_lossy(answers)).into()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A number of events, as all subscribers got them.

@@ -89,3 +89,17 @@ impl Tally {
         std::mem::take(&mut self.latencies)
     }
 }
+
+/// What is missing, doubled or out of order does not pass. Panics if it does.
+pub(crate) fn check() {
+    let mut tally = Tally::new(1, 2);
+    tally.aim(2);
+    let published = std::iter::from_fn(|| tally.next().inspect(|_| tally.publish()));
+    assert_eq!(published.collect::<Vec<_>>(), [1, 2], "all that the window lets");
+    let now = Instant::now();
+    assert!(tally.see(0, 2, now).is_err(), "an event is left out");
+    assert!(tally.see(0, 1, now).is_ok() && !tally.is_done());
+    assert!(tally.see(0, 1, now).is_err(), "an event comes twice");
+    assert!(tally.see(0, 2, now).is_ok() && tally.is_done());
+    assert!(tally.see(0, 3, now).is_err(), "an event that was never published");
+}

@@ -37,12 +37,8 @@ impl Kind {
     /// What it is measured over.
     pub(crate) fn protocols(self) -> &'static [Protocol] {
         match self {
-            Self::Rails
-            | Self::RailsTuned
-            | Self::ByHand
-            | Self::Preframed
-            | Self::Raw
-            | Self::Nchan => &[Protocol::Http1],
+            Self::Rails | Self::ByHand => &[Protocol::Http1, Protocol::Http2],
+            Self::RailsTuned | Self::Preframed | Self::Raw | Self::Nchan => &[Protocol::Http1],
         }
     }
 }
