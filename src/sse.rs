@@ -8,7 +8,6 @@
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 use crate::{
-    clock::Sleep,
     delivery::Outbound,
     ending::Ending,
     event::Cursor,
@@ -41,7 +40,6 @@ impl<S> GuardedStream<S> {
             guarded: self,
             retry: Duration::from_secs(3),
             heartbeat: Duration::from_secs(15),
-            alarm: None,
             last_write,
             phase: Phase::Opening,
         }
@@ -59,7 +57,6 @@ pin_project! {
         guarded: GuardedStream<S>,
         retry: Duration,
         heartbeat: Duration,
-        alarm: Option<Sleep>,
         last_write: SystemTime,
         phase: Phase,
     }
@@ -114,50 +111,54 @@ where
         let opening = *this.phase == Phase::Opening;
         *this.phase = Phase::Open;
         let retry = *this.retry;
-        let polled = this.guarded.as_mut().poll_each(cx, |outbound| {
-            if opening && frame.is_empty() {
-                if let Outbound::Position(position) = &outbound {
-                    open(&mut frame, retry, Some(position.cursor()));
-                    return ControlFlow::Continue(());
+        let heartbeat = *this.heartbeat;
+        loop {
+            let last_write = *this.last_write;
+            let polled = this.guarded.as_mut().poll_each(
+                cx,
+                // The alarm is set once an interval, not once an event: when it rings, what was
+                // written since then decides.
+                |now| heartbeat.saturating_sub(now.duration_since(last_write).unwrap_or_default()),
+                |outbound| {
+                    if opening && frame.is_empty() {
+                        if let Outbound::Position(position) = &outbound {
+                            open(&mut frame, retry, Some(position.cursor()));
+                            return ControlFlow::Continue(());
+                        }
+                        open(&mut frame, retry, None);
+                    }
+                    write(&mut frame, &outbound, retry);
+                    if frame.len() < FRAME {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
+                },
+            );
+            match polled {
+                Poll::Ready(Polled::Given(at)) => *this.last_write = at,
+                Poll::Ready(Polled::Ended) => *this.phase = Phase::Ended,
+                Poll::Ready(Polled::Rang(now)) => {
+                    // A clock that was set back does not silence the stream.
+                    if now.duration_since(last_write).unwrap_or(heartbeat) < heartbeat {
+                        continue;
+                    }
+                    *this.last_write = now;
+                    if !opening {
+                        let comment = Bytes::from_static(HEARTBEAT);
+                        return Poll::Ready(Some(Ok(Frame::data(comment))));
+                    }
                 }
+                Poll::Pending if !opening => return Poll::Pending,
+                Poll::Pending => {}
+            }
+            if opening && frame.is_empty() {
                 open(&mut frame, retry, None);
             }
-            write(&mut frame, &outbound, retry);
-            if frame.len() < FRAME { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        if opening && frame.is_empty() {
-            open(&mut frame, retry, None);
-        }
-        if let Poll::Ready(Polled::Ended) = polled {
-            *this.phase = Phase::Ended;
-            *this.alarm = None;
-        }
-        let clock = this.guarded.clock();
-        if !frame.is_empty() {
-            *this.last_write = clock.now();
-            return Poll::Ready(Some(Ok(Frame::data(frame.into_bytes().into()))));
-        }
-        if *this.phase == Phase::Ended {
-            return Poll::Ready(None);
-        }
-        // The alarm is set once an interval, not once an event: when it rings, what was written
-        // since then decides.
-        loop {
-            let heartbeat = *this.heartbeat;
-            let alarm = this.alarm.get_or_insert_with(|| {
-                let quiet = clock.now().duration_since(*this.last_write).unwrap_or_default();
-                clock.sleep(heartbeat.saturating_sub(quiet))
-            });
-            if alarm.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            *this.alarm = None;
-            let now = clock.now();
-            let quiet = now.duration_since(*this.last_write).unwrap_or(heartbeat);
-            if quiet >= heartbeat {
-                *this.last_write = now;
-                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(HEARTBEAT)))));
-            }
+            return match frame.is_empty() {
+                true => Poll::Ready(None),
+                false => Poll::Ready(Some(Ok(Frame::data(frame.into_bytes().into())))),
+            };
         }
     }
 

@@ -19,7 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, SystemTime},
 };
 use tracing::Span;
@@ -104,7 +104,7 @@ impl ThreadGrant {
             grant: self,
             alarm: None,
             on_mismatch: OnMismatch::default(),
-            mismatches: Arc::default(),
+            mismatches: None,
             last_word: None,
             ended: false,
             span: Span::current(),
@@ -131,10 +131,11 @@ pin_project! {
         clock: Arc<dyn Clock>,
         // Ready once what the stream was opened with is withdrawn.
         revoked: Option<Revoked>,
-        // Armed when the source is first idle: a busy one looks at the time itself.
+        // Armed when the source is first idle: a busy one looks at the time itself. The one alarm of
+        // the stream: a transport's heartbeat rings it as well.
         alarm: Option<Sleep>,
         on_mismatch: OnMismatch,
-        mismatches: Arc<AtomicU64>,
+        mismatches: Option<Arc<AtomicU64>>,
         last_word: Option<Ending>,
         ended: bool,
         // The span of the request, in which the source runs as well.
@@ -153,7 +154,7 @@ impl<S> GuardedStream<S> {
     ///
     /// Anything but 0 is a bug in whatever made the source, and worth waking somebody up.
     pub fn count_mismatches(mut self, counter: Arc<AtomicU64>) -> Self {
-        self.mismatches = counter;
+        self.mismatches = Some(counter);
         self
     }
 
@@ -175,8 +176,10 @@ impl<S> GuardedStream<S> {
 /// How a poll of many went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Polled {
-    /// Something was given.
-    Given,
+    /// Something was given, at this time.
+    Given(SystemTime),
+    /// Nothing was, and it is this time: as late as was asked for.
+    Rang(SystemTime),
     /// The last word was given, now or earlier.
     Ended,
 }
@@ -186,10 +189,12 @@ where
     S: Stream,
     S::Item: IntoDelivery,
 {
-    /// Gives `sink` what is ready, until it has enough. Pending only if there was nothing.
+    /// Gives `sink` what is ready, until it has enough. If there is nothing, it is pending for as long
+    /// as `patience` says, asked when the one alarm of the stream is set.
     pub(crate) fn poll_each(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
+        patience: impl FnOnce(SystemTime) -> Duration,
         mut sink: impl FnMut(Outbound) -> ControlFlow<()>,
     ) -> Poll<Polled> {
         let mut this = self.project();
@@ -202,7 +207,7 @@ where
             // Without a switch there is nothing to look at.
             revoked.is_some() && grant.scope().auth().is_revoked()
         };
-        let mut given = false;
+        let mut given = None;
         let mut left_out = 0;
         let ending = loop {
             if let Some(ending) = this.last_word.take() {
@@ -210,12 +215,12 @@ where
             }
             if left_out == POLL_BUDGET {
                 cx.waker().wake_by_ref();
-                return if given { Poll::Ready(Polled::Given) } else { Poll::Pending };
+                return given.map_or(Poll::Pending, |at| Poll::Ready(Polled::Given(at)));
             }
             let polled = this.source.as_mut().poll_next(cx);
-            if polled.is_pending() && given {
+            if let (Poll::Pending, Some(at)) = (&polled, given) {
                 // Whoever was given something polls again.
-                return Poll::Ready(Polled::Given);
+                return Poll::Ready(Polled::Given(at));
             }
             // The time of day is the authority, and asked before anything is given out: also what a
             // source that is never idle has ready.
@@ -234,13 +239,13 @@ where
                 }
                 let alarm = this.alarm.get_or_insert_with(|| {
                     let left = this.valid_until.duration_since(now).unwrap_or_default();
-                    this.clock.sleep(left.min(LONGEST_SLEEP))
+                    this.clock.sleep(left.min(patience(now)).min(LONGEST_SLEEP))
                 });
                 if alarm.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 *this.alarm = None;
-                continue;
+                return Poll::Ready(Polled::Rang(now));
             };
             let delivery = match item.map(IntoDelivery::into_delivery) {
                 Some(Ok(delivery)) => delivery,
@@ -266,7 +271,9 @@ where
                 }
                 foreign @ (Delivery::Event(_) | Delivery::Position(_) | Delivery::Gap(_)) => {
                     left_out += 1;
-                    this.mismatches.fetch_add(1, Ordering::Relaxed);
+                    if let Some(counter) = this.mismatches {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
                     audit(grant, &foreign);
                     if *this.on_mismatch == OnMismatch::Close {
                         break Ending::SourceFailed;
@@ -274,9 +281,9 @@ where
                     continue;
                 }
             };
-            given = true;
+            given = Some(now);
             if flow.is_break() {
-                return Poll::Ready(Polled::Given);
+                return Poll::Ready(Polled::Given(now));
             }
         };
         *this.ended = true;
@@ -298,13 +305,22 @@ where
 {
     type Item = Outbound;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outbound>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outbound>> {
         let mut next = None;
-        let polled = self.poll_each(cx, |outbound| {
-            next = Some(outbound);
-            ControlFlow::Break(())
-        });
-        polled.map(|_| next)
+        loop {
+            let polled = self.as_mut().poll_each(
+                cx,
+                |_| LONGEST_SLEEP,
+                |outbound| {
+                    next = Some(outbound);
+                    ControlFlow::Break(())
+                },
+            );
+            match ready!(polled) {
+                Polled::Given(_) | Polled::Ended => return Poll::Ready(next),
+                Polled::Rang(_) => {}
+            }
+        }
     }
 }
 

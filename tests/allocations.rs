@@ -176,3 +176,29 @@ fn an_event_of_a_log_costs_its_frame_and_nothing_else() {
     let counted = measure(|| assert_eq!(frames(), 1));
     assert_eq!(counted.count_total, 1, "{counted:?}");
 }
+
+#[test]
+fn an_idle_stream_keeps_less_than_a_kibibyte() {
+    let log = MemoryLog::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _in_runtime = runtime.enter();
+    let threads = MemoryRegistry::new();
+    let thread: Routing = "t_alpha/prod/th".parse().unwrap();
+    threads.register(&thread);
+    // What the thread and its first reader take once, and the scope, which is the request's.
+    let first = grant("0190b3e0-0000-7000-8000-000000000000");
+    let _reader = first.subscribe(&log, LastEventId::Live).now_or_never().unwrap().unwrap();
+    let scope = first.scope().clone();
+    let mut stream = None;
+    let kept = measure(|| {
+        let grant = verify_thread_access(&threads, &scope, thread.thread()).now_or_never().unwrap();
+        let grant = grant.unwrap();
+        let events = grant.subscribe(&log, LastEventId::Live).now_or_never().unwrap().unwrap();
+        let mut body = Box::pin(grant.guard(events).into_sse());
+        let mut cx = Context::from_waker(Waker::noop());
+        while body.as_mut().poll_frame(&mut cx).is_ready() {}
+        stream = Some(body);
+    });
+    assert!(kept.bytes_current < 1024, "{kept:?}");
+    drop(stream);
+}
