@@ -58,7 +58,7 @@ pub(crate) use source::{Found, two_tokens};
 
 use crate::{
     clock::{self, Clock},
-    id::{ActorType, Env, Subject, TenantId, ThreadId},
+    id::{ActorType, Env, Subject, TenantId, Text, ThreadId},
     rejection::{Rejection, RejectionKind},
 };
 use http::{Extensions, HeaderMap, Method, Request, Uri, header};
@@ -97,12 +97,12 @@ struct Proven {
     leeway: Duration,
     issuer: Option<String>,
     issued_at: Option<SystemTime>,
-    audiences: Vec<String>,
+    audiences: Vec<Text>,
     is_access_token: bool,
-    tenants: Vec<String>,
-    envs: Vec<String>,
-    roles: Vec<String>,
-    scopes: Vec<String>,
+    tenants: Vec<Text>,
+    envs: Vec<Text>,
+    roles: Vec<Text>,
+    scopes: Vec<Text>,
     actor_type: Option<ActorType>,
     clock: Arc<dyn Clock>,
     revocations: Vec<Revocation>,
@@ -117,6 +117,10 @@ pub(crate) struct Bound {
     pub(crate) thread: ThreadId,
     /// The ticket has opened a stream before, and only goes on where that one stopped.
     pub(crate) reopens: bool,
+}
+
+fn texts<T: Into<String>>(all: impl IntoIterator<Item = T>) -> Vec<Text> {
+    all.into_iter().map(|text| Text::from(&*text.into())).collect()
 }
 
 impl AuthContext {
@@ -150,25 +154,25 @@ impl AuthContext {
     /// The tenants that the caller may name.
     #[must_use]
     pub fn with_tenants<T: Into<String>>(self, tenants: impl IntoIterator<Item = T>) -> Self {
-        self.with(|proven| proven.tenants = tenants.into_iter().map(Into::into).collect())
+        self.with(|proven| proven.tenants = texts(tenants))
     }
 
     /// The envs that the caller may name.
     #[must_use]
     pub fn with_envs<T: Into<String>>(self, envs: impl IntoIterator<Item = T>) -> Self {
-        self.with(|proven| proven.envs = envs.into_iter().map(Into::into).collect())
+        self.with(|proven| proven.envs = texts(envs))
     }
 
     /// The roles that the application may ask for.
     #[must_use]
     pub fn with_roles<T: Into<String>>(self, roles: impl IntoIterator<Item = T>) -> Self {
-        self.with(|proven| proven.roles = roles.into_iter().map(Into::into).collect())
+        self.with(|proven| proven.roles = texts(roles))
     }
 
     /// The scopes that the application may ask for: what the token was issued to do.
     #[must_use]
     pub fn with_scopes<T: Into<String>>(self, scopes: impl IntoIterator<Item = T>) -> Self {
-        self.with(|proven| proven.scopes = scopes.into_iter().map(Into::into).collect())
+        self.with(|proven| proven.scopes = texts(scopes))
     }
 
     /// Who issued the proof.
@@ -186,7 +190,7 @@ impl AuthContext {
     /// Whom the proof is meant for.
     #[must_use]
     pub fn with_audiences<T: Into<String>>(self, audiences: impl IntoIterator<Item = T>) -> Self {
-        self.with(|proven| proven.audiences = audiences.into_iter().map(Into::into).collect())
+        self.with(|proven| proven.audiences = texts(audiences))
     }
 
     /// Whether the proof says of itself that it is an access token: `typ` is `at+jwt` (RFC 9068
@@ -280,17 +284,17 @@ impl AuthContext {
 
     /// The tenants that the caller may name, as the token spells them.
     pub fn tenants(&self) -> impl Iterator<Item = &str> {
-        self.0.tenants.iter().map(String::as_str)
+        self.0.tenants.iter().map(Text::as_str)
     }
 
     /// The envs that the caller may name, as the token spells them.
     pub fn envs(&self) -> impl Iterator<Item = &str> {
-        self.0.envs.iter().map(String::as_str)
+        self.0.envs.iter().map(Text::as_str)
     }
 
     /// The roles of the caller.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.0.roles.iter().map(String::as_str)
+        self.0.roles.iter().map(Text::as_str)
     }
 
     /// Whether the caller has `role`.
@@ -301,7 +305,7 @@ impl AuthContext {
 
     /// What the token was issued to do.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.0.scopes.iter().map(String::as_str)
+        self.0.scopes.iter().map(Text::as_str)
     }
 
     /// Whether the token was issued to do `scope`.
@@ -324,7 +328,7 @@ impl AuthContext {
 
     /// Whom the token is meant for.
     pub fn audiences(&self) -> impl Iterator<Item = &str> {
-        self.0.audiences.iter().map(String::as_str)
+        self.0.audiences.iter().map(Text::as_str)
     }
 
     /// Whether the token says of itself that it is an access token (RFC 9068).
@@ -339,6 +343,19 @@ impl AuthContext {
         self.0.actor_type.as_ref()
     }
 }
+
+/// Which bytes a token may have: `b64token` of RFC 6750 section 2.1.
+#[expect(clippy::indexing_slicing, reason = "a table that the compiler fills in")]
+const IN_B64TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+        byte += 1;
+    }
+    table
+};
 
 /// What an [`Authenticator`] sees of a request: everything but its body.
 #[derive(Clone, Copy)]
@@ -412,29 +429,29 @@ impl<'a> AuthRequest<'a> {
                 if values.next().is_some() {
                     return Err(invalid("Authorization was sent more than once."));
                 }
-                let Ok(text) = value.to_str() else {
-                    return Err(invalid("Authorization is not visible ASCII."));
-                };
-                let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-                if !scheme.eq_ignore_ascii_case("bearer") {
+                let bytes = value.as_bytes();
+                let end = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
+                let (scheme, token) = bytes.split_at(end);
+                if !scheme.eq_ignore_ascii_case(b"bearer") {
                     return Err(invalid("Authorization is not of the scheme 'Bearer'."));
                 }
-                token.trim_start_matches(' ')
+                let spaces = token.iter().take_while(|b| **b == b' ').count();
+                token.get(spaces..).unwrap_or_default()
             }
-            Found::Elsewhere(token) => token.as_str(),
+            Found::Elsewhere(token) => token.as_bytes(),
             Found::Nowhere => return Err(RejectionKind::AuthMissing.into()),
         };
         let is_b64token = !token.is_empty()
-            && token.bytes().all(|b| {
-                b.is_ascii_alphanumeric()
-                    || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
-            });
-        match (is_b64token, self.found) {
-            (true, _) => Ok(token),
-            (false, Found::Header) => {
+            && token.iter().all(|b| IN_B64TOKEN.get(usize::from(*b)) == Some(&true));
+        // What is one is ASCII.
+        match (std::str::from_utf8(token), self.found) {
+            (Ok(token), _) if is_b64token => Ok(token),
+            (_, Found::Header) => {
                 Err(invalid("Authorization does not bear exactly one token after 'Bearer'."))
             }
-            (false, _) => Err(invalid("What the request bears is no token.")),
+            (_, Found::Elsewhere(_) | Found::Nowhere) => {
+                Err(invalid("What the request bears is no token."))
+            }
         }
     }
 }

@@ -32,12 +32,12 @@ pin_project! {
     #[project = StateProj]
     enum State<S, F, C, ReqBody> {
         Refused { rejection: Option<Rejection> },
-        Waiting { answer: AuthFuture, held: Option<Held<S, C, ReqBody>> },
+        Waiting { answer: AuthFuture, held: Option<Box<Held<S, C, ReqBody>>> },
         Calling { #[pin] response: F },
     }
 }
 
-/// What waits for an authenticator's answer.
+/// What waits for an authenticator's answer. Kept out of line: most answers are there at once.
 pub(super) struct Held<S, C, ReqBody> {
     pub(super) request: Request<ReqBody>,
     /// The instance of the inner service that was polled ready.
@@ -130,7 +130,7 @@ impl<S, F, C, R, ReqBody> RequireFuture<S, F, C, R, ReqBody> {
     }
 
     pub(super) fn waiting(answer: AuthFuture, held: Held<S, C, ReqBody>, reply: Reply<R>) -> Self {
-        Self { state: State::Waiting { answer, held: Some(held) }, reply }
+        Self { state: State::Waiting { answer, held: Some(Box::new(held)) }, reply }
     }
 }
 
@@ -158,7 +158,9 @@ where
                 },
                 StateProj::Waiting { answer, held } => {
                     let answer = ready!(reply.span.in_scope(|| answer.as_mut().poll(cx)));
-                    let Some(Held { mut request, mut ready, check }) = held.take() else {
+                    let Some(Held { mut request, mut ready, check }) =
+                        held.take().map(|held| *held)
+                    else {
                         return Poll::Pending; // as above
                     };
                     let called = reply.span.in_scope(|| {

@@ -1,13 +1,19 @@
 //! What a verified token says, read strictly.
 
-use super::{JwtConfigError, TokenError};
-use crate::{
-    auth::AuthContext,
-    clock::from_unix,
-    id::{ActorType, Subject},
+use super::{
+    JwtConfigError, TokenError,
+    json::{Object, Pointer, string as as_string},
 };
-use serde_json::Value;
-use std::time::{Duration, SystemTime};
+use crate::{
+    auth::{AuthContext, Proven, Revocation},
+    clock::{Clock, from_unix},
+    id::{ActorType, Subject, Text},
+};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// Where the claims are, as JSON pointers (RFC 6901) into the token's payload.
 ///
@@ -23,29 +29,29 @@ use std::time::{Duration, SystemTime};
 /// ```
 #[derive(Clone, Debug)]
 pub struct ClaimNames {
-    subject: String,
-    audience: String,
-    tenant: String,
-    tenants: String,
-    env: String,
-    envs: String,
-    roles: String,
-    scopes: String,
-    actor_type: String,
+    subject: Pointer,
+    audience: Pointer,
+    tenant: Pointer,
+    tenants: Pointer,
+    env: Pointer,
+    envs: Pointer,
+    roles: Pointer,
+    scopes: Pointer,
+    actor_type: Pointer,
 }
 
 impl Default for ClaimNames {
     fn default() -> Self {
         Self {
-            subject: "/sub".into(),
-            audience: "/aud".into(),
-            tenant: "/tenant_id".into(),
-            tenants: "/tenant_ids".into(),
-            env: "/env".into(),
-            envs: "/envs".into(),
-            roles: "/roles".into(),
-            scopes: "/scope".into(),
-            actor_type: "/actor_type".into(),
+            subject: Pointer::new("/sub"),
+            audience: Pointer::new("/aud"),
+            tenant: Pointer::new("/tenant_id"),
+            tenants: Pointer::new("/tenant_ids"),
+            env: Pointer::new("/env"),
+            envs: Pointer::new("/envs"),
+            roles: Pointer::new("/roles"),
+            scopes: Pointer::new("/scope"),
+            actor_type: Pointer::new("/actor_type"),
         }
     }
 }
@@ -57,16 +63,14 @@ macro_rules! claim_names {
                 $(#[$docs])*
                 #[must_use]
                 pub fn $name(mut self, pointer: impl Into<String>) -> Self {
-                    self.$name = pointer.into();
+                    self.$name = Pointer::new(pointer);
                     self
                 }
             )*
 
             pub(super) fn check(&self) -> Result<(), JwtConfigError> {
                 for pointer in [$(&self.$name),*] {
-                    if !pointer.starts_with('/') {
-                        return Err(JwtConfigError::ClaimName(pointer.clone()));
-                    }
+                    pointer.check()?;
                 }
                 Ok(())
             }
@@ -104,7 +108,7 @@ pub(super) struct Rules {
     pub(super) leeway: Duration,
     pub(super) names: ClaimNames,
     /// Claims that must be these strings, by their pointers.
-    pub(super) required: Vec<(String, String)>,
+    pub(super) required: Vec<(Pointer, String)>,
     pub(super) only_access_tokens: bool,
     pub(super) max_lifetime: Option<Duration>,
     /// What the issuer may speak for, whatever its tokens claim. `None`: anything.
@@ -124,20 +128,19 @@ pub(super) struct Checked {
 impl Rules {
     pub(super) fn check_names(&self) -> Result<(), JwtConfigError> {
         self.names.check()?;
-        match self.required.iter().find(|(pointer, _)| !pointer.starts_with('/')) {
-            Some((pointer, _)) => Err(JwtConfigError::ClaimName(pointer.clone())),
-            None => Ok(()),
-        }
+        self.required.iter().try_for_each(|(pointer, _)| pointer.check())
     }
 
-    /// Holds the claims of a token against the rules at the time `now`.
+    /// Holds the claims of a token against the rules at the time that `clock` tells. What they prove
+    /// lasts as long as `trust` in their issuer.
     ///
     /// Expiry comes last, so that only an otherwise good token is told that it expired.
     pub(super) fn check(
         &self,
-        claims: &Value,
+        claims: &Object<'_>,
         is_access_token: bool,
-        now: SystemTime,
+        clock: &Arc<dyn Clock>,
+        trust: Option<&Revocation>,
     ) -> Result<Checked, TokenError> {
         self.check_issuer(claims)?;
         let audiences = self.check_audience(claims)?;
@@ -145,7 +148,7 @@ impl Rules {
             check_access_token(claims, is_access_token)?;
         }
         for (pointer, wanted) in &self.required {
-            if string(claims, pointer)? != Some(wanted) {
+            if string(claims, pointer)?.as_deref() != Some(wanted) {
                 return Err(TokenError::Claim(
                     "a claim that is required here is not as it must be",
                 ));
@@ -155,14 +158,14 @@ impl Rules {
             .ok_or(TokenError::Claim("the subject is missing"))?;
         let subject =
             Subject::new(subject).map_err(|_| TokenError::Claim("the subject is malformed"))?;
-        let issuer = string(claims, "/iss")?;
-        let only = |named: Vec<String>, bound: &Option<Vec<String>>, what: &'static str| {
+        let issuer = member(claims, "iss")?;
+        let only = |named: Vec<Text>, bound: &Option<Vec<String>>, what: &'static str| {
             let Some(bound) = bound else { return named };
             let (bound, beyond): (Vec<_>, Vec<_>) =
-                named.into_iter().partition(|name| bound.contains(name));
+                named.into_iter().partition(|name| bound.iter().any(|b| b == name.as_str()));
             if !beyond.is_empty() {
                 tracing::warn!(
-                    issuer,
+                    issuer = issuer.as_deref(),
                     what,
                     ?beyond,
                     "a token claims what its issuer is not bound to; that proves nothing"
@@ -171,80 +174,85 @@ impl Rules {
             bound
         };
         let tenants = one_or_many(claims, &self.names.tenant, &self.names.tenants)?;
+        let tenants = only(tenants, &self.tenants, "tenants");
         let envs = one_or_many(claims, &self.names.env, &self.names.envs)?;
+        let envs = only(envs, &self.envs, "envs");
         let actor_type = string(claims, &self.names.actor_type)?
             .map(ActorType::new)
             .transpose()
             .map_err(|_| TokenError::Claim("the actor type is malformed"))?;
         let issued_at = numeric_date(claims, "iat")?;
-        let not_before = numeric_date(claims, "nbf")?.max(issued_at);
-        let expires_at = self.check_times(claims, issued_at, now)?;
+        let begins = numeric_date(claims, "nbf")?;
+        let not_before = begins.max(issued_at);
+        let expires_at = self.check_times(claims, begins, issued_at, clock.now())?;
 
-        let mut auth = AuthContext::new(subject, expires_at)
-            .with_leeway(self.leeway)
-            .with_audiences(audiences)
-            .with_access_token(is_access_token)
-            .with_tenants(only(tenants, &self.tenants, "tenants"))
-            .with_envs(only(envs, &self.envs, "envs"))
-            .with_roles(strings(claims, &self.names.roles)?)
-            .with_scopes(several(claims, &self.names.scopes, |all| {
-                all.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
-            })?);
-        if let Some(issuer) = issuer {
-            auth = auth.with_issuer(issuer);
-        }
-        if let Some(time) = issued_at {
-            auth = auth.with_issued_at(time);
-        }
-        if let Some(actor_type) = actor_type {
-            auth = auth.with_actor_type(actor_type);
-        }
+        let auth = AuthContext(Arc::new(Proven {
+            subject,
+            expires_at,
+            leeway: self.leeway,
+            issuer: issuer.map(Cow::into_owned),
+            issued_at,
+            audiences,
+            is_access_token,
+            tenants,
+            envs,
+            roles: strings(claims, &self.names.roles)?,
+            scopes: several(claims, &self.names.scopes, |all| {
+                all.split(' ').filter(|scope| !scope.is_empty()).map(Text::from).collect()
+            })?,
+            actor_type,
+            clock: Arc::clone(clock),
+            revocations: trust.cloned().into_iter().collect(),
+            ticket: None,
+        }));
         Ok(Checked { auth, not_before })
     }
 
     /// RFC 7519 section 4.1.1: one string, compared byte for byte.
-    fn check_issuer(&self, claims: &Value) -> Result<(), TokenError> {
-        match (claims.get("iss"), &self.issuer) {
-            (None, Some(_)) => Err(TokenError::Claim("`iss` is missing")),
-            (Some(Value::String(iss)), Some(issuer)) if iss == issuer => Ok(()),
-            (None | Some(Value::String(_)), None) => Ok(()),
-            (Some(iss), _) => {
-                Err(TokenError::unexpected("`iss` is not the issuer trusted here", iss))
-            }
+    fn check_issuer(&self, claims: &Object<'_>) -> Result<(), TokenError> {
+        let Some(iss) = claims.get("iss") else {
+            return match self.issuer {
+                None => Ok(()),
+                Some(_) => Err(TokenError::Claim("`iss` is missing")),
+            };
+        };
+        match (as_string(iss), &self.issuer) {
+            (Some(_), None) => Ok(()),
+            (Some(iss), Some(issuer)) if iss == *issuer => Ok(()),
+            _ => Err(TokenError::unexpected("`iss` is not the issuer trusted here", iss.get())),
         }
     }
 
     /// RFC 7519 section 4.1.3: one string or several; a token that names an audience is refused
     /// by whoever does not know itself by that name, also where none is configured.
-    fn check_audience(&self, claims: &Value) -> Result<Vec<String>, TokenError> {
-        if claims.pointer(&self.names.audience).is_none() {
+    fn check_audience(&self, claims: &Object<'_>) -> Result<Vec<Text>, TokenError> {
+        let Some(claim) = claims.find(&self.names.audience) else {
             return if self.audiences.is_empty() {
                 Ok(Vec::new())
             } else {
                 Err(TokenError::Claim("the audience is missing"))
             };
-        }
-        let named = several(claims, &self.names.audience, |one| vec![one.to_owned()])?;
+        };
+        let named = several(claims, &self.names.audience, |one| vec![one.into()])?;
         if self.audiences.is_empty() {
             Err(TokenError::Claim("an audience is named, but none is configured here"))
-        } else if named.iter().any(|aud| self.audiences.contains(aud)) {
+        } else if named.iter().any(|aud| self.audiences.iter().any(|ours| ours == aud.as_str())) {
             Ok(named)
         } else {
-            Err(TokenError::unexpected("the audience is not this service", &named.into()))
+            Err(TokenError::unexpected("the audience is not this service", claim.get()))
         }
     }
 
     /// RFC 7519 sections 4.1.4 to 4.1.6. Gives the time of expiry.
     fn check_times(
         &self,
-        claims: &Value,
+        claims: &Object<'_>,
+        begins: Option<SystemTime>,
         issued_at: Option<SystemTime>,
         now: SystemTime,
     ) -> Result<SystemTime, TokenError> {
         let later = |time: SystemTime| time.checked_add(self.leeway).unwrap_or(time);
-        if let Some(not_before) = numeric_date(claims, "nbf")?
-            && later(now) < not_before
-        {
+        if begins.is_some_and(|begins| later(now) < begins) {
             return Err(TokenError::Claim("`nbf` is in the future"));
         }
         if issued_at.is_some_and(|issued_at| later(now) < issued_at) {
@@ -263,62 +271,82 @@ impl Rules {
 }
 
 /// RFC 7519 section 2: seconds since 1970, fractions allowed and cut off.
-fn numeric_date(claims: &Value, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
+fn numeric_date(claims: &Object<'_>, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
-    let seconds = match (value.as_u64(), value.as_f64()) {
-        (Some(whole), _) => whole,
+    let text = value.get();
+    let seconds = text.parse().ok().or_else(|| {
+        let fraction = serde_json::from_str::<f64>(text).ok();
         // The cast saturates.
-        (None, Some(fraction)) if fraction >= 0.0 => fraction as u64,
-        _ => return Err(TokenError::Type(format!("/{name}"))),
-    };
+        fraction.filter(|fraction| *fraction >= 0.0).map(|fraction| fraction as u64)
+    });
+    let seconds = seconds.ok_or_else(|| TokenError::Type(format!("/{name}")))?;
     Ok(Some(from_unix(seconds)))
 }
 
-fn string<'a>(claims: &'a Value, pointer: &str) -> Result<Option<&'a str>, TokenError> {
-    match claims.pointer(pointer) {
-        None => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or_else(|| TokenError::Type(pointer.into())),
+impl Pointer {
+    fn check(&self) -> Result<(), JwtConfigError> {
+        if self.is_valid() {
+            Ok(())
+        } else {
+            Err(JwtConfigError::ClaimName(self.as_str().to_owned()))
+        }
     }
 }
 
-fn strings(claims: &Value, pointer: &str) -> Result<Vec<String>, TokenError> {
-    let Some(value) = claims.pointer(pointer) else { return Ok(Vec::new()) };
-    let wrong = || TokenError::Type(pointer.into());
-    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
-    value.as_array().ok_or_else(wrong)?.iter().map(text).collect()
+fn wrong_type(pointer: &Pointer) -> TokenError {
+    TokenError::Type(pointer.as_str().to_owned())
+}
+
+fn member<'a>(claims: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, TokenError> {
+    let Some(value) = claims.get(name) else { return Ok(None) };
+    as_string(value).map(Some).ok_or_else(|| TokenError::Type(format!("/{name}")))
+}
+
+fn string<'a>(claims: &Object<'a>, pointer: &Pointer) -> Result<Option<Cow<'a, str>>, TokenError> {
+    let Some(value) = claims.find(pointer) else { return Ok(None) };
+    as_string(value).map(Some).ok_or_else(|| wrong_type(pointer))
+}
+
+fn strings(claims: &Object<'_>, pointer: &Pointer) -> Result<Vec<Text>, TokenError> {
+    let Some(value) = claims.find(pointer) else { return Ok(Vec::new()) };
+    serde_json::from_str(value.get()).map_err(|_| wrong_type(pointer))
 }
 
 /// One string, or an array of strings.
 fn several(
-    claims: &Value,
-    pointer: &str,
-    one: impl Fn(&str) -> Vec<String>,
-) -> Result<Vec<String>, TokenError> {
-    match claims.pointer(pointer) {
-        Some(Value::String(text)) => Ok(one(text)),
-        _ => strings(claims, pointer),
+    claims: &Object<'_>,
+    pointer: &Pointer,
+    one: impl Fn(&str) -> Vec<Text>,
+) -> Result<Vec<Text>, TokenError> {
+    match claims.find(pointer).and_then(as_string) {
+        Some(text) => Ok(one(&text)),
+        None => strings(claims, pointer),
     }
 }
 
 /// RFC 9068 section 2.2: what every access token in the form of a JWT has.
-fn check_access_token(claims: &Value, is_access_token: bool) -> Result<(), TokenError> {
+fn check_access_token(claims: &Object<'_>, is_access_token: bool) -> Result<(), TokenError> {
     if !is_access_token {
         return Err(TokenError::Header("its `typ` is not `at+jwt`"));
     }
     for name in ["iss", "sub", "client_id", "jti"] {
-        if !claims.get(name).is_some_and(Value::is_string) {
+        if claims.get(name).and_then(as_string).is_none() {
             return Err(TokenError::Claim("a claim of RFC 9068 is missing"));
         }
     }
-    if ["aud", "iat", "exp"].iter().all(|name| claims.get(*name).is_some()) {
+    if ["aud", "iat", "exp"].iter().all(|name| claims.get(name).is_some()) {
         Ok(())
     } else {
         Err(TokenError::Claim("a claim of RFC 9068 is missing"))
     }
 }
 
-fn one_or_many(claims: &Value, one: &str, many: &str) -> Result<Vec<String>, TokenError> {
+fn one_or_many(
+    claims: &Object<'_>,
+    one: &Pointer,
+    many: &Pointer,
+) -> Result<Vec<Text>, TokenError> {
     let mut all = strings(claims, many)?;
-    all.extend(string(claims, one)?.map(str::to_owned));
+    all.extend(string(claims, one)?.map(|text| Text::from(&*text)));
     Ok(all)
 }

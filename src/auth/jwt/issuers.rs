@@ -92,7 +92,9 @@ impl TrustedIssuers {
         let trusted = issuer.as_ref().and_then(|issuer| list.issuers.get(issuer));
         let verifier = trusted.map(|trusted| &trusted.verifier).or(list.fallback.as_ref());
         let untrusted = "`iss` is not an issuer that is trusted here";
-        verifier.cloned().ok_or_else(|| TokenError::unexpected(untrusted, &issuer.into()))
+        verifier
+            .cloned()
+            .ok_or_else(|| TokenError::unexpected(untrusted, issuer.as_deref().unwrap_or("none")))
     }
 }
 

@@ -1,11 +1,14 @@
 //! Keys that tokens are verified with: one key, one algorithm.
 
-use super::json::parse_object;
+use super::{json::parse_object, token::Header};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, crypto::CryptoProvider};
 use serde_json::Value;
 use spki::{Document, ObjectIdentifier, SubjectPublicKeyInfoRef};
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// RFC 8017 appendix A.1.
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -25,7 +28,12 @@ pub struct Backend {
     name: &'static str,
     provider: &'static CryptoProvider,
     max_rsa_bits: usize,
+    /// Makes a key that is kept parsed. Without it, the provider parses a key each time.
+    parse: Option<fn(Algorithm, &Material) -> Option<Parsed>>,
 }
+
+/// A key in a form of its own that verifies a signature of a message.
+pub(super) type Parsed = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 
 impl Backend {
     /// aws-lc-rs: several times faster for RSA and ECDSA.
@@ -33,7 +41,7 @@ impl Backend {
     #[must_use]
     pub fn aws_lc_rs() -> Self {
         let provider = &jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-        Self { name: "aws-lc-rs", provider, max_rsa_bits: 8192 }
+        Self { name: "aws-lc-rs", provider, max_rsa_bits: 8192, parse: Some(super::aws_lc::parse) }
     }
 
     /// The RustCrypto crates: no C compiler needed.
@@ -41,7 +49,7 @@ impl Backend {
     #[must_use]
     pub fn rust_crypto() -> Self {
         let provider = &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
-        Self { name: "rust-crypto", provider, max_rsa_bits: 4096 }
+        Self { name: "rust-crypto", provider, max_rsa_bits: 4096, parse: None }
     }
 
     #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -114,7 +122,7 @@ pub struct JwtKey {
 }
 
 #[derive(Clone)]
-enum Material {
+pub(super) enum Material {
     Secret(Vec<u8>),
     /// A PKCS #1 `RSAPublicKey`; its numbers are read by the backend.
     RsaDer(Vec<u8>),
@@ -327,8 +335,7 @@ impl JwtKey {
 
     /// The key as `backend` takes it.
     pub(super) fn ready(&self, backend: Backend) -> Result<ReadyKey, JwtConfigError> {
-        let decoding = match &self.material {
-            Material::Secret(secret) => DecodingKey::from_secret(secret),
+        let material = match &self.material {
             Material::RsaDer(der) => {
                 let numbers = (backend.provider.key_utils.rsa_pub_components_from_public_key)(der);
                 let (n, e) =
@@ -336,14 +343,26 @@ impl JwtKey {
                 rsa(&n, &e, backend)?
             }
             Material::Rsa { n, e } => rsa(n, e, backend)?,
-            Material::Ec(point) => DecodingKey::from_ec_der(point),
-            Material::Ed(x) => DecodingKey::from_ed_der(x),
+            other @ (Material::Secret(_) | Material::Ec(_) | Material::Ed(_)) => other.clone(),
         };
-        let key = ReadyKey { kid: self.kid.clone(), algorithm: self.algorithm, decoding, backend };
-        match key.verifier() {
-            Ok(_) => Ok(key),
-            Err(_) => Err(JwtConfigError::Key("the crypto backend refuses the key")),
-        }
+        let refused = JwtConfigError::Key("the crypto backend refuses the key");
+        let form = match backend.parse {
+            Some(parse) => Form::Parsed(parse(self.algorithm, &material).ok_or(refused)?),
+            None => {
+                let key = decoding_key(&material);
+                if (backend.provider.verifier_factory)(&self.algorithm, &key).is_err() {
+                    return Err(refused);
+                }
+                Form::Provided(key)
+            }
+        };
+        Ok(ReadyKey {
+            kid: self.kid.clone(),
+            algorithm: self.algorithm,
+            form,
+            backend,
+            seen: Arc::default(),
+        })
     }
 }
 
@@ -366,7 +385,7 @@ fn point(size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, JwtConfigError> {
 }
 
 /// RSA keys of 2048 bits or more (RFC 7518 section 3.3) with an odd exponent from 65537.
-fn rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<DecodingKey, JwtConfigError> {
+fn rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<Material, JwtConfigError> {
     let strip = |number: &[u8]| {
         let zeros = number.iter().take_while(|byte| **byte == 0).count();
         number.iter().skip(zeros).copied().collect::<Vec<u8>>()
@@ -384,7 +403,18 @@ fn rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<DecodingKey, JwtConfigErr
             "the RSA key's exponent is even, below 65537 or over 32 bits",
         ));
     }
-    Ok(DecodingKey::from_rsa_raw_components(&n, &e))
+    Ok(Material::Rsa { n, e })
+}
+
+/// The key as jsonwebtoken's providers take it.
+fn decoding_key(material: &Material) -> DecodingKey {
+    match material {
+        Material::Secret(secret) => DecodingKey::from_secret(secret),
+        Material::RsaDer(der) => DecodingKey::from_rsa_der(der),
+        Material::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
+        Material::Ec(point) => DecodingKey::from_ec_der(point),
+        Material::Ed(x) => DecodingKey::from_ed_der(x),
+    }
 }
 
 /// A vetted key in the form of its backend.
@@ -392,17 +422,38 @@ fn rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<DecodingKey, JwtConfigErr
 pub(super) struct ReadyKey {
     pub(super) kid: Option<String>,
     pub(super) algorithm: Algorithm,
-    decoding: DecodingKey,
+    form: Form,
     backend: Backend,
+    /// A header that came with a signature of this key, as it was sent.
+    seen: Arc<OnceLock<(Box<str>, Header)>>,
+}
+
+#[derive(Clone)]
+enum Form {
+    Parsed(Parsed),
+    /// A provider's verifier is made for each token: it cannot be shared between threads.
+    Provided(DecodingKey),
 }
 
 impl ReadyKey {
-    fn verifier(&self) -> jsonwebtoken::errors::Result<Box<dyn jsonwebtoken::crypto::JwtVerifier>> {
-        (self.backend.provider.verifier_factory)(&self.algorithm, &self.decoding)
+    /// The header, if its text is the one that was seen.
+    pub(super) fn knows(&self, text: &str) -> Option<&Header> {
+        self.seen.get().filter(|(seen, _)| **seen == *text).map(|(_, header)| header)
+    }
+
+    /// Remembers the first header: an issuer writes the same into each token of a key.
+    pub(super) fn remember(&self, text: &str, header: &Header) {
+        self.seen.get_or_init(|| (text.into(), header.clone()));
     }
 
     pub(super) fn verifies(&self, message: &[u8], signature: &Vec<u8>) -> bool {
-        self.verifier().is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
+        match &self.form {
+            Form::Parsed(verifies) => verifies(message, signature),
+            Form::Provided(key) => {
+                let verifier = (self.backend.provider.verifier_factory)(&self.algorithm, key);
+                verifier.is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
+            }
+        }
     }
 }
 

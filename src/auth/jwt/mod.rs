@@ -9,6 +9,8 @@
 #[cfg(test)]
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 mod attacks;
+#[cfg(feature = "aws-lc-rs")]
+mod aws_lc;
 #[cfg(feature = "token-cache")]
 mod cache;
 mod claims;
@@ -77,8 +79,8 @@ enum TokenError {
 }
 
 impl TokenError {
-    fn unexpected(rule: &'static str, found: &serde_json::Value) -> Self {
-        Self::Unexpected(rule, found.to_string().chars().take(MAX_SHOWN).collect())
+    fn unexpected(rule: &'static str, found: &str) -> Self {
+        Self::Unexpected(rule, found.chars().take(MAX_SHOWN).collect())
     }
 }
 

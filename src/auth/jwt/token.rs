@@ -1,9 +1,11 @@
 //! A token taken apart, before anything of it is believed.
 
-use super::{MAX_KID, TokenError, json::parse_object};
+use super::{
+    MAX_KID, TokenError,
+    json::{Object, string},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
-use serde_json::Value;
 
 /// Longest token that is looked at, in bytes.
 pub(super) const MAX_TOKEN: usize = 8 * 1024;
@@ -12,24 +14,33 @@ pub(super) const MAX_TOKEN: usize = 8 * 1024;
 pub(super) struct Token<'a> {
     /// What was signed: header and claims as they were sent.
     message: &'a str,
+    header: &'a str,
     claims: &'a str,
     signature: Vec<u8>,
-    header: Header,
 }
 
-struct Header {
-    algorithm: Algorithm,
-    kid: Option<String>,
-    is_access_token: bool,
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    pub(super) algorithm: Algorithm,
+    pub(super) kid: Option<String>,
+    pub(super) is_access_token: bool,
 }
 
 impl<'a> Token<'a> {
     pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
         let (message, header, claims, signature) = parts(token)?;
-        let header = Header::read(&decode_object(header)?)?;
         // The alphabet has no dot, so a fourth part is refused here at the latest.
         let signature = decode(signature)?;
-        Ok(Self { message, claims, signature, header })
+        Ok(Self { message, header, claims, signature })
+    }
+
+    /// The header as it was sent: what is the same text is the same header.
+    pub(super) fn header_text(&self) -> &'a str {
+        self.header
+    }
+
+    pub(super) fn header(&self) -> Result<Header, TokenError> {
+        Header::read(&object(&decode(self.header)?)?)
     }
 
     pub(super) fn message(&self) -> &[u8] {
@@ -40,22 +51,9 @@ impl<'a> Token<'a> {
         &self.signature
     }
 
-    pub(super) fn algorithm(&self) -> Algorithm {
-        self.header.algorithm
-    }
-
-    pub(super) fn kid(&self) -> Option<&str> {
-        self.header.kid.as_deref()
-    }
-
-    /// Whether its `typ` says so (RFC 9068 section 2.1).
-    pub(super) fn is_access_token(&self) -> bool {
-        self.header.is_access_token
-    }
-
-    /// What it claims. To be believed only once the signature verifies.
-    pub(super) fn claims(&self) -> Result<Value, TokenError> {
-        decode_object(self.claims)
+    /// The text of what it claims. To be believed only once the signature verifies.
+    pub(super) fn claims(&self) -> Result<Vec<u8>, TokenError> {
+        decode(self.claims)
     }
 }
 
@@ -88,14 +86,13 @@ fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed("a part is not base64url"))
 }
 
-fn decode_object(part: &str) -> Result<Value, TokenError> {
-    parse_object(&decode(part)?)
-        .map_err(|_| TokenError::Malformed("a part is no strict JSON object"))
+pub(super) fn object(text: &[u8]) -> Result<Object<'_>, TokenError> {
+    Object::parse(text).map_err(|_| TokenError::Malformed("a part is no strict JSON object"))
 }
 
 impl Header {
     /// Reads a JOSE header (RFC 7515 section 4).
-    fn read(header: &Value) -> Result<Self, TokenError> {
+    fn read(header: &Object<'_>) -> Result<Self, TokenError> {
         // RFC 7515 section 4.1.11: we implement no extension, so none may be critical. An unencoded
         // payload (RFC 7797) or a compressed one would mean something else than what we read.
         if ["crit", "b64", "zip", "enc", "cty"].iter().any(|name| header.get(name).is_some()) {
@@ -106,21 +103,25 @@ impl Header {
         let is_access_token = match header.get("typ") {
             None => false,
             Some(typ) => {
-                let typ = typ.as_str().map(str::to_ascii_lowercase).unwrap_or_default();
-                match typ.strip_prefix("application/").unwrap_or(&typ) {
-                    "at+jwt" => true,
-                    "jwt" => false,
-                    _ => {
-                        return Err(TokenError::Header("its `typ` is not that of an access token"));
+                let typ = string(typ).unwrap_or_default();
+                let prefix = "application/";
+                let typ = match typ.get(..prefix.len()) {
+                    Some(start) if start.eq_ignore_ascii_case(prefix) => {
+                        typ.get(prefix.len()..).unwrap_or_default()
                     }
+                    _ => &*typ,
+                };
+                if !typ.eq_ignore_ascii_case("jwt") && !typ.eq_ignore_ascii_case("at+jwt") {
+                    return Err(TokenError::Header("its `typ` is not that of an access token"));
                 }
+                typ.eq_ignore_ascii_case("at+jwt")
             }
         };
-        let algorithm = header.get("alg").and_then(Value::as_str).and_then(|alg| alg.parse().ok());
+        let algorithm = header.get("alg").and_then(string).and_then(|alg| alg.parse().ok());
         let algorithm = algorithm.ok_or(TokenError::Header("its `alg` is unknown or missing"))?;
-        let kid = match header.get("kid") {
+        let kid = match header.get("kid").map(string) {
             None => None,
-            Some(Value::String(kid)) if kid.len() <= MAX_KID => Some(kid.clone()),
+            Some(Some(kid)) if kid.len() <= MAX_KID => Some(kid.into_owned()),
             Some(_) => return Err(TokenError::Header("its `kid` is no string or too long")),
         };
         Ok(Self { algorithm, kid, is_access_token })

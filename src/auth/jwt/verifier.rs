@@ -7,8 +7,9 @@ use super::key_set::KeySet;
 use super::{
     MAX_KID, TokenError,
     claims::{Checked, ClaimNames, Rules},
+    json::Pointer,
     key::{Backend, JwtConfigError, JwtKey, ReadyKey},
-    token::Token,
+    token::{Token, object},
 };
 use crate::{
     auth::{AuthContext, AuthRequest, Authenticator, Revocation, Verdict},
@@ -163,27 +164,39 @@ impl JwtVerifier {
 
     fn check_with(&self, keys: &[ReadyKey], token: &str) -> Result<Checked, TokenError> {
         let token = Token::parse(token)?;
-        let kid = token.kid();
-        let mut verified = Err(TokenError::NoSuchKey(kid.map(str::to_owned)));
-        for key in candidates(keys, kid).filter(|key| key.algorithm == token.algorithm()) {
-            if key.verifies(token.message(), token.signature()) {
-                verified = Ok(());
-                break;
+        let is_access_token = self.verified(keys, &token)?;
+        let claims = token.claims()?;
+        let (claims, trust) = (object(&claims)?, self.trust.as_ref());
+        self.rules.check(&claims, is_access_token, &self.clock, trust)
+    }
+
+    /// Whether the header says that it is an access token, once a key has verified the signature.
+    fn verified(&self, keys: &[ReadyKey], token: &Token<'_>) -> Result<bool, TokenError> {
+        let text = token.header_text();
+        let verifies = |key: &ReadyKey| key.verifies(token.message(), token.signature());
+        // A header that was read before need not be read again. Any other goes the long way, and so
+        // does one whose signature is of another key.
+        let seen = keys.iter().find_map(|key| Some((key, key.knows(text)?)));
+        if let Some((key, header)) = seen
+            && verifies(key)
+        {
+            return Ok(header.is_access_token);
+        }
+        let header = token.header()?;
+        let kid = header.kid.as_deref();
+        let mut refused = TokenError::NoSuchKey(header.kid.clone());
+        for key in candidates(keys, kid).filter(|key| key.algorithm == header.algorithm) {
+            if verifies(key) {
+                key.remember(text, &header);
+                return Ok(header.is_access_token);
             }
-            verified = Err(match kid {
+            refused = match kid {
                 // One that is not held may be meant.
                 None if !matches!(self.keys, Keys::Fixed(_)) => TokenError::NoSuchKey(None),
                 _ => TokenError::Signature,
-            });
+            };
         }
-        verified?;
-        let mut checked =
-            self.rules.check(&token.claims()?, token.is_access_token(), self.clock.now())?;
-        checked.auth = checked.auth.with_clock(Arc::clone(&self.clock));
-        if let Some(trust) = &self.trust {
-            checked.auth = checked.auth.with_revocation(trust.clone());
-        }
-        Ok(checked)
+        Err(refused)
     }
 
     /// Verifies one token, and waits for a key that may have been published since.
@@ -288,7 +301,7 @@ impl JwtVerifierBuilder {
 
     /// Requires a claim to be this string: `("/token_use", "access")`.
     pub fn require_claim(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
-        self.rules.required.push((pointer.into(), value.into()));
+        self.rules.required.push((Pointer::new(pointer), value.into()));
         self
     }
 
