@@ -19,6 +19,7 @@
 
 mod check;
 mod compare;
+mod curve;
 mod envelope;
 mod idle;
 mod load;
@@ -47,6 +48,8 @@ enum Command {
     Compare(compare::Compare),
     /// Measure the memory of streams that are open and quiet.
     Idle(idle::Idle),
+    /// Measure how cost grows.
+    Curve(curve::Curve),
     /// Be one of the servers.
     #[command(hide = true)]
     Serve(serve::Serve),
@@ -70,6 +73,7 @@ fn run(cli: Cli) -> Result<(), BoxError> {
     match cli.command {
         Some(Command::Compare(args)) => compare::run(&args),
         Some(Command::Idle(args)) => idle::run(&args),
+        Some(Command::Curve(args)) => curve::run(&args),
         Some(Command::Serve(_)) | None => check::run(),
     }
 }

@@ -1,6 +1,7 @@
 //! The servers, each in a process of its own: this program, run with `serve`.
 
 pub(crate) mod by_hand;
+mod crowd;
 pub(crate) mod nchan;
 pub(crate) mod preframed;
 pub(crate) mod rails;
@@ -55,6 +56,9 @@ pub(crate) struct Serve {
     /// 0: any that is free. It is printed.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Threads in the log of the rails, the measured one among them.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
 }
 
 /// Serves until the process is ended.
@@ -67,11 +71,12 @@ pub(crate) fn run(args: &Serve) -> Result<(), BoxError> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let others = args.threads.saturating_sub(1);
         let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
         announce(listener.local_addr()?);
         match args.kind {
-            Kind::Rails => axum(listener, rails::router()?).await,
-            Kind::RailsTuned => tuned::run(listener, rails::router()?).await,
+            Kind::Rails => axum(listener, rails::router(others).await?).await,
+            Kind::RailsTuned => tuned::run(listener, rails::router(others).await?).await,
             Kind::ByHand => axum(listener, by_hand::router()).await,
             Kind::Preframed => axum(listener, preframed::router()).await,
             Kind::Raw => raw::run(listener).await,

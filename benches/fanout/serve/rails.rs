@@ -1,17 +1,24 @@
 //! This crate under axum, as the README shows it, with its checks and its log.
 
-use crate::token::SECRET;
+use super::crowd;
+use crate::token::{self, SECRET};
 use axum::{
     Router,
+    body::Bytes,
     extract::{FromRef, Path, State},
-    http::StatusCode,
+    http::{Request, Response, StatusCode},
     response::IntoResponse,
     routing::get,
 };
+use futures_util::FutureExt as _;
+use http_body_util::Full;
+use std::{convert::Infallible, future::ready};
+use tower::{Layer as _, Service as _, service_fn};
 use tower_tenancy::{
     BoxError, LastEventId, MemoryLog, MemoryRegistry, Rejection, RequireTenantScope, Routing,
-    ThreadAccess,
+    TenantScope, ThreadAccess, ThreadGrant,
     auth::{Algorithm, JwtKey, JwtVerifier, TokenCache},
+    verify_thread_access,
 };
 
 type Thread = ThreadAccess<Path<String>, MemoryRegistry>;
@@ -41,16 +48,54 @@ async fn publish(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(crate) fn tenancy() -> Result<RequireTenantScope, BoxError> {
+fn tenancy() -> Result<RequireTenantScope, BoxError> {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET)?;
     let cache = TokenCache::new(1024);
     Ok(RequireTenantScope::new(JwtVerifier::builder().key(key).cache(cache).build()?))
 }
 
-pub(crate) fn router() -> Result<Router, BoxError> {
-    let app = App { threads: MemoryRegistry::new(), log: MemoryLog::new() };
+/// Gives grants of threads without a request for each.
+pub(crate) type Grants = Box<dyn Fn(&str) -> Result<ThreadGrant, BoxError>>;
+
+/// Checks a token once, as a request would have it checked.
+pub(crate) fn grants() -> Result<Grants, BoxError> {
+    let request = Request::builder()
+        .header("x-tenant-id", "t_alpha")
+        .header("x-env", "prod")
+        .header("authorization", format!("Bearer {}", token::mint()?))
+        .body(())?;
+    let inner = service_fn(|request: Request<()>| {
+        let scope = TenantScope::from_extensions(request.extensions()).ok().cloned();
+        let mut response = Response::new(Full::<Bytes>::default());
+        if let Some(scope) = scope {
+            response.extensions_mut().insert(scope);
+        }
+        ready(Ok::<_, Infallible>(response))
+    });
+    let response = tenancy()?.layer(inner).call(request).now_or_never();
+    let response = response.ok_or("a key that is known needs no wait")??;
+    let scope = response.extensions().get::<TenantScope>().cloned().ok_or("refused")?;
+    let registry = MemoryRegistry::new();
+    Ok(Box::new(move |thread| {
+        let thread: Routing = format!("t_alpha/prod/{thread}").parse()?;
+        registry.register(&thread);
+        let grant = verify_thread_access(&registry, &scope, thread.thread()).now_or_never();
+        Ok(grant.ok_or("the registry in memory waits")??)
+    }))
+}
+
+/// Serves the measured thread, next to `others`.
+pub(crate) async fn router(others: usize) -> Result<Router, BoxError> {
+    let log = if others == 0 {
+        MemoryLog::new()
+    } else {
+        // Limits that do not get in the way of many threads.
+        MemoryLog::builder().max_threads(1 << 20).max_total_bytes(1 << 32).build()
+    };
+    let app = App { threads: MemoryRegistry::new(), log };
     let thread: Routing = "t_alpha/prod/th".parse()?;
     app.threads.register(&thread);
+    crowd::gather(&app.log, &grants()?, others).await?;
     Ok(Router::new()
         .route("/threads/{thread}/events", get(events).post(publish))
         .route_layer(tenancy()?)
