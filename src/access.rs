@@ -10,7 +10,7 @@ use crate::{
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
 /// A thread as its registry knows it.
@@ -266,22 +266,14 @@ where
 #[must_use]
 pub struct ThreadGrant {
     scope: TenantScope,
-    /// That of the routing. Here as well, so that holding an event against it follows no pointer.
     key: ThreadKey,
-    routing: Arc<Routing>,
+    /// For who publishes. A grant that only reads never makes one.
+    routing: OnceLock<Arc<Routing>>,
 }
 
 impl ThreadGrant {
     fn new(scope: TenantScope, key: ThreadKey) -> Self {
-        let routing = Routing::of(key.clone());
-        let routing = match scope.auth().actor_type() {
-            Some(kind) => routing.with_actor(scope.subject().clone(), kind.clone()),
-            None => match ActorType::new("human") {
-                Ok(human) => routing.with_actor(scope.subject().clone(), human),
-                Err(_) => routing,
-            },
-        };
-        Self { scope, key, routing: Arc::new(routing) }
+        Self { scope, key, routing: OnceLock::new() }
     }
 
     /// The scope that the grant was made in.
@@ -294,7 +286,14 @@ impl ThreadGrant {
     /// the caller as actor. The actor is a `human` unless the token says otherwise.
     #[must_use]
     pub fn routing(&self) -> &Arc<Routing> {
-        &self.routing
+        self.routing.get_or_init(|| {
+            let routing = Routing::of(self.key.clone());
+            let kind = self.scope.auth().actor_type().cloned();
+            Arc::new(match kind.map_or_else(|| ActorType::new("human"), Ok) {
+                Ok(kind) => routing.with_actor(self.scope.subject().clone(), kind),
+                Err(_) => routing,
+            })
+        })
     }
 
     pub(crate) fn key(&self) -> &ThreadKey {
