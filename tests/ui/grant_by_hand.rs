@@ -1,9 +1,9 @@
 //! A grant is made by the thread check alone.
-use std::sync::Arc;
-use tower_tenancy::{Routing, TenantScope, ThreadGrant};
+use std::sync::{Arc, OnceLock};
+use tower_tenancy::{Routing, TenantScope, ThreadGrant, id::ThreadKey};
 
-fn by_hand(scope: TenantScope, routing: Arc<Routing>) -> ThreadGrant {
-    ThreadGrant { scope, routing }
+fn by_hand(scope: TenantScope, key: ThreadKey, routing: OnceLock<Arc<Routing>>) -> ThreadGrant {
+    ThreadGrant { scope, key, routing }
 }
 
 fn main() {}
