@@ -177,16 +177,20 @@ impl JwtVerifier {
         // A header that was read before need not be read again. Any other goes the long way, and so
         // does one whose signature is of another key.
         let seen = keys.iter().find_map(|key| Some((key, key.knows(text)?)));
-        if let Some((key, header)) = seen
-            && verifies(key)
-        {
-            return Ok(header.is_access_token);
+        let mut tried = None;
+        if let Some((key, header)) = seen {
+            if verifies(key) {
+                return Ok(header.is_access_token);
+            }
+            tried = Some(key);
         }
         let header = token.header()?;
         let kid = header.kid.as_deref();
         let mut refused = TokenError::NoSuchKey(header.kid.clone());
         for key in candidates(keys, kid).filter(|key| key.algorithm == header.algorithm) {
-            if verifies(key) {
+            // A signature that does not verify costs no more than one try of a key.
+            let again = tried.is_some_and(|tried| std::ptr::eq(tried, key));
+            if !again && verifies(key) {
                 key.remember(text, &header);
                 return Ok(header.is_access_token);
             }
