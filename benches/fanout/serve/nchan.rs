@@ -1,4 +1,8 @@
 //! nginx with the nchan module, if the machine has it: one worker, all in its memory.
+//!
+//! Whatever `tcp_nodelay` says, nginx 1.22 sets it on connections that are kept alive between
+//! requests, and so not on nchan's streams: with several events in flight, small ones wait for
+//! the acknowledgement of earlier ones, up to 40 ms.
 
 use crate::{machine, serve::PATH};
 use std::{
