@@ -6,14 +6,15 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+#[path = "fanout/token.rs"]
+mod token;
+
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::Full;
-use jsonwebtoken::{EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use std::{
     convert::Infallible,
     future::ready,
@@ -21,6 +22,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, Waker},
 };
+use token::SECRET;
 use tower::{Layer, Service, service_fn};
 use tower_tenancy::{
     LastEventId, MemoryLog, MemoryRegistry, Publisher, RequireTenantScope, Routing, StreamEvent,
@@ -29,20 +31,12 @@ use tower_tenancy::{
     verify_thread_access,
 };
 
-const SECRET: &str = "a secret of more than thirty-two bytes, for benches";
-
 fn request() -> Request<()> {
-    let claims = r#"{"sub":"ada","tenant_id":"t_alpha","env":"prod","exp":9999999999}"#;
-    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
-    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
-    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::HS256, &key).unwrap();
-    let signature = URL_SAFE_NO_PAD.encode(signer.try_sign(message.as_bytes()).unwrap());
     Request::builder()
         .header("x-tenant-id", "t_alpha")
         .header("x-env", "prod")
         .header("x-request-id", "0190b3e0-0000-7000-8000-000000000000")
-        .header("authorization", format!("Bearer {message}.{signature}"))
+        .header("authorization", format!("Bearer {}", token::mint().unwrap()))
         .body(())
         .unwrap()
 }

@@ -41,12 +41,6 @@ impl TenantScope {
         Ok(())
     }
 
-    #[cfg(test)]
-    pub(crate) fn agree(request: &RequestContext, auth: &AuthContext) -> Result<Self, Rejection> {
-        Self::agrees(request, auth)?;
-        Ok(Self { request: request.clone(), auth: auth.clone() })
-    }
-
     /// The tenant that request and token agree on.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
@@ -245,6 +239,7 @@ pub(crate) mod tests {
         context::{Envs, Named, RequestContext, X_ENV, X_TENANT_ID},
         id::{RequestId, Subject},
         origin::Head,
+        rejection::Rejection,
     };
     use http::{Extensions, Request};
 
@@ -259,6 +254,17 @@ pub(crate) mod tests {
         AuthContext::new(Subject::new("ada").unwrap(), from_unix(u64::MAX))
             .with_tenants(tenants.iter().copied())
             .with_envs(envs.iter().copied())
+    }
+
+    impl TenantScope {
+        /// The scope, come by without layers.
+        pub(crate) fn agree(
+            request: &RequestContext,
+            auth: &AuthContext,
+        ) -> Result<Self, Rejection> {
+            Self::agrees(request, auth)?;
+            Ok(Self { request: request.clone(), auth: auth.clone() })
+        }
     }
 
     pub(crate) fn scope(tenant: &str) -> TenantScope {

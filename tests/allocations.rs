@@ -4,20 +4,22 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+#[path = "../benches/fanout/token.rs"]
+mod token;
+
 use allocation_counter::{AllocationInfo, measure};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream as _, stream};
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use http_body_util::Full;
-use jsonwebtoken::{EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use std::{
     convert::Infallible,
     future::{Ready, ready},
     pin::pin,
     task::{Context, Poll, Waker},
 };
+use token::SECRET;
 use tower::{Layer as _, Service, service_fn};
 use tower_tenancy::{
     LastEventId, MemoryLog, MemoryRegistry, Publisher, RequireTenantScope, Routing, StreamEvent,
@@ -26,20 +28,12 @@ use tower_tenancy::{
     verify_thread_access,
 };
 
-const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
-
 fn request(id: Option<&str>) -> Request<()> {
-    let claims = r#"{"sub":"ada","tenant_id":"t_alpha","env":"prod","exp":9999999999}"#;
-    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
-    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
-    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::HS256, &key).unwrap();
-    let signature = URL_SAFE_NO_PAD.encode(signer.try_sign(message.as_bytes()).unwrap());
     let mut request = Request::new(());
     let headers = [
         ("x-tenant-id", "t_alpha".to_owned()),
         ("x-env", "prod".to_owned()),
-        ("authorization", format!("Bearer {message}.{signature}")),
+        ("authorization", format!("Bearer {}", token::mint().unwrap())),
     ];
     for (name, value) in headers.into_iter().chain(id.map(|id| ("x-request-id", id.to_owned()))) {
         // As hyper does it: all values share the buffer that they were read into.

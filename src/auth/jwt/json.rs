@@ -218,8 +218,8 @@ impl<'de> Visitor<'de> for NoDuplicates {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
         let mut names = Vec::new();
-        while let Some((name, Self)) = map.next_entry::<String, _>()? {
-            names.push(Name(Cow::Owned(name)));
+        while let Some((name, Self)) = map.next_entry::<Name<'de>, _>()? {
+            names.push(name);
         }
         if any_twice(names.iter()) {
             return Err(A::Error::custom("a member stands twice"));
