@@ -370,14 +370,32 @@ mod tests {
         assert!(frames.iter().all(|frame| frame.len() < FRAME + 1024));
     }
 
+    /// A stream with a heartbeat of ten seconds by this clock.
+    fn beating<S: Stream<Item = Delivery>>(
+        clock: &ManualClock,
+        source: S,
+    ) -> std::pin::Pin<Box<SseBody<S>>> {
+        let auth = scopes::auth(&["t_a"], &["prod"]).with_clock(clock.shared());
+        let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
+        let guarded = grant(scope, "th").guard(source);
+        Box::pin(guarded.into_sse().heartbeat(Duration::from_secs(10)))
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_silence_a_stream() {
+        let clock = ManualClock::at(1000);
+        let mut body = beating(&clock, stream::pending());
+        clock.set_back(Duration::from_secs(500));
+        assert_eq!(frames(&mut body).len(), 1);
+        clock.advance(Duration::from_secs(10));
+        assert_eq!(frames(&mut body), [":\n\n"]);
+    }
+
     #[test]
     fn a_quiet_stream_is_kept_alive_and_a_busy_one_needs_no_comment() {
         let clock = ManualClock::at(1000);
         let (send, receive) = mpsc::unbounded();
-        let auth = scopes::auth(&["t_a"], &["prod"]).with_clock(clock.shared());
-        let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
-        let guarded = grant(scope, "th").guard(receive);
-        let mut body = Box::pin(guarded.into_sse().heartbeat(Duration::from_secs(10)));
+        let mut body = beating(&clock, receive);
         assert_eq!(frames(&mut body).len(), 1);
         for _ in 0..3 {
             clock.advance(Duration::from_secs(9));

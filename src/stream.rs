@@ -380,7 +380,7 @@ mod tests {
     use super::OnMismatch;
     use crate::{
         access::tests::grant,
-        auth::AuthContext,
+        auth::{AuthContext, Revocation},
         clock::{from_unix, manual::ManualClock},
         delivery::{Delivery, Gap, GapReason, Outbound, Position},
         ending::Ending,
@@ -519,6 +519,23 @@ mod tests {
         let out: Vec<_> = guarded.collect().await;
         assert_eq!(out.len(), 100, "one event a second, and at the last one the end");
         assert!(matches!(out.last(), Some(Outbound::End(Ending::AuthExpired))));
+    }
+
+    #[test]
+    fn a_source_that_is_never_idle_does_not_outlive_what_was_withdrawn() {
+        let (session, mut left) = (Revocation::new(), 3);
+        let switch = session.clone();
+        let source = stream::repeat_with(move || {
+            left -= 1;
+            if left == 0 {
+                switch.revoke();
+            }
+            event("a", "b")
+        });
+        let auth = scopes::auth(&["a"], &["prod"]).with_revocation(session);
+        let scope = TenantScope::agree(&scopes::request("a", "prod"), &auth).unwrap();
+        let (out, ending) = drained(grant(scope, "b").guard(source.take(100)));
+        assert_eq!((out.len(), ending), (2, Some(Ending::AccessRevoked)));
     }
 
     #[tokio::test]
