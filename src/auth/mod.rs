@@ -570,6 +570,7 @@ mod tests {
             (vec![], "auth.missing"),
             (vec!["Basic YTpi"], "auth.invalid"),
             (vec!["Bearer\ta.b"], "auth.invalid"),
+            (vec!["Bearer \ta.b"], "auth.invalid"),
             (vec![""], "auth.invalid"),
             (vec!["Bearer"], "auth.invalid"),
             (vec!["Bearer "], "auth.invalid"),
