@@ -155,10 +155,12 @@ where
             if opening && frame.is_empty() {
                 open(&mut frame, retry, None);
             }
-            return match frame.is_empty() {
-                true => Poll::Ready(None),
-                false => Poll::Ready(Some(Ok(Frame::data(frame.into_bytes().into())))),
-            };
+            if frame.is_empty() {
+                return Poll::Ready(None);
+            }
+            // What waits for a slow client is no larger than what it will get.
+            frame.shrink_to_fit();
+            return Poll::Ready(Some(Ok(Frame::data(frame.into_bytes().into()))));
         }
     }
 
@@ -181,9 +183,13 @@ fn write(frame: &mut String, outbound: &Outbound, retry: Duration) {
     match outbound {
         Outbound::Event(stamped) => {
             let pieces = stamped.block();
-            // Most frames hold one event: these take just what they need.
+            let needed = pieces.iter().map(|piece| piece.len()).sum();
+            // Most frames hold one event: these take just what they need. Where there is a second
+            // there are more, and room for all is made at once.
             if frame.is_empty() {
-                frame.reserve_exact(pieces.iter().map(|piece| piece.len()).sum());
+                frame.reserve_exact(needed);
+            } else if frame.capacity() - frame.len() < needed {
+                frame.reserve_exact(needed.max(FRAME.saturating_sub(frame.len())));
             }
             pieces.iter().for_each(|piece| frame.push_str(piece));
         }

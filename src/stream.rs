@@ -194,7 +194,7 @@ where
     pub(crate) fn poll_each(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        patience: impl FnOnce(SystemTime) -> Duration,
+        patience: impl Fn(SystemTime) -> Duration,
         mut sink: impl FnMut(Outbound) -> ControlFlow<()>,
     ) -> Poll<Polled> {
         let mut this = self.project();
@@ -218,9 +218,22 @@ where
                 return given.map_or(Poll::Pending, |at| Poll::Ready(Polled::Given(at)));
             }
             let polled = this.source.as_mut().poll_next(cx);
-            if let (Poll::Pending, Some(at)) = (&polled, given) {
-                // Whoever was given something polls again.
-                return Poll::Ready(Polled::Given(at));
+            if polled.is_pending() {
+                if let Some(at) = given {
+                    // Whoever was given something polls again.
+                    return Poll::Ready(Polled::Given(at));
+                }
+                if let Some(revoked) = this.revoked
+                    && revoked.as_mut().poll(cx).is_ready()
+                {
+                    break Ending::AccessRevoked;
+                }
+                // Nobody is given anything now, and the alarm rings by the end of the token.
+                if let Some(alarm) = this.alarm
+                    && alarm.as_mut().poll(cx).is_pending()
+                {
+                    return Poll::Pending;
+                }
             }
             // The time of day is the authority, and asked before anything is given out: also what a
             // source that is never idle has ready.
@@ -232,20 +245,13 @@ where
                 break Ending::AuthExpired;
             }
             let Poll::Ready(item) = polled else {
-                if let Some(revoked) = this.revoked
-                    && revoked.as_mut().poll(cx).is_ready()
-                {
-                    break Ending::AccessRevoked;
+                if this.alarm.take().is_some() {
+                    return Poll::Ready(Polled::Rang(now));
                 }
-                let alarm = this.alarm.get_or_insert_with(|| {
-                    let left = this.valid_until.duration_since(now).unwrap_or_default();
-                    this.clock.sleep(left.min(patience(now)).min(LONGEST_SLEEP))
-                });
-                if alarm.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                *this.alarm = None;
-                return Poll::Ready(Polled::Rang(now));
+                let left = this.valid_until.duration_since(now).unwrap_or_default();
+                let sleep = this.clock.sleep(left.min(patience(now)).min(LONGEST_SLEEP));
+                *this.alarm = Some(sleep);
+                continue;
             };
             let delivery = match item.map(IntoDelivery::into_delivery) {
                 Some(Ok(delivery)) => delivery,
@@ -536,6 +542,19 @@ mod tests {
         let scope = TenantScope::agree(&scopes::request("a", "prod"), &auth).unwrap();
         let (out, ending) = drained(grant(scope, "b").guard(source.take(100)));
         assert_eq!((out.len(), ending), (2, Some(Ending::AccessRevoked)));
+    }
+
+    #[tokio::test]
+    async fn an_idle_stream_ends_when_what_it_was_opened_with_is_withdrawn() {
+        let session = Revocation::new();
+        let auth = scopes::auth(&["a"], &["prod"]).with_revocation(session.clone());
+        let scope = TenantScope::agree(&scopes::request("a", "prod"), &auth).unwrap();
+        let mut guarded = grant(scope, "b").guard(stream::pending::<StreamEvent>()).boxed();
+        let waiting = tokio::spawn(async move { guarded.next().await });
+        tokio::task::yield_now().await;
+        session.revoke();
+        let last = tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap().unwrap();
+        assert!(matches!(last, Some(Outbound::End(Ending::AccessRevoked))), "{last:?}");
     }
 
     #[tokio::test]

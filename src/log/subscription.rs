@@ -160,13 +160,17 @@ impl<R: LogReader + Unpin> Stream for Subscription<R> {
         if this.ended {
             return Poll::Ready(None);
         }
-        match std::mem::replace(&mut this.start, Start::Said) {
+        match this.start {
             Start::Said => {}
             Start::Position => {
+                this.start = Start::Said;
                 let position = Position::of(&this.thread, this.at);
                 return Poll::Ready(Some(Ok(position.into())));
             }
-            Start::Gap(reason, extent) => return Poll::Ready(Some(Ok(this.gap(reason, extent)))),
+            Start::Gap(reason, extent) => {
+                this.start = Start::Said;
+                return Poll::Ready(Some(Ok(this.gap(reason, extent))));
+            }
         }
         if this.batch.is_empty() {
             let read = ready!(this.reader.poll_read(cx, this.at, BATCH, &mut this.batch));

@@ -19,11 +19,11 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, RawWakerVTable, Waker},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ring::{Appended, Place, Ring, size};
+use ring::{Appended, Ring, size};
 
 /// Threads are found through one of these many maps: only who makes or drops a thread keeps others
 /// out of one.
@@ -121,7 +121,9 @@ impl MemoryLog {
             }
             // Counted before anybody else can evict it.
             shared.totals.bytes.fetch_add(size(&sealed), Ordering::Relaxed);
-            (sealed.clone(), ring.push(sealed, now, shared.limits))
+            let outcome = ring.push(sealed.clone(), now, shared.limits);
+            thread.head.store(ring.extent().head().seq(), Ordering::Release);
+            (sealed, outcome)
         };
         // Outside the lock: dropping events and waking readers both take their time.
         let Appended { evicted, wakers } = outcome;
@@ -288,7 +290,7 @@ impl EventLog for MemoryLog {
     }
 
     fn reader(&self, thread: &ThreadKey) -> MemoryReader {
-        MemoryReader { log: self.clone(), thread: self.thread(thread), place: None }
+        MemoryReader { log: self.clone(), thread: self.thread(thread), waits: None }
     }
 }
 
@@ -311,13 +313,43 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 #[derive(Default)]
 struct Thread {
     ring: Mutex<Ring>,
+    /// The number of the newest event, for readers that wait: while it stands, they need no lock.
+    head: AtomicU64,
 }
 
 /// Reads one thread of a [`MemoryLog`].
 pub struct MemoryReader {
     log: MemoryLog,
     thread: Arc<Thread>,
-    place: Option<Place>,
+    waits: Option<Waits>,
+}
+
+/// A reader that has read all there is. It will be woken once there is more.
+struct Waits {
+    /// The head that it waits behind. Behind another, its place is void.
+    at: Cursor,
+    place: usize,
+    /// Whom it has woken. The ring keeps the waker, so that nothing else can come to lie there.
+    waker: (usize, &'static RawWakerVTable),
+}
+
+impl Waits {
+    fn begin(waits: &mut Option<Self>, ring: &mut Ring, waker: &Waker) -> Option<Waker> {
+        let at = ring.extent().head();
+        let place = waits.as_ref().filter(|waits| waits.at == at).map(|waits| waits.place);
+        let (place, stale) = ring.waiting.wait(place, waker);
+        *waits = Some(Self { at, place, waker: (waker.data().addr(), waker.vtable()) });
+        stale
+    }
+
+    /// Whether what was agreed still holds.
+    fn hold(&self, head: &AtomicU64, after: Cursor, waker: &Waker) -> bool {
+        let (data, vtable) = self.waker;
+        self.at == after
+            && head.load(Ordering::Acquire) == after.seq()
+            && data == waker.data().addr()
+            && std::ptr::eq(vtable, waker.vtable())
+    }
 }
 
 impl LogReader for MemoryReader {
@@ -338,30 +370,37 @@ impl LogReader for MemoryReader {
         max_bytes: usize,
         into: &mut VecDeque<StreamEvent>,
     ) -> Poll<Result<Extent, LogError>> {
-        let (evicted, stale, read) = {
-            let mut ring = lock(&self.thread.ring);
-            if after == ring.extent().head() {
-                // There is nothing that could be too old to be served, so the time is not asked.
-                let (place, stale) = ring.waiting.wait(self.place, cx.waker());
-                self.place = Some(place);
-                (Vec::new(), stale, Poll::Pending)
-            } else {
-                let evicted = ring.expire(self.log.0.clock.now(), self.log.0.limits.age);
-                let extent = ring.extent();
-                ring.copy_after(after, max_bytes, into);
-                (evicted, None, Poll::Ready(Ok(extent)))
-            }
-        };
+        let Self { log, thread, waits } = self;
+        if waits.as_ref().is_some_and(|waits| waits.hold(&thread.head, after, cx.waker())) {
+            return Poll::Pending;
+        }
+        let mut ring = lock(&thread.ring);
+        if after == ring.extent().head() {
+            // There is nothing that could be too old to be served, so the time is not asked.
+            let stale = Waits::begin(waits, &mut ring, cx.waker());
+            drop(ring);
+            drop(stale);
+            return Poll::Pending;
+        }
+        let evicted = ring.expire(log.0.clock.now(), log.0.limits.age);
+        let extent = ring.extent();
+        // Who has all there is begins to wait under the same lock.
+        let has_all = ring.copy_after(after, max_bytes, into);
+        let stale = if has_all { Waits::begin(waits, &mut ring, cx.waker()) } else { None };
+        drop(ring);
         drop(stale);
-        self.log.drop_evicted(evicted);
-        read
+        log.drop_evicted(evicted);
+        Poll::Ready(Ok(extent))
     }
 }
 
 impl Drop for MemoryReader {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            let stale = lock(&self.thread.ring).waiting.leave(place);
+        if let Some(waits) = self.waits.take() {
+            let mut ring = lock(&self.thread.ring);
+            let current = ring.extent().head() == waits.at;
+            let stale = if current { ring.waiting.leave(waits.place) } else { None };
+            drop(ring);
             drop(stale);
         }
     }

@@ -82,25 +82,28 @@ impl Ring {
         evicted
     }
 
-    /// Finds the place by arithmetic. A cursor outside the extent finds nothing.
+    /// Finds the place by arithmetic, and tells whether the newest event was among them. A cursor
+    /// outside the extent finds nothing.
     pub(super) fn copy_after(
         &self,
         after: Cursor,
         max_bytes: usize,
         into: &mut VecDeque<StreamEvent>,
-    ) {
+    ) -> bool {
         let extent = self.extent();
         let skip = after.seq().checked_sub(extent.earliest().seq());
-        let Some(skip) = skip.filter(|_| after.epoch() == extent.epoch) else { return };
+        let Some(skip) = skip.filter(|_| after.epoch() == extent.epoch) else { return false };
         let from = usize::try_from(skip).unwrap_or(usize::MAX).min(self.events.len());
+        let mut left = self.events.range(from..);
         let mut bytes = 0;
-        for (_, event) in self.events.range(from..) {
+        for (_, event) in left.by_ref() {
             into.push_back(event.clone());
             bytes += event.encoded_len();
             if bytes >= max_bytes {
-                return;
+                break;
             }
         }
+        from < self.events.len() && left.len() == 0
     }
 
     pub(super) fn give_older_half(&mut self) -> Vec<StreamEvent> {
@@ -108,32 +111,22 @@ impl Ring {
     }
 }
 
-/// Wakers of the readers that wait for the next event.
+/// Wakers of the readers that wait for the next event: a place each, which is void once there was one.
 ///
-/// A reader that waits again before there was one replaces its own waker, so there are never more
-/// than readers.
+/// A reader that waits again before replaces its own waker, so there are never more than readers.
 #[derive(Default)]
 pub(super) struct Waiting {
-    /// How often all were woken: a place of an earlier round is void.
-    round: u64,
     pub(super) wakers: Vec<Waker>,
-    /// Places of this round whose readers are gone.
+    /// Places whose readers are gone.
     free: Vec<usize>,
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    round: u64,
-    index: usize,
 }
 
 impl Waiting {
     /// Gives the reader's place, and a waker to drop once the lock is given back: dropping one may
     /// run any code.
-    pub(super) fn wait(&mut self, place: Option<Place>, waker: &Waker) -> (Place, Option<Waker>) {
-        let mine = place.filter(|place| place.round == self.round).map(|place| place.index);
-        let index = mine.or_else(|| self.free.pop()).unwrap_or(self.wakers.len());
-        let stale = match self.wakers.get_mut(index) {
+    pub(super) fn wait(&mut self, place: Option<usize>, waker: &Waker) -> (usize, Option<Waker>) {
+        let place = place.or_else(|| self.free.pop()).unwrap_or(self.wakers.len());
+        let stale = match self.wakers.get_mut(place) {
             Some(slot) if slot.will_wake(waker) => None,
             Some(slot) => Some(mem::replace(slot, waker.clone())),
             None => {
@@ -141,19 +134,17 @@ impl Waiting {
                 None
             }
         };
-        (Place { round: self.round, index }, stale)
+        (place, stale)
     }
 
     /// As above: the waker is to be dropped once the lock is given back.
-    pub(super) fn leave(&mut self, place: Place) -> Option<Waker> {
-        let current = place.round == self.round;
-        let slot = self.wakers.get_mut(place.index).filter(|_| current)?;
-        self.free.push(place.index);
+    pub(super) fn leave(&mut self, place: usize) -> Option<Waker> {
+        let slot = self.wakers.get_mut(place)?;
+        self.free.push(place);
         Some(mem::replace(slot, Waker::noop().clone()))
     }
 
     fn take(&mut self) -> Vec<Waker> {
-        self.round += 1;
         self.free.clear();
         // Those who wait now will most likely wait again.
         let next = Vec::with_capacity(self.wakers.len());

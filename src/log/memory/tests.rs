@@ -6,12 +6,20 @@ use crate::{
     clock::manual::ManualClock,
     delivery::{Delivery, Gap, GapReason},
     event::{Cursor, Epoch, LastEventId, tests::routing},
-    log::{EventLog as _, LogError, OnGap, PublishError, Publisher, Subscription},
+    log::{EventLog as _, LogError, LogReader as _, OnGap, PublishError, Publisher, Subscription},
     scope::tests::scope,
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 use proptest::{collection::vec, prop_assert_eq, proptest};
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
 
 type Reading = Subscription<MemoryReader>;
 
@@ -200,6 +208,63 @@ fn wakers_do_not_pile_up_while_readers_come_and_go() {
         assert!(seqs(&mut goes).is_empty());
     }
     assert!(lock(&thread.ring).waiting.wakers.len() <= 2);
+}
+
+#[derive(Default)]
+struct Task(AtomicBool);
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_task_that_waits_last_is_woken_also_if_another_read() {
+    let log = MemoryLog::new();
+    let mut reading = subscribe(&log, "th", LastEventId::Live);
+    let [first, second] = [Arc::new(Task::default()), Arc::default()];
+    let (reads, waits) = (Waker::from(Arc::clone(&first)), Waker::from(Arc::clone(&second)));
+    publish(&log, "th", "one").unwrap();
+    for _ in ["the position", "the event"] {
+        assert!(reading.poll_next_unpin(&mut Context::from_waker(&reads)).is_ready());
+    }
+    assert!(reading.poll_next_unpin(&mut Context::from_waker(&reads)).is_pending());
+    assert!(reading.poll_next_unpin(&mut Context::from_waker(&waits)).is_pending());
+    publish(&log, "th", "two").unwrap();
+    assert!(second.0.load(Ordering::Relaxed), "it waits");
+    assert!(!first.0.load(Ordering::Relaxed), "it does not wait any more");
+    assert_eq!(seqs(&mut reading), [2]);
+}
+
+#[test]
+fn a_reader_that_leaves_late_takes_nobody_elses_place() {
+    let log = MemoryLog::new();
+    let mut leaves = subscribe(&log, "th", LastEventId::Live);
+    assert!(seqs(&mut leaves).is_empty());
+    let mut stays = subscribe(&log, "th", LastEventId::Live);
+    publish(&log, "th", "one").unwrap();
+    assert_eq!(seqs(&mut stays), [1]);
+    let task = Arc::new(Task::default());
+    let waker = Waker::from(Arc::clone(&task));
+    assert!(stays.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
+    // What it had was the first place, which is the other one's now.
+    drop(leaves);
+    publish(&log, "th", "two").unwrap();
+    assert!(task.0.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_reader_that_waits_is_still_told_that_another_cursor_is_foreign() {
+    let log = MemoryLog::new();
+    let head = publish(&log, "th", "one").unwrap();
+    let mut reader = log.reader(routing("t_a", "th").key());
+    let (mut cx, mut into) = (Context::from_waker(Waker::noop()), VecDeque::new());
+    assert!(reader.poll_read(&mut cx, head, 1, &mut into).is_pending());
+    let foreign = Cursor::new(Epoch::random(), head.seq());
+    let read = reader.poll_read(&mut cx, foreign, 1, &mut into);
+    assert!(matches!(read, Poll::Ready(Ok(extent)) if extent.head() == head));
+    assert!(into.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
