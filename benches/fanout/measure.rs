@@ -64,10 +64,12 @@ fn drive(server: &Server, load: &mut impl Load, plan: Plan) -> Result<Sample, Bo
     let mut tally = Tally::new(plan.subscribers, plan.window);
     phase(load, &mut tally, plan.warm_up)?;
     let of_server = server.cpu();
-    let of_load = machine::cpu_of_process(std::process::id());
+    let busy =
+        |load: &dyn Load| machine::cpu_of_process(std::process::id()).saturating_sub(load.idle());
+    let of_load = busy(load);
     let measured = phase(load, &mut tally, plan.events)?;
     let of_server = server.cpu() - of_server;
-    let of_load = machine::cpu_of_process(std::process::id()) - of_load;
+    let of_load = busy(load).saturating_sub(of_load);
     load.settle(&mut tally)?;
     let mut latencies = measured.latencies;
     latencies.sort_unstable();

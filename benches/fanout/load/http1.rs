@@ -1,4 +1,8 @@
 //! Subscribers over HTTP/1.1: one thread, one buffer, one read per wake-up.
+//!
+//! It never sleeps while a run lasts. A server that writes to a client which sleeps on the same
+//! machine also pays for waking it up; one that is fast enough to keep it busy does not, and would
+//! look better than it is. Clients on other machines cost no server that.
 
 use super::{Client, Load, PATIENCE, marker::Scanner, refused, tally::Tally};
 use memchr::memmem;
@@ -17,6 +21,7 @@ pub(crate) struct Http1 {
     publisher: Publisher,
     buffer: Vec<u8>,
     received: u64,
+    idle: Duration,
 }
 
 struct Subscriber {
@@ -64,7 +69,7 @@ impl Http1 {
         let both = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut socket, PUBLISHER, both)?;
         let publisher = Publisher { client, socket, unsent: Vec::new() };
-        Ok(Self { poll, subscribers: open, publisher, buffer, received: 0 })
+        Ok(Self { poll, subscribers: open, publisher, buffer, received: 0, idle: Duration::ZERO })
     }
 }
 
@@ -154,9 +159,17 @@ impl Http1 {
         patience: Duration,
         tally: &mut Tally,
     ) -> Result<bool, BoxError> {
-        match self.poll.poll(events, Some(patience)) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
-            other => other?,
+        let start = Instant::now();
+        loop {
+            match self.poll.poll(events, Some(Duration::ZERO)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => other?,
+            }
+            let waited = start.elapsed();
+            if !events.is_empty() || waited > patience {
+                self.idle += waited;
+                break;
+            }
         }
         for event in &*events {
             if event.token() == PUBLISHER {
@@ -193,5 +206,9 @@ impl Load for Http1 {
 
     fn received(&self) -> u64 {
         self.received
+    }
+
+    fn idle(&self) -> Duration {
+        self.idle
     }
 }

@@ -184,4 +184,9 @@ impl Load for Http2 {
     fn received(&self) -> u64 {
         self.inbox.received.get()
     }
+
+    fn idle(&self) -> Duration {
+        // It sleeps.
+        Duration::ZERO
+    }
 }

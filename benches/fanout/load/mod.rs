@@ -116,6 +116,9 @@ pub(crate) trait Load {
 
     /// Bytes that the subscribers have received.
     fn received(&self) -> u64;
+
+    /// Processor time in which there was nothing to do, and sleeping would have cost the server.
+    fn idle(&self) -> Duration;
 }
 
 /// Publishes `events` more.

@@ -11,6 +11,7 @@ pub(crate) mod tuned;
 use crate::{machine, measure::Protocol};
 use axum::{Router, serve::ListenerExt as _};
 use clap::{Args, ValueEnum};
+use raw::Writers;
 use std::{fmt, net::SocketAddr};
 use tokio::net::TcpListener;
 use tower_tenancy::BoxError;
@@ -30,6 +31,8 @@ pub(crate) enum Kind {
     Preframed,
     /// The floor: one write of bytes that were framed once, and nothing else.
     Raw,
+    /// The same, by a task for each subscriber.
+    RawTasks,
     /// nginx with nchan.
     Nchan,
 }
@@ -39,7 +42,9 @@ impl Kind {
     pub(crate) fn protocols(self) -> &'static [Protocol] {
         match self {
             Self::Rails | Self::ByHand => &[Protocol::Http1, Protocol::Http2],
-            Self::RailsTuned | Self::Preframed | Self::Raw | Self::Nchan => &[Protocol::Http1],
+            Self::RailsTuned | Self::Preframed | Self::Raw | Self::RawTasks | Self::Nchan => {
+                &[Protocol::Http1]
+            }
         }
     }
 }
@@ -79,7 +84,8 @@ pub(crate) fn run(args: &Serve) -> Result<(), BoxError> {
             Kind::RailsTuned => tuned::run(listener, rails::router(others).await?).await,
             Kind::ByHand => axum(listener, by_hand::router()).await,
             Kind::Preframed => axum(listener, preframed::router()).await,
-            Kind::Raw => raw::run(listener).await,
+            Kind::Raw => raw::run(listener, Writers::One).await,
+            Kind::RawTasks => raw::run(listener, Writers::Each).await,
             Kind::Nchan => Ok(()),
         }
     })

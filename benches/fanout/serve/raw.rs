@@ -1,6 +1,5 @@
-//! The floor: tokio's sockets, one write of pre-framed bytes per subscriber and event, and nothing
-//! else. The publishing task writes to one subscriber after the other; a task per connection would
-//! add a wake-up to each delivery.
+//! The floors: tokio's sockets, one write of pre-framed bytes per subscriber and event, and nothing
+//! else. No response is framed, nothing is read from a client, and none is ever cut off.
 
 use crate::envelope::Event;
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::broadcast::{Sender, channel},
     task::{LocalSet, spawn_local},
 };
 use tower_tenancy::BoxError;
@@ -20,9 +20,20 @@ const OPEN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
                       cache-control: no-store\r\n\r\n";
 const TAKEN: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
-#[derive(Default)]
+/// Who writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writers {
+    /// The publishing task, to one subscriber after the other: no server can do less.
+    One,
+    /// A task for each subscriber, woken through a broadcast channel: what a server on tokio is
+    /// that does nothing else.
+    Each,
+}
+
 struct Server {
+    writers: Writers,
     subscribers: RefCell<Vec<Rc<Subscriber>>>,
+    sender: Sender<Bytes>,
     seq: RefCell<u64>,
 }
 
@@ -85,6 +96,11 @@ impl Server {
         let seq = *self.seq.borrow() + 1;
         self.seq.replace(seq);
         let frame = Event::new(seq, text.to_owned()).to_frame();
+        if self.writers == Writers::Each {
+            // Fails when nobody listens.
+            let _ = self.sender.send(frame);
+            return;
+        }
         let mut subscribers = self.subscribers.borrow_mut();
         for subscriber in &*subscribers {
             subscriber.send(&frame);
@@ -125,7 +141,14 @@ impl Server {
     }
 
     /// Keeps a subscriber until its client is gone.
-    async fn subscribe(&self, mut from: OwnedReadHalf, to: OwnedWriteHalf) -> io::Result<()> {
+    async fn subscribe(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
+        if self.writers == Writers::Each {
+            let mut frames = self.sender.subscribe();
+            while let Ok(frame) = frames.recv().await {
+                to.write_all(&frame).await?;
+            }
+            return Ok(());
+        }
         let backlog = RefCell::default();
         let subscriber = Rc::new(Subscriber { socket: to, backlog, gone: RefCell::new(false) });
         self.subscribers.borrow_mut().push(Rc::clone(&subscriber));
@@ -143,8 +166,13 @@ fn body_length(head: &[u8]) -> io::Result<usize> {
     length.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-pub(crate) async fn run(listener: TcpListener) -> Result<(), BoxError> {
-    let server = Rc::new(Server::default());
+pub(crate) async fn run(listener: TcpListener, writers: Writers) -> Result<(), BoxError> {
+    let server = Rc::new(Server {
+        writers,
+        subscribers: RefCell::default(),
+        sender: channel(1024).0,
+        seq: RefCell::default(),
+    });
     let accept = async {
         loop {
             let (socket, _) = listener.accept().await?;

@@ -21,6 +21,8 @@ pub(crate) async fn run(listener: TcpListener, router: Router) -> Result<(), Box
             router.clone().map_request(|request: Request<Incoming>| request.map(Body::new));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
+            // Small events: to copy one costs less than to hand the kernel a list of its pieces.
+            .writev(false)
             .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));
         // The connection itself: a block around it would hold room for it twice.
         tokio::spawn(connection);
