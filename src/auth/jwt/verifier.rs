@@ -61,15 +61,13 @@ enum Keys {
     Rotating(KeySet),
 }
 
-/// Keys, and which generation of them.
-type Held = (Arc<[ReadyKey]>, u64);
-
 impl Keys {
-    fn held(&self) -> Option<Held> {
+    /// What `read` says of the keys that are held, and of which generation they are.
+    fn held<T>(&self, read: impl FnOnce(&[ReadyKey], u64) -> T) -> Option<T> {
         match self {
-            Self::Fixed(keys) => Some((Arc::clone(keys), 0)),
+            Self::Fixed(keys) => Some(read(keys, 0)),
             #[cfg(feature = "jwks")]
-            Self::Rotating(set) => set.held().map(|held| (held.keys, held.generation)),
+            Self::Rotating(set) => set.held().map(|held| read(&held.keys, held.generation)),
         }
     }
 }
@@ -131,18 +129,17 @@ impl JwtVerifier {
         {
             return Ok(auth);
         }
-        let held = self.keys.held();
-        let (keys, generation) = held.ok_or(TokenError::KeysUnavailable(Duration::ZERO))?;
-        let checked = self.check_with(&keys, token)?;
-        Ok(self.remember(token, generation, checked))
+        let held = self.keys.held(|keys, generation| {
+            self.check_with(keys, token).map(|checked| self.remember(token, generation, checked))
+        });
+        held.ok_or(TokenError::KeysUnavailable(Duration::ZERO))?
     }
 
     #[cfg(feature = "token-cache")]
     fn remember(&self, token: &str, generation: u64, checked: Checked) -> AuthContext {
+        let Some(cache) = &self.cache else { return checked.auth };
         let auth = checked.auth.clone();
-        if let Some(cache) = &self.cache {
-            cache.insert(token, Entry { verifier: self.id, generation, checked });
-        }
+        cache.insert(token, Entry { verifier: self.id, generation, checked });
         auth
     }
 
@@ -156,7 +153,7 @@ impl JwtVerifier {
     #[cfg(feature = "token-cache")]
     fn remembered(&self, cache: &TokenCache, token: &str) -> Option<AuthContext> {
         let entry = cache.get(token)?;
-        let (_, generation) = self.keys.held()?;
+        let generation = self.keys.held(|_, generation| generation)?;
         let same = (entry.verifier, entry.generation) == (self.id, generation);
         let holds = same && entry.holds(self.rules.leeway, self.clock.now());
         holds.then(|| entry.checked.auth.clone())
@@ -165,7 +162,7 @@ impl JwtVerifier {
     fn check_with(&self, keys: &[ReadyKey], token: &str) -> Result<Checked, TokenError> {
         let token = Token::parse(token)?;
         let is_access_token = self.verified(keys, &token)?;
-        let claims = token.claims()?;
+        let claims = token.into_claims()?;
         let (claims, trust) = (object(&claims)?, self.trust.as_ref());
         self.rules.check(&claims, is_access_token, &self.clock, trust)
     }
