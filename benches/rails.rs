@@ -6,127 +6,56 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
-#[path = "fanout/token.rs"]
-mod token;
+#[path = "rails/stack.rs"]
+mod stack;
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use futures_util::{FutureExt as _, StreamExt as _, stream};
-use http::{Request, Response};
+use futures_util::FutureExt as _;
+use http::Request;
 use http_body::Body as _;
-use http_body_util::Full;
+use stack::{call, grant, no_op, stores_one_context, tenancy, verifier};
 use std::{
-    convert::Infallible,
-    future::ready,
     hint::black_box,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
-use token::SECRET;
-use tower::{Layer, Service, service_fn};
-use tower_tenancy::{
-    LastEventId, MemoryLog, MemoryRegistry, Publisher, RequireTenantScope, Routing, StreamEvent,
-    TenantScope, ThreadGrant,
-    auth::{Algorithm, JwtKey, JwtVerifier, JwtVerifierBuilder, TokenCache},
-    verify_thread_access,
-};
-
-fn request() -> Request<()> {
-    Request::builder()
-        .header("x-tenant-id", "t_alpha")
-        .header("x-env", "prod")
-        .header("x-request-id", "0190b3e0-0000-7000-8000-000000000000")
-        .header("authorization", format!("Bearer {}", token::mint().unwrap()))
-        .body(())
-        .unwrap()
-}
-
-fn verifier() -> JwtVerifierBuilder {
-    JwtVerifier::builder().key(JwtKey::hmac(Algorithm::HS256, SECRET).unwrap())
-}
-
-fn tenancy() -> RequireTenantScope {
-    RequireTenantScope::new(verifier().build().unwrap())
-}
-
-/// A grant, come by honestly.
-fn grant() -> ThreadGrant {
-    let thread: Routing = "t_alpha/prod/th".parse().unwrap();
-    let registry = MemoryRegistry::new();
-    registry.register(&thread);
-    let inner = service_fn(|request: Request<()>| {
-        let scope = TenantScope::from_extensions(request.extensions()).unwrap().clone();
-        let mut response = Response::new(Full::<Bytes>::default());
-        response.extensions_mut().insert(scope);
-        ready(Ok::<_, Infallible>(response))
-    });
-    let response = tenancy().layer(inner).call(request()).now_or_never().unwrap().unwrap();
-    let scope = response.extensions().get::<TenantScope>().unwrap();
-    verify_thread_access(&registry, scope, thread.thread()).now_or_never().unwrap().unwrap()
-}
+use tower::{Layer as _, service_fn};
+use tower_tenancy::{LastEventId, MemoryLog, Publisher, RequireTenantScope, auth::TokenCache};
 
 fn guards(c: &mut Criterion) {
     let mut group = c.benchmark_group("guards");
-    let no_op = service_fn(|_: Request<()>| {
-        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
-    });
-    let request = request();
+    let request = stack::request();
     let mut run = |name: &str, service: &mut dyn FnMut(Request<()>)| {
         group.bench_function(name, |b| {
             b.iter_batched(|| request.clone(), &mut *service, BatchSize::SmallInput);
         });
     };
-    let mut bare = no_op;
-    run("no-op service", &mut |request| {
-        black_box(bare.call(request).now_or_never().unwrap().unwrap());
-    });
-    let mut storing = service_fn(|mut request: Request<()>| {
-        request.extensions_mut().insert([0_u8; 200]);
-        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
-    });
-    run("no-op service, one context stored", &mut |request| {
-        black_box(storing.call(request).now_or_never().unwrap().unwrap());
-    });
+    let mut bare = service_fn(no_op);
+    run("no-op service", &mut |request| call(&mut bare, request));
+    let mut storing = service_fn(stores_one_context);
+    run("no-op service, one context stored", &mut |request| call(&mut storing, request));
     let cached = verifier().cache(TokenCache::new(1000)).build().unwrap();
-    let mut guarded = RequireTenantScope::new(cached).layer(no_op);
-    run("full stack, token cached", &mut |request| {
-        black_box(guarded.call(request).now_or_never().unwrap().unwrap());
-    });
-    let mut guarded = tenancy().layer(no_op);
-    run("full stack, HS256, uncached", &mut |request| {
-        black_box(guarded.call(request).now_or_never().unwrap().unwrap());
-    });
+    let mut guarded = RequireTenantScope::new(cached).layer(bare);
+    run("full stack, token cached", &mut |request| call(&mut guarded, request));
+    let mut guarded = tenancy().layer(bare);
+    run("full stack, HS256, uncached", &mut |request| call(&mut guarded, request));
     group.finish();
-}
-
-fn event(routing: &std::sync::Arc<Routing>) -> StreamEvent {
-    StreamEvent::new(routing.clone(), "message", &"x".repeat(256)).unwrap()
 }
 
 fn adapter(c: &mut Criterion) {
     const EVENTS: u64 = 1000;
     let mut group = c.benchmark_group("adapter");
     group.throughput(Throughput::Elements(EVENTS));
-    let sample = event(grant().routing());
-    let source = || stream::iter(vec![sample.clone(); 1000]);
-    group.bench_function("bare stream", |b| {
-        b.iter(|| source().for_each(async |event| drop(black_box(event))).now_or_never());
-    });
+    let sample = stack::event();
+    let events = || vec![sample.clone(); 1000];
+    group.bench_function("bare stream", |b| b.iter(|| stack::bare(events())));
     group.bench_function("guarded stream", |b| {
-        let run = |grant: ThreadGrant| {
-            let guarded = grant.guard(source());
-            guarded.for_each(async |outbound| drop(black_box(outbound))).now_or_never()
-        };
+        let run = |grant| stack::guarded(grant, events());
         b.iter_batched(grant, run, BatchSize::SmallInput);
     });
     group.bench_function("guarded and framed as SSE", |b| {
-        let run = |grant: ThreadGrant| {
-            let mut body = Box::pin(grant.guard(source()).into_sse());
-            let mut cx = Context::from_waker(Waker::noop());
-            while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
-                drop(black_box(frame));
-            }
-        };
+        let run = |grant| stack::framed(grant, events());
         b.iter_batched(grant, run, BatchSize::SmallInput);
     });
     group.finish();
