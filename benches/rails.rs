@@ -19,9 +19,13 @@ use std::{
     hint::black_box,
     pin::Pin,
     task::{Context, Poll, Waker},
+    thread,
+    time::Instant,
 };
 use tower::{Layer as _, service_fn};
-use tower_tenancy::{LastEventId, MemoryLog, Publisher, RequireTenantScope, auth::TokenCache};
+use tower_tenancy::{
+    LastEventId, MemoryLog, Publisher, RequireTenantScope, Routing, auth::TokenCache,
+};
 
 fn guards(c: &mut Criterion) {
     let mut group = c.benchmark_group("guards");
@@ -116,5 +120,39 @@ fn fan_out(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, guards, adapter, fan_out);
+/// What one publisher takes for an event, each on a core of its own. Who writes to another thread of
+/// the log should cost it nothing.
+fn publishers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("publishers");
+    let log = MemoryLog::new();
+    for (name, places) in [
+        ("one", &[(&log, "a")] as &[_]),
+        ("two, of different logs", &[(&log, "a"), (&MemoryLog::new(), "a")]),
+        ("two, of different threads", &[(&log, "a"), (&log, "b")]),
+        ("two, of the same thread", &[(&log, "a"), (&log, "a")]),
+    ] {
+        let data = "x".repeat(256);
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|events| {
+                let publish = |(log, thread): (&MemoryLog, &str)| {
+                    let routing: Routing = format!("t_alpha/prod/{thread}").parse().unwrap();
+                    let publisher = Publisher::new(log.clone(), routing);
+                    for _ in 0..events {
+                        publisher.publish("message", &data).now_or_never().unwrap().unwrap();
+                    }
+                };
+                let start = Instant::now();
+                thread::scope(|scope| {
+                    for place in places {
+                        scope.spawn(|| publish(*place));
+                    }
+                });
+                start.elapsed()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, guards, adapter, fan_out, publishers);
 criterion_main!(benches);

@@ -7,7 +7,7 @@ use crate::{
     serve::Kind,
     server::Server,
 };
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 use tower_tenancy::BoxError;
 
@@ -31,6 +31,9 @@ pub(crate) struct Compare {
     /// Over HTTP/2, 100 streams a connection.
     #[arg(long)]
     http2: bool,
+    /// Leave `TCP_NODELAY` off in the servers under `axum::serve`.
+    #[arg(long)]
+    nagle: bool,
     /// Write each run here.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -44,19 +47,20 @@ pub(crate) fn run(args: &Compare) -> Result<(), BoxError> {
     let protocol = if args.http2 { Protocol::Http2 } else { Protocol::Http1 };
     let mut kinds = args.servers.clone();
     if kinds.is_empty() {
-        kinds = vec![Kind::Rails, Kind::ByHand, Kind::Preframed, Kind::Raw, Kind::Nchan];
+        kinds = Kind::value_variants().to_vec();
         kinds.retain(|kind| kind.protocols().contains(&protocol));
     }
     kinds.retain(|kind| {
         let missing = Server::missing(*kind);
         missing.inspect(|why| println!("{kind:<10} {why}")).is_none()
     });
+    let options = if args.nagle { vec!["--nagle".to_owned()] } else { Vec::new() };
     let mut samples: BTreeMap<usize, Vec<Sample>> = BTreeMap::new();
     for round in 0..rounds {
         // Nobody is always first.
         for turn in 0..kinds.len() {
             let at = (turn + round) % kinds.len();
-            samples.entry(at).or_default().push(measure(kinds[at], &[], plan, protocol)?);
+            samples.entry(at).or_default().push(measure(kinds[at], &options, plan, protocol)?);
         }
     }
     let samples: Vec<(Kind, Vec<Sample>)> =
@@ -76,13 +80,13 @@ pub(crate) fn run(args: &Compare) -> Result<(), BoxError> {
 
 fn table(samples: &[(Kind, Vec<Sample>)]) -> String {
     let mut text = String::from(
-        "server     deliveries/s  CPU us each   p50 ms   p99 ms   max ms  bytes each  load busy\n",
+        "server      deliveries/s  CPU us each   p50 ms   p99 ms   max ms  bytes each  load busy\n",
     );
     for (kind, samples) in samples {
         let of = |read: fn(&Sample) -> f64| median(samples.iter().map(read));
         let _ = writeln!(
             text,
-            "{kind:<10} {:>12.0} {:>12.2} {:>8.2} {:>8.2} {:>8.2} {:>11.0} {:>9.0}%",
+            "{kind:<11} {:>12.0} {:>12.2} {:>8.2} {:>8.2} {:>8.2} {:>11.0} {:>9.0}%",
             of(|s| s.rate),
             of(|s| s.cpu),
             of(|s| f64::from(s.p50) / 1e3),
@@ -95,11 +99,21 @@ fn table(samples: &[(Kind, Vec<Sample>)]) -> String {
     text
 }
 
-/// The first server next to each other one, round by round.
+/// The first server next to each other one, round by round; the tuned one as well.
 fn ratios(samples: &[(Kind, Vec<Sample>)]) -> String {
-    let Some(((first, ours), others)) = samples.split_first() else { return String::new() };
     let mut text = String::new();
-    for (kind, theirs) in others {
+    for (at, (ours, _)) in samples.iter().enumerate() {
+        if at == 0 || *ours == Kind::RailsTuned {
+            text += &ratios_of(at, samples);
+        }
+    }
+    text
+}
+
+fn ratios_of(at: usize, samples: &[(Kind, Vec<Sample>)]) -> String {
+    let (first, ours) = &samples[at];
+    let mut text = String::new();
+    for (kind, theirs) in samples.iter().filter(|(kind, _)| kind != first) {
         for (what, read) in
             [("CPU", (|s| s.cpu) as fn(&Sample) -> f64), ("deliveries/s", |s| s.rate)]
         {
@@ -108,7 +122,7 @@ fn ratios(samples: &[(Kind, Vec<Sample>)]) -> String {
             let each: Vec<_> = rounds.iter().map(|ratio| format!("{ratio:.2}")).collect();
             let _ = writeln!(
                 text,
-                "{first} / {kind:<10} {what:<12} {:.2}  (rounds: {})",
+                "{first} / {kind:<11} {what:<12} {:.2}  (rounds: {})",
                 median(rounds),
                 each.join(" "),
             );

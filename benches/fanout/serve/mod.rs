@@ -64,6 +64,9 @@ pub(crate) struct Serve {
     /// Threads in the log of the rails, the measured one among them.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Leave `TCP_NODELAY` off under `axum::serve`, as it is by default.
+    #[arg(long)]
+    nagle: bool,
 }
 
 /// Serves until the process is ended.
@@ -80,10 +83,10 @@ pub(crate) fn run(args: &Serve) -> Result<(), BoxError> {
         let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
         announce(listener.local_addr()?);
         match args.kind {
-            Kind::Rails => axum(listener, rails::router(others).await?).await,
+            Kind::Rails => axum(listener, args.nagle, rails::router(others).await?).await,
             Kind::RailsTuned => tuned::run(listener, rails::router(others).await?).await,
-            Kind::ByHand => axum(listener, by_hand::router()).await,
-            Kind::Preframed => axum(listener, preframed::router()).await,
+            Kind::ByHand => axum(listener, args.nagle, by_hand::router()).await,
+            Kind::Preframed => axum(listener, args.nagle, preframed::router()).await,
             Kind::Raw => raw::run(listener, Writers::One).await,
             Kind::RawTasks => raw::run(listener, Writers::Each).await,
             Kind::Nchan => Ok(()),
@@ -96,10 +99,10 @@ fn announce(address: SocketAddr) {
     println!("listening on {address}");
 }
 
-async fn axum(listener: TcpListener, router: Router) -> Result<(), BoxError> {
+async fn axum(listener: TcpListener, nagle: bool, router: Router) -> Result<(), BoxError> {
     // Without it, small events wait for the acknowledgement of earlier ones.
-    let listener = listener.tap_io(|tcp| {
-        if let Err(error) = tcp.set_nodelay(true) {
+    let listener = listener.tap_io(move |tcp| {
+        if let Err(error) = tcp.set_nodelay(!nagle) {
             eprintln!("TCP_NODELAY: {error}");
         }
     });
