@@ -79,8 +79,8 @@ pub struct Subscription<R> {
 enum Start {
     Said,
     Position,
-    /// The first read finds the same and says it in the words of `on_gap`.
-    Gap(GapReason, Extent),
+    /// Decided when the client asked: what was made up then may be a position by now.
+    Gap(Box<(GapReason, Extent)>),
 }
 
 impl<R: LogReader> Subscription<R> {
@@ -90,7 +90,7 @@ impl<R: LogReader> Subscription<R> {
             LastEventId::Earliest => (extent.earliest(), Start::Position),
             LastEventId::After(cursor) => match unservable(cursor, extent) {
                 None => (cursor, Start::Position),
-                Some(reason) => (cursor, Start::Gap(reason, extent)),
+                Some(reason) => (cursor, Start::Gap(Box::new((reason, extent)))),
             },
         };
         Self {
@@ -160,15 +160,14 @@ impl<R: LogReader + Unpin> Stream for Subscription<R> {
         if this.ended {
             return Poll::Ready(None);
         }
-        match this.start {
+        match std::mem::replace(&mut this.start, Start::Said) {
             Start::Said => {}
             Start::Position => {
-                this.start = Start::Said;
                 let position = Position::of(&this.thread, this.at);
                 return Poll::Ready(Some(Ok(position.into())));
             }
-            Start::Gap(reason, extent) => {
-                this.start = Start::Said;
+            Start::Gap(gap) => {
+                let (reason, extent) = *gap;
                 return Poll::Ready(Some(Ok(this.gap(reason, extent))));
             }
         }

@@ -43,9 +43,14 @@ struct Shared {
     limits: Limits,
     clock: Arc<dyn Clock>,
     hasher: RandomState,
-    shards: [RwLock<HashMap<ThreadKey, Arc<Thread>>>; SHARDS],
+    shards: [Shard; SHARDS],
     totals: Totals,
 }
+
+/// On cache lines of its own: who looks up a thread writes to the lock.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard(RwLock<HashMap<ThreadKey, Arc<Thread>>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Limits {
@@ -64,6 +69,18 @@ struct Totals {
     /// there are this many, or in another second than the last.
     next_sweep_at: AtomicUsize,
     last_sweep: AtomicU64,
+}
+
+impl Totals {
+    /// A full thread that takes an event in as it lets one of the same size go changes nothing, and
+    /// keeps off a counter that the publishers of all threads share.
+    fn change(&self, before: usize, after: usize) {
+        if after > before {
+            self.bytes.fetch_add(after - before, Ordering::Relaxed);
+        } else if after < before {
+            self.bytes.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Default for MemoryLog {
@@ -97,11 +114,11 @@ impl MemoryLog {
         let shared = &*self.0;
         let index = shared.hasher.hash_one(key) as usize % SHARDS;
         let Some(shard) = shared.shards.get(index) else { return Arc::default() };
-        if let Some(thread) = read(shard).get(key) {
+        if let Some(thread) = read(&shard.0).get(key) {
             return Arc::clone(thread);
         }
         self.make_room_for_thread();
-        let mut threads = write(shard);
+        let mut threads = write(&shard.0);
         let thread = threads.entry(key.clone()).or_insert_with(|| {
             shared.totals.threads.fetch_add(1, Ordering::Relaxed);
             Arc::default()
@@ -119,15 +136,16 @@ impl MemoryLog {
             if size(&sealed) > shared.limits.bytes {
                 return Err(LogError::TooLarge { max: shared.limits.bytes });
             }
-            // Counted before anybody else can evict it.
-            shared.totals.bytes.fetch_add(size(&sealed), Ordering::Relaxed);
+            let before = ring.bytes;
             let outcome = ring.push(sealed.clone(), now, shared.limits);
+            // Under the lock, before anybody else can evict it.
+            shared.totals.change(before, ring.bytes);
             thread.head.store(ring.extent().head().seq(), Ordering::Release);
             (sealed, outcome)
         };
         // Outside the lock: dropping events and waking readers both take their time.
         let Appended { evicted, wakers } = outcome;
-        self.drop_evicted(evicted);
+        drop(evicted);
         wakers.into_iter().for_each(Waker::wake);
         if shared.totals.bytes.load(Ordering::Relaxed) > shared.limits.total_bytes {
             self.make_room_for_bytes();
@@ -169,7 +187,7 @@ impl MemoryLog {
             if !too_many(totals) {
                 return;
             }
-            let threads: Vec<_> = read(shard).values().cloned().collect();
+            let threads: Vec<_> = read(&shard.0).values().cloned().collect();
             for thread in threads {
                 let evicted = lock(&thread.ring).give_older_half();
                 self.drop_evicted(evicted);
@@ -186,7 +204,7 @@ impl MemoryLog {
         let idle = |thread: &Arc<Thread>| Arc::strong_count(thread) == 1;
         let mut candidates: Vec<(Option<SystemTime>, usize, ThreadKey)> = Vec::new();
         for (index, shard) in shards.iter().enumerate() {
-            let threads = read(shard);
+            let threads = read(&shard.0);
             let unread = threads.iter().filter(|(_, thread)| idle(thread));
             candidates.extend(
                 unread.map(|(key, thread)| (lock(&thread.ring).written, index, key.clone())),
@@ -198,7 +216,7 @@ impl MemoryLog {
                 return;
             }
             let Some(shard) = shards.get(index) else { return };
-            let mut threads = write(shard);
+            let mut threads = write(&shard.0);
             if threads.get(&key).is_some_and(idle)
                 && let Some(thread) = threads.remove(&key)
             {
@@ -273,7 +291,7 @@ impl MemoryLogBuilder {
             limits: self.limits,
             clock: self.clock,
             hasher: RandomState::new(),
-            shards: std::array::from_fn(|_| RwLock::default()),
+            shards: std::array::from_fn(|_| Shard::default()),
             totals: Totals::default(),
         }))
     }
