@@ -10,7 +10,7 @@
 use crate::{
     delivery::Outbound,
     ending::Ending,
-    event::Cursor,
+    event::{Cursor, StreamEvent},
     framing::{Block, HEARTBEAT, jittered},
     rejection::stream_headers,
     stream::{GuardedStream, IntoDelivery, Polled},
@@ -31,6 +31,9 @@ use std::{
 
 /// A frame takes no more events once it is this long: back-pressure stays in the log.
 const FRAME: usize = 16 * 1024;
+/// From this length on, what comes after an event's trace id is shared by its readers, as a frame of
+/// its own. Below, a copy costs less than a second frame.
+const SHARED: usize = 8 * 1024;
 
 impl<S> GuardedStream<S> {
     /// The stream as the body of an event-stream response.
@@ -38,9 +41,10 @@ impl<S> GuardedStream<S> {
         let last_write = self.clock().now();
         SseBody {
             guarded: self,
-            retry: Duration::from_secs(3),
+            retry: 3000,
             heartbeat: Duration::from_secs(15),
             last_write,
+            rest: None,
             phase: Phase::Opening,
         }
     }
@@ -55,9 +59,12 @@ pin_project! {
     pub struct SseBody<S> {
         #[pin]
         guarded: GuardedStream<S>,
-        retry: Duration,
+        // In milliseconds: there are many streams.
+        retry: u32,
         heartbeat: Duration,
         last_write: SystemTime,
+        // A large event whose first part was given out.
+        rest: Option<StreamEvent>,
         phase: Phase,
     }
 }
@@ -72,7 +79,7 @@ enum Phase {
 impl<S> SseBody<S> {
     /// How long a browser waits before it reconnects. Default: 3 seconds.
     pub fn retry(mut self, delay: Duration) -> Self {
-        self.retry = delay;
+        self.retry = u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
         self
     }
 
@@ -104,13 +111,16 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut this = self.project();
+        if let Some(event) = this.rest.take() {
+            return Poll::Ready(Some(Ok(Frame::data(event.into_rest()))));
+        }
         let mut frame = String::new();
         if *this.phase == Phase::Ended {
             return Poll::Ready(None);
         }
         let opening = *this.phase == Phase::Opening;
         *this.phase = Phase::Open;
-        let retry = *this.retry;
+        let retry = Duration::from_millis((*this.retry).into());
         let heartbeat = *this.heartbeat;
         loop {
             let last_write = *this.last_write;
@@ -127,8 +137,8 @@ where
                         }
                         open(&mut frame, retry, None);
                     }
-                    write(&mut frame, &outbound, retry);
-                    if frame.len() < FRAME {
+                    *this.rest = write(&mut frame, &outbound, retry);
+                    if frame.len() < FRAME && this.rest.is_none() {
                         ControlFlow::Continue(())
                     } else {
                         ControlFlow::Break(())
@@ -165,7 +175,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.phase == Phase::Ended
+        self.phase == Phase::Ended && self.rest.is_none()
     }
 }
 
@@ -178,11 +188,17 @@ fn open(frame: &mut String, retry: Duration, position: Option<Cursor>) {
     }
 }
 
-fn write(frame: &mut String, outbound: &Outbound, retry: Duration) {
+/// Gives the event whose rest is still to be written.
+fn write(frame: &mut String, outbound: &Outbound, retry: Duration) -> Option<StreamEvent> {
     let block = Block::new(frame);
     match outbound {
         Outbound::Event(stamped) => {
-            let pieces = stamped.block();
+            let mut pieces = stamped.block();
+            let [.., rest] = &mut pieces;
+            let is_large = rest.len() >= SHARED;
+            if is_large {
+                *rest = "";
+            }
             let needed = pieces.iter().map(|piece| piece.len()).sum();
             // Most frames hold one event: these take just what they need. Where there is a second
             // there are more, and room for all is made at once.
@@ -192,6 +208,7 @@ fn write(frame: &mut String, outbound: &Outbound, retry: Duration) {
                 frame.reserve_exact(needed.max(FRAME.saturating_sub(frame.len())));
             }
             pieces.iter().for_each(|piece| frame.push_str(piece));
+            return is_large.then(|| stamped.event().clone());
         }
         Outbound::Position(position) => block.id(position.cursor()).end(),
         // Notice and new position share a frame, so that a cut between them cannot hide the gap.
@@ -211,6 +228,7 @@ fn write(frame: &mut String, outbound: &Outbound, retry: Duration) {
             notice(block, ending.code(), ending.to_json()).end();
         }
     }
+    None
 }
 
 fn notice<'a>(block: Block<'a>, name: &str, json: serde_json::Value) -> Block<'a> {
@@ -225,7 +243,7 @@ impl<S: fmt::Debug> fmt::Debug for SseBody<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FRAME, SseBody};
+    use super::{FRAME, SHARED, SseBody};
     use crate::{
         access::tests::grant,
         clock::manual::ManualClock,
@@ -374,6 +392,27 @@ mod tests {
         assert_eq!(frames.concat().matches("data: {\"v\":1").count(), 500);
         assert!(frames.len() < 12, "{} frames", frames.len());
         assert!(frames.iter().all(|frame| frame.len() < FRAME + 1024));
+    }
+
+    #[test]
+    fn the_rest_of_a_large_event_is_shared_by_its_readers_and_nothing_comes_before_it() {
+        let large = "x".repeat(2 * SHARED);
+        let event = |data: &str| StreamEvent::new(routing("t_a", "th"), "x.y", data).unwrap();
+        let events = [event("first"), event(&large), event("last")];
+        let [one, other] = [(); 2].map(|()| {
+            let mut body = Box::pin(body(stream::iter(events.clone().map(Delivery::from))));
+            let frames = std::iter::from_fn(|| body.frame().now_or_never().flatten());
+            frames.map(|frame| frame.unwrap().into_data().unwrap()).collect::<Vec<_>>()
+        });
+        let text = String::from_utf8(one.concat()).unwrap();
+        let data: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        for (line, data) in data.iter().zip(["first", &large, "last"]) {
+            let envelope: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(envelope["data"], data);
+            assert_eq!(envelope["meta"]["trace_id"], "req-1");
+        }
+        assert_eq!(one.len(), 3, "up to the large one's trace id, its rest, and what follows");
+        assert!(one[1].len() > 2 * SHARED && one[1].as_ptr() == other[1].as_ptr());
     }
 
     /// A stream with a heartbeat of ten seconds by this clock.

@@ -21,6 +21,7 @@ use crate::{
     framing::Block,
     id::{RequestId, Text},
 };
+use bytes::Bytes;
 use memchr::memchr2;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -197,6 +198,18 @@ impl StreamEvent {
     /// The block of an event stream in two parts; the trace id goes between them.
     fn block(&self) -> (&str, &str) {
         self.0.block.split_at_checked(self.0.marks.trace_at).unwrap_or_default()
+    }
+
+    /// The second of these parts, without copying it.
+    pub(crate) fn into_rest(self) -> Bytes {
+        struct Rest(StreamEvent);
+        impl AsRef<[u8]> for Rest {
+            fn as_ref(&self) -> &[u8] {
+                let (_, rest) = self.0.block();
+                rest.as_bytes()
+            }
+        }
+        Bytes::from_owner(Rest(self))
     }
 
     /// The envelope alone, in two parts as well.
