@@ -107,7 +107,9 @@ pub(crate) struct Named {
 impl Named {
     /// Takes them out of the query, where the layer was told to look there.
     pub(crate) fn take(uri: &mut Uri) -> Result<Self, Rejection> {
-        let mut take = |name| query::take(uri, name).map_err(|_| (name, "was sent more than once"));
+        let mut take = |name| {
+            query::take(uri, name).map_err(|_| (name, "was sent more than once. Send it once"))
+        };
         let (tenant, env) = (take("tenant"), take("env"));
         let refuse = |(name, why)| invalid(&format!("The query parameter '{name}'"), why);
         Ok(Self { tenant: tenant.map_err(refuse)?, env: env.map_err(refuse)? })
@@ -229,7 +231,7 @@ fn single<'a>(
     let mut values = headers.get_all(header).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(invalid(name, "was sent more than once"));
+        return Err(invalid(name, "was sent more than once. Send it once"));
     }
     Ok(Some(value))
 }

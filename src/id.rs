@@ -34,10 +34,10 @@ pub enum InvalidId {
         /// The longest that this kind of id may be, in bytes.
         max: usize,
     },
-    /// The text contains a character that its kind of id may not.
-    #[error("has a character outside {allowed}")]
+    /// The text has a character, or begins with one, that its kind of id may not.
+    #[error("must be {allowed}")]
     Charset {
-        /// The characters that this kind of id may have.
+        /// What this kind of id looks like: a regular expression, or words.
         allowed: &'static str,
     },
     /// The text is a placeholder such as `t_unknown`, which stands for "nobody filled this in".
@@ -74,7 +74,7 @@ fn check_request_id(text: &str) -> Result<(), InvalidId> {
         return Err(InvalidId::TooLong { max: MAX_REQUEST_ID });
     }
     if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
-        return Err(InvalidId::Charset { allowed: "[A-Za-z0-9._-]" });
+        return Err(InvalidId::Charset { allowed: "[A-Za-z0-9._-]+" });
     }
     refuse_placeholder(text)
 }

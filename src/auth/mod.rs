@@ -427,13 +427,15 @@ impl<'a> AuthRequest<'a> {
                 let mut values = self.headers.get_all(header::AUTHORIZATION).iter();
                 let value = values.next().ok_or(RejectionKind::AuthMissing)?;
                 if values.next().is_some() {
-                    return Err(invalid("Authorization was sent more than once."));
+                    return Err(invalid("Authorization was sent more than once. Send it once."));
                 }
                 let bytes = value.as_bytes();
                 let end = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
                 let (scheme, token) = bytes.split_at(end);
                 if !scheme.eq_ignore_ascii_case(b"bearer") {
-                    return Err(invalid("Authorization is not of the scheme 'Bearer'."));
+                    return Err(invalid(
+                        "Send 'Authorization: Bearer <token>': it is not of this scheme.",
+                    ));
                 }
                 let spaces = token.iter().take_while(|b| **b == b' ').count();
                 token.get(spaces..).unwrap_or_default()

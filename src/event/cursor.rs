@@ -126,7 +126,10 @@ impl LastEventId {
     /// `cursor.invalid` for text that is no cursor, or for a header or parameter sent twice.
     pub fn of(headers: &HeaderMap, uri: &Uri) -> Result<Option<Self>, Rejection> {
         let invalid = || Rejection::new(RejectionKind::CursorInvalid);
-        let twice = || invalid().with_detail("The cursor to resume from was sent more than once.");
+        let twice = || {
+            invalid()
+                .with_detail("The cursor to resume from was sent more than once. Send it once.")
+        };
 
         let mut values = headers.get_all(LAST_EVENT_ID).iter();
         let header = values.next();

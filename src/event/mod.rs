@@ -419,7 +419,7 @@ pub(crate) mod tests {
             ("a/b", "is not written as tenant/env/thread"),
             ("a/b/c/d", "is not written as tenant/env/thread"),
             ("/b/c", "the tenant is empty"),
-            ("a/b c/d", "the env has a character outside [A-Za-z0-9][A-Za-z0-9_-]*"),
+            ("a/b c/d", "the env must be [A-Za-z0-9][A-Za-z0-9_-]*"),
             ("a/b/t_unknown", "the thread is a placeholder"),
         ] {
             let parsed: Result<Routing, Invalid> = text.parse();

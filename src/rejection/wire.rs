@@ -25,9 +25,9 @@ pub enum RejectionKind {
     AuthInvalid,
     /// The token was good and is over.
     AuthExpired,
-    /// The token does not speak for the tenant that the request names.
+    /// The token does not speak for the tenant that the request names. Name the token's, or get a token for this one.
     TenantMismatch,
-    /// The token does not speak for the env that the request names.
+    /// The token does not speak for the env that the request names. Name the token's, or get a token for this one.
     EnvMismatch,
     /// The token lacks a role or scope that the application asks for.
     InsufficientScope,
@@ -105,7 +105,7 @@ impl RejectionKind {
                 S::BAD_REQUEST,
                 3,
                 4400,
-                "The tenant, env or request id is malformed or sent more than once.",
+                "The tenant, env or request id is malformed or sent more than once. Send each once.",
             ),
             Self::AuthMissing => row(
                 "auth.missing",
@@ -133,14 +133,14 @@ impl RejectionKind {
                 S::FORBIDDEN,
                 7,
                 4403,
-                "The token does not speak for the tenant that the request names.",
+                "The token does not speak for the tenant that the request names. Name the token's, or get a token for this one.",
             ),
             Self::EnvMismatch => row(
                 "env.mismatch",
                 S::FORBIDDEN,
                 7,
                 4403,
-                "The token does not speak for the env that the request names.",
+                "The token does not speak for the env that the request names. Name the token's, or get a token for this one.",
             ),
             Self::InsufficientScope => row(
                 "auth.insufficient_scope",
@@ -154,7 +154,7 @@ impl RejectionKind {
                 S::FORBIDDEN,
                 7,
                 4403,
-                "There is no such thread for this caller in the tenant and env of the request.",
+                "There is no such thread for this caller in the tenant and env of the request. Check all three, or ask for access.",
             ),
             Self::CursorInvalid => row(
                 "cursor.invalid",
