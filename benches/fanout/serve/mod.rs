@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     ByHand,
     /// axum, and bytes that were framed once.
     Preframed,
+    /// The same on hyper as `rails-tuned` has it: the least that a server on hyper can do.
+    PreframedTuned,
     /// The floor: one write of bytes that were framed once, and nothing else.
     Raw,
     /// The same, by a task for each subscriber.
@@ -42,9 +44,12 @@ impl Kind {
     pub(crate) fn protocols(self) -> &'static [Protocol] {
         match self {
             Self::Rails | Self::ByHand => &[Protocol::Http1, Protocol::Http2],
-            Self::RailsTuned | Self::Preframed | Self::Raw | Self::RawTasks | Self::Nchan => {
-                &[Protocol::Http1]
-            }
+            Self::RailsTuned
+            | Self::Preframed
+            | Self::PreframedTuned
+            | Self::Raw
+            | Self::RawTasks
+            | Self::Nchan => &[Protocol::Http1],
         }
     }
 }
@@ -87,6 +92,7 @@ pub(crate) fn run(args: &Serve) -> Result<(), BoxError> {
             Kind::RailsTuned => tuned::run(listener, rails::router(others).await?).await,
             Kind::ByHand => axum(listener, args.nagle, by_hand::router()).await,
             Kind::Preframed => axum(listener, args.nagle, preframed::router()).await,
+            Kind::PreframedTuned => tuned::run(listener, preframed::router()).await,
             Kind::Raw => raw::run(listener, Writers::One).await,
             Kind::RawTasks => raw::run(listener, Writers::Each).await,
             Kind::Nchan => Ok(()),
