@@ -24,7 +24,7 @@ use std::{convert::Infallible, net::SocketAddr, process::ExitCode};
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 use tower_tenancy::{
-    BoxError, EventLog as _, LastEventId, MemoryLog, MemoryRegistry, OnClaims, Rejection,
+    BoxError, CutOff, EventLog as _, LastEventId, MemoryLog, MemoryRegistry, OnClaims, Rejection,
     RequireTenantScope, TenantScope,
     rejection::{ByContentType, Client, RejectWith as _, WrapBody},
     verify_thread_access,
@@ -40,7 +40,7 @@ struct Cli {
     options: Options,
 }
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+type Body = UnsyncBoxBody<Bytes, CutOff>;
 
 #[derive(Clone)]
 struct App {
@@ -59,9 +59,7 @@ impl App {
             (&Method::POST, ["chat", thread, "messages"]) => self.say(request, thread).await,
             _ => Ok(text(StatusCode::NOT_FOUND, "no such route")),
         };
-        Ok(answer.unwrap_or_else(|rejection| {
-            ByContentType.reject(&rejection, client).map(Full::boxed_unsync)
-        }))
+        Ok(answer.unwrap_or_else(|rejection| ByContentType.reject(&rejection, client).map(whole)))
     }
 
     async fn listen(
@@ -93,8 +91,13 @@ impl App {
     }
 }
 
+/// A body that is not cut off.
+fn whole(body: Full<Bytes>) -> Body {
+    body.map_err(|never| match never {}).boxed_unsync()
+}
+
 fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Full::from(text).boxed_unsync());
+    let mut response = Response::new(whole(Full::from(text)));
     *response.status_mut() = status;
     response
 }
@@ -145,7 +148,8 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
         // HTTP/2 on the same port.
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // Small events: to copy one costs less than to hand the kernel a list of its pieces.
+            // Where events are small: to copy one costs less than to hand the kernel a list of its
+            // pieces. A connection keeps room for the largest it ever sent.
             .writev(false)
             .serve_connection(TokioIo::new(tcp), service);
         tokio::spawn(connection.inspect_err(|error| tracing::debug!(%error, "a connection broke")));

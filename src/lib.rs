@@ -84,7 +84,7 @@ pub use middleware::{
 };
 pub use rejection::{BoxError, Rejection, RejectionKind};
 pub use scope::TenantScope;
-pub use sse::SseBody;
+pub use sse::{CutOff, SseBody};
 pub use stream::{GuardedStream, OnMismatch};
 #[cfg(feature = "tickets")]
 pub use ticket::TicketIssuer;

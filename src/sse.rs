@@ -21,7 +21,6 @@ use http::Response;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 use std::{
-    convert::Infallible,
     fmt,
     ops::ControlFlow,
     pin::Pin,
@@ -59,7 +58,7 @@ pin_project! {
     pub struct SseBody<S> {
         #[pin]
         guarded: GuardedStream<S>,
-        // In milliseconds: there are many streams.
+        // In milliseconds, and no wider than they need: a body is kept for each stream.
         retry: u32,
         heartbeat: Duration,
         last_write: SystemTime,
@@ -68,6 +67,19 @@ pin_project! {
         phase: Phase,
     }
 }
+
+/// A stream was cut off within an event of 8 KiB or more: its token expired or was withdrawn after the
+/// first part was given out, while the client did not read.
+///
+/// Nothing can be said there. A server that is given this closes the connection without the mark of an
+/// end ([RFC 9112 section 8]; on HTTP/2 it resets the stream), so that no client takes half an event for
+/// a whole one. What comes of reconnecting tells the client why.
+///
+/// [RFC 9112 section 8]: https://www.rfc-editor.org/rfc/rfc9112#section-8
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stream was cut off within an event: what it was opened with does not hold any more")]
+#[non_exhaustive]
+pub struct CutOff;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -104,14 +116,18 @@ where
     S::Item: IntoDelivery,
 {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = CutOff;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         let mut this = self.project();
         if let Some(event) = this.rest.take() {
+            if this.guarded.as_mut().is_cut_off() {
+                *this.phase = Phase::Ended;
+                return Poll::Ready(Some(Err(CutOff)));
+            }
             return Poll::Ready(Some(Ok(Frame::data(event.into_rest()))));
         }
         let mut frame = String::new();
@@ -175,7 +191,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.phase == Phase::Ended && self.rest.is_none()
+        self.phase == Phase::Ended
     }
 }
 
@@ -201,8 +217,8 @@ fn write(frame: &mut String, outbound: &Outbound, retry: Duration) -> Option<Str
             }
             let needed = pieces.iter().map(|piece| piece.len()).sum();
             // Most frames hold one event: these take just what they need. Where there is a second
-            // there are more, and room for all is made at once.
-            if frame.is_empty() {
+            // there are more, and room for all is made at once. A large one is the last of its frame.
+            if frame.is_empty() || is_large {
                 frame.reserve_exact(needed);
             } else if frame.capacity() - frame.len() < needed {
                 frame.reserve_exact(needed.max(FRAME.saturating_sub(frame.len())));
@@ -243,9 +259,10 @@ impl<S: fmt::Debug> fmt::Debug for SseBody<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FRAME, SHARED, SseBody};
+    use super::{CutOff, FRAME, SHARED, SseBody};
     use crate::{
         access::tests::grant,
+        auth::Revocation,
         clock::manual::ManualClock,
         delivery::{Delivery, Gap, GapReason, Position},
         event::{Cursor, Epoch, EventType, NewEvent, StreamEvent, tests::routing},
@@ -413,6 +430,21 @@ mod tests {
         }
         assert_eq!(one.len(), 3, "up to the large one's trace id, its rest, and what follows");
         assert!(one[1].len() > 2 * SHARED && one[1].as_ptr() == other[1].as_ptr());
+    }
+
+    #[test]
+    fn the_rest_of_a_large_event_does_not_outlive_what_was_withdrawn() {
+        let session = Revocation::new();
+        let auth = scopes::auth(&["t_a"], &["prod"]).with_revocation(session.clone());
+        let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
+        let event = StreamEvent::new(routing("t_a", "th"), "x.y", &"x".repeat(2 * SHARED)).unwrap();
+        let mut body = Box::pin(grant(scope, "th").guard(stream::repeat(event)).into_sse());
+        let mut next = || body.frame().now_or_never().unwrap();
+        let lengths = [(); 3].map(|()| next().unwrap().unwrap().into_data().unwrap().len());
+        assert!(lengths[1] > 2 * SHARED && lengths[2] < SHARED, "{lengths:?}");
+        session.revoke();
+        assert_eq!(next().unwrap().err(), Some(CutOff));
+        assert!(next().is_none(), "and nothing after it");
     }
 
     /// A stream with a heartbeat of ten seconds by this clock.

@@ -168,6 +168,19 @@ impl<S> GuardedStream<S> {
         &self.span
     }
 
+    /// Ends the stream if what it was opened with does not hold any more, between two parts of
+    /// something that was given out: nothing more can be said then.
+    pub(crate) fn is_cut_off(self: Pin<&mut Self>) -> bool {
+        let this = self.project();
+        let ending = void(this.grant, this.revoked, *this.valid_until, this.clock.now());
+        if let Some(ending) = ending {
+            let _in_span = this.span.enter();
+            *this.ended = true;
+            told_of_end(this.grant, ending);
+        }
+        ending.is_some()
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
@@ -194,7 +207,7 @@ where
     pub(crate) fn poll_each(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        patience: impl Fn(SystemTime) -> Duration,
+        patience: impl FnOnce(SystemTime) -> Duration,
         mut sink: impl FnMut(Outbound) -> ControlFlow<()>,
     ) -> Poll<Polled> {
         let mut this = self.project();
@@ -203,10 +216,6 @@ where
         }
         let _in_span = this.span.enter();
         let grant = &*this.grant;
-        let is_revoked = |revoked: &Option<Revoked>| {
-            // Without a switch there is nothing to look at.
-            revoked.is_some() && grant.scope().auth().is_revoked()
-        };
         let mut given = None;
         let mut left_out = 0;
         let ending = loop {
@@ -238,20 +247,20 @@ where
             // The time of day is the authority, and asked before anything is given out: also what a
             // source that is never idle has ready.
             let now = this.clock.now();
-            if is_revoked(this.revoked) {
-                break Ending::AccessRevoked;
-            }
-            if now >= *this.valid_until {
-                break Ending::AuthExpired;
+            if let Some(ending) = void(grant, this.revoked, *this.valid_until, now) {
+                break ending;
             }
             let Poll::Ready(item) = polled else {
                 if this.alarm.take().is_some() {
                     return Poll::Ready(Polled::Rang(now));
                 }
                 let left = this.valid_until.duration_since(now).unwrap_or_default();
-                let sleep = this.clock.sleep(left.min(patience(now)).min(LONGEST_SLEEP));
-                *this.alarm = Some(sleep);
-                continue;
+                let mut alarm = this.clock.sleep(left.min(patience(now)).min(LONGEST_SLEEP));
+                if alarm.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Polled::Rang(now));
+                }
+                *this.alarm = Some(alarm);
+                return Poll::Pending;
             };
             let delivery = match item.map(IntoDelivery::into_delivery) {
                 Some(Ok(delivery)) => delivery,
@@ -293,12 +302,7 @@ where
             }
         };
         *this.ended = true;
-        tracing::debug!(
-            code = ending.code(),
-            thread = %grant.key().to_path(),
-            request_id = %grant.scope().request_id(),
-            "a stream ended"
-        );
+        told_of_end(grant, ending);
         let _last = sink(Outbound::End(ending));
         Poll::Ready(Polled::Ended)
     }
@@ -328,6 +332,29 @@ where
             }
         }
     }
+}
+
+/// Why nothing may be given out any more, if that is so.
+fn void(
+    grant: &ThreadGrant,
+    revoked: &Option<Revoked>,
+    valid_until: SystemTime,
+    now: SystemTime,
+) -> Option<Ending> {
+    // Without a switch there is nothing to look at.
+    if revoked.is_some() && grant.scope().auth().is_revoked() {
+        return Some(Ending::AccessRevoked);
+    }
+    (now >= valid_until).then_some(Ending::AuthExpired)
+}
+
+fn told_of_end(grant: &ThreadGrant, ending: Ending) {
+    tracing::debug!(
+        code = ending.code(),
+        thread = %grant.key().to_path(),
+        request_id = %grant.scope().request_id(),
+        "a stream ended"
+    );
 }
 
 fn failed(grant: &ThreadGrant, error: &(dyn std::error::Error + 'static)) {

@@ -434,7 +434,7 @@ impl<'a> AuthRequest<'a> {
                 let (scheme, token) = bytes.split_at(end);
                 if !scheme.eq_ignore_ascii_case(b"bearer") {
                     return Err(invalid(
-                        "Send 'Authorization: Bearer <token>': it is not of this scheme.",
+                        "Authorization is not of the scheme 'Bearer'. Send 'Authorization: Bearer <token>'.",
                     ));
                 }
                 let spaces = token.iter().take_while(|b| **b == b' ').count();

@@ -25,9 +25,9 @@ pub enum RejectionKind {
     AuthInvalid,
     /// The token was good and is over.
     AuthExpired,
-    /// The token does not speak for the tenant that the request names. Name the token's, or get a token for this one.
+    /// The token does not speak for the tenant that the request names.
     TenantMismatch,
-    /// The token does not speak for the env that the request names. Name the token's, or get a token for this one.
+    /// The token does not speak for the env that the request names.
     EnvMismatch,
     /// The token lacks a role or scope that the application asks for.
     InsufficientScope,
@@ -133,14 +133,14 @@ impl RejectionKind {
                 S::FORBIDDEN,
                 7,
                 4403,
-                "The token does not speak for the tenant that the request names. Name the token's, or get a token for this one.",
+                "The token does not speak for the tenant that the request names. Name one that it speaks for, or get another token.",
             ),
             Self::EnvMismatch => row(
                 "env.mismatch",
                 S::FORBIDDEN,
                 7,
                 4403,
-                "The token does not speak for the env that the request names. Name the token's, or get a token for this one.",
+                "The token does not speak for the env that the request names. Name one that it speaks for, or get another token.",
             ),
             Self::InsufficientScope => row(
                 "auth.insufficient_scope",

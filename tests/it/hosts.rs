@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
 use tokio::net::TcpListener;
 use tower::{Service, ServiceBuilder, service_fn};
 use tower_tenancy::{
-    AuthContext, BoxError, LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection,
+    AuthContext, BoxError, CutOff, LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection,
     RequestContext, RequireAuth, RequireRequestContext, RequireTenantScope, Routing,
     TenantEnvGuard, TenantScope, ThreadAccess,
     rejection::{ByContentType, Client, RejectWith as _},
@@ -66,7 +66,7 @@ pub(crate) async fn serve_axum(router: Router) -> SocketAddr {
 
 /// No framework: a service function, `ServiceBuilder`, and hyper's connection.
 async fn serve_hyper(app: App) -> SocketAddr {
-    type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+    type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, CutOff>;
     let handler = service_fn(move |request: Request<Incoming>| {
         let app = app.clone();
         async move {
@@ -81,7 +81,8 @@ async fn serve_hyper(app: App) -> SocketAddr {
             let answer: Result<Response<Body>, Rejection> = answer.await;
             Ok::<_, Infallible>(answer.unwrap_or_else(|rejection| {
                 let client = Client::of(request.method(), request.headers());
-                ByContentType.reject(&rejection, client).map(Full::boxed_unsync)
+                let body = |body: Full<_>| body.map_err(|never| match never {}).boxed_unsync();
+                ByContentType.reject(&rejection, client).map(body)
             }))
         }
     });

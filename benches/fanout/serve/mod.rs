@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     Preframed,
     /// The same on hyper as `rails-tuned` has it: the least that a server on hyper can do.
     PreframedTuned,
-    /// The floor: one write of bytes that were framed once, and nothing else.
+    /// One write of bytes that were framed once, and nothing else.
     Raw,
     /// The same, by a task for each subscriber.
     RawTasks,

@@ -12,7 +12,7 @@ use base64::engine::{Simd as Base64, general_purpose::NO_PAD};
 use jsonwebtoken::Algorithm;
 use std::sync::LazyLock;
 
-/// Base64url without padding, strictly (RFC 7515 section 2), by the widest instructions of this CPU.
+/// Base64url without padding, strictly (RFC 7515 section 2), by SIMD where the CPU has it.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 static BASE64URL: LazyLock<Base64> = LazyLock::new(|| Base64::url_safe(NO_PAD));
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -63,8 +63,8 @@ impl<'a> Token<'a> {
         &self.signature
     }
 
-    /// The text of what it claims. To be believed only once the signature verifies, whose room it
-    /// takes.
+    /// The text of what it claims. To be believed only once the signature verifies; it is decoded
+    /// into the signature's buffer.
     pub(super) fn into_claims(self) -> Result<Vec<u8>, TokenError> {
         decode(self.claims, self.signature)
     }

@@ -19,11 +19,11 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, RawWakerVTable, Waker},
+    task::{Context, Poll, Waker},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ring::{Appended, Ring, size};
+use ring::{Appended, Ring, WakerId, size};
 
 /// Threads are found through one of these many maps: only who makes or drops a thread keeps others
 /// out of one.
@@ -347,26 +347,23 @@ struct Waits {
     /// The head that it waits behind. Behind another, its place is void.
     at: Cursor,
     place: usize,
-    /// Whom it has woken. The ring keeps the waker, so that nothing else can come to lie there.
-    waker: (usize, &'static RawWakerVTable),
+    /// The waker that lies in its place. The ring owns it until there is another head, so that none
+    /// of another task can be taken for it.
+    waker: WakerId,
 }
 
 impl Waits {
     fn begin(waits: &mut Option<Self>, ring: &mut Ring, waker: &Waker) -> Option<Waker> {
         let at = ring.extent().head();
         let place = waits.as_ref().filter(|waits| waits.at == at).map(|waits| waits.place);
-        let (place, stale) = ring.waiting.wait(place, waker);
-        *waits = Some(Self { at, place, waker: (waker.data().addr(), waker.vtable()) });
+        let (place, waker, stale) = ring.waiting.wait(place, waker);
+        *waits = Some(Self { at, place, waker });
         stale
     }
 
     /// Whether what was agreed still holds.
     fn hold(&self, head: &AtomicU64, after: Cursor, waker: &Waker) -> bool {
-        let (data, vtable) = self.waker;
-        self.at == after
-            && head.load(Ordering::Acquire) == after.seq()
-            && data == waker.data().addr()
-            && std::ptr::eq(vtable, waker.vtable())
+        self.at == after && head.load(Ordering::Acquire) == after.seq() && self.waker.is(waker)
     }
 }
 

@@ -7,8 +7,8 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    mem,
-    task::Waker,
+    mem, ptr,
+    task::{RawWakerVTable, Waker},
     time::{Duration, SystemTime},
 };
 
@@ -82,8 +82,8 @@ impl Ring {
         evicted
     }
 
-    /// Finds the place by arithmetic, and tells whether the newest event was among them. A cursor
-    /// outside the extent finds nothing.
+    /// Finds the first event by arithmetic, and tells whether the newest was copied. A cursor outside
+    /// the extent finds nothing.
     pub(super) fn copy_after(
         &self,
         after: Cursor,
@@ -111,9 +111,24 @@ impl Ring {
     }
 }
 
-/// Wakers of the readers that wait for the next event: a place each, which is void once there was one.
+/// Which waker one is, as [`Waker::will_wake`] tells them apart. It is not kept by this.
+#[derive(Clone, Copy)]
+pub(super) struct WakerId(usize, &'static RawWakerVTable);
+
+impl WakerId {
+    fn of(waker: &Waker) -> Self {
+        Self(waker.data().addr(), waker.vtable())
+    }
+
+    pub(super) fn is(self, waker: &Waker) -> bool {
+        self.0 == waker.data().addr() && ptr::eq(self.1, waker.vtable())
+    }
+}
+
+/// Wakers of the readers that wait for the next event: a place each, which is void after that event.
 ///
-/// A reader that waits again before replaces its own waker, so there are never more than readers.
+/// A reader that waits again before there was one replaces its own waker, so there are never more
+/// than readers.
 #[derive(Default)]
 pub(super) struct Waiting {
     pub(super) wakers: Vec<Waker>,
@@ -122,19 +137,27 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Gives the reader's place, and a waker to drop once the lock is given back: dropping one may
-    /// run any code.
-    pub(super) fn wait(&mut self, place: Option<usize>, waker: &Waker) -> (usize, Option<Waker>) {
+    /// Gives the reader's place, which waker lies there, and one to drop once the lock is given back:
+    /// dropping it may run any code.
+    pub(super) fn wait(
+        &mut self,
+        place: Option<usize>,
+        waker: &Waker,
+    ) -> (usize, WakerId, Option<Waker>) {
         let place = place.or_else(|| self.free.pop()).unwrap_or(self.wakers.len());
-        let stale = match self.wakers.get_mut(place) {
-            Some(slot) if slot.will_wake(waker) => None,
-            Some(slot) => Some(mem::replace(slot, waker.clone())),
-            None => {
-                self.wakers.push(waker.clone());
-                None
+        match self.wakers.get_mut(place) {
+            Some(slot) if slot.will_wake(waker) => (place, WakerId::of(slot), None),
+            Some(slot) => {
+                let stale = mem::replace(slot, waker.clone());
+                (place, WakerId::of(slot), Some(stale))
             }
-        };
-        (place, stale)
+            None => {
+                let kept = waker.clone();
+                let id = WakerId::of(&kept);
+                self.wakers.push(kept);
+                (place, id, None)
+            }
+        }
     }
 
     /// As above: the waker is to be dropped once the lock is given back.
