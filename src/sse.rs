@@ -124,7 +124,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         let mut this = self.project();
         if let Some(event) = this.rest.take() {
-            if this.guarded.as_mut().is_cut_off() {
+            if this.guarded.as_mut().end_if_void() {
                 *this.phase = Phase::Ended;
                 return Poll::Ready(Some(Err(CutOff)));
             }

@@ -168,9 +168,9 @@ impl<S> GuardedStream<S> {
         &self.span
     }
 
-    /// Ends the stream if what it was opened with does not hold any more, between two parts of
-    /// something that was given out: nothing more can be said then.
-    pub(crate) fn is_cut_off(self: Pin<&mut Self>) -> bool {
+    /// Ends the stream if what it was opened with does not hold any more, and tells whether it did:
+    /// between two parts of something that was given out, where nothing more can be said.
+    pub(crate) fn end_if_void(self: Pin<&mut Self>) -> bool {
         let this = self.project();
         let ending = void(this.grant, this.revoked, *this.valid_until, this.clock.now());
         if let Some(ending) = ending {

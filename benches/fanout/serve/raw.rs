@@ -1,5 +1,5 @@
 //! The floors: tokio's sockets, one write of pre-framed bytes per subscriber and event, and nothing
-//! else. No response is framed, nothing is read from a client, and none is ever cut off.
+//! else: no response is framed, and no token read.
 
 use crate::envelope::Event;
 use bytes::Bytes;

@@ -72,14 +72,21 @@ struct Totals {
 }
 
 impl Totals {
+    /// Changes what a ring holds, and counts it while the ring is locked: before anybody else can
+    /// evict what came.
+    ///
     /// A full thread that takes an event in as it lets one of the same size go changes nothing, and
     /// keeps off a counter that the publishers of all threads share.
-    fn change(&self, before: usize, after: usize) {
+    fn counting<T>(&self, ring: &mut Ring, change: impl FnOnce(&mut Ring) -> T) -> T {
+        let before = ring.bytes;
+        let outcome = change(ring);
+        let after = ring.bytes;
         if after > before {
             self.bytes.fetch_add(after - before, Ordering::Relaxed);
         } else if after < before {
             self.bytes.fetch_sub(before - after, Ordering::Relaxed);
         }
+        outcome
     }
 }
 
@@ -136,10 +143,8 @@ impl MemoryLog {
             if size(&sealed) > shared.limits.bytes {
                 return Err(LogError::TooLarge { max: shared.limits.bytes });
             }
-            let before = ring.bytes;
-            let outcome = ring.push(sealed.clone(), now, shared.limits);
-            // Under the lock, before anybody else can evict it.
-            shared.totals.change(before, ring.bytes);
+            let push = |ring: &mut Ring| ring.push(sealed.clone(), now, shared.limits);
+            let outcome = shared.totals.counting(&mut ring, push);
             thread.head.store(ring.extent().head().seq(), Ordering::Release);
             (sealed, outcome)
         };
@@ -151,13 +156,6 @@ impl MemoryLog {
             self.make_room_for_bytes();
         }
         Ok(sealed)
-    }
-
-    fn drop_evicted(&self, evicted: Vec<StreamEvent>) {
-        if evicted.is_empty() {
-            return;
-        }
-        self.0.totals.bytes.fetch_sub(evicted.iter().map(size).sum(), Ordering::Relaxed);
     }
 
     fn make_room_for_thread(&self) {
@@ -189,8 +187,8 @@ impl MemoryLog {
             }
             let threads: Vec<_> = read(&shard.0).values().cloned().collect();
             for thread in threads {
-                let evicted = lock(&thread.ring).give_older_half();
-                self.drop_evicted(evicted);
+                let evicted = totals.counting(&mut lock(&thread.ring), Ring::give_older_half);
+                drop(evicted);
             }
         }
     }
@@ -356,8 +354,9 @@ impl Waits {
     fn begin(waits: &mut Option<Self>, ring: &mut Ring, waker: &Waker) -> Option<Waker> {
         let at = ring.extent().head();
         let place = waits.as_ref().filter(|waits| waits.at == at).map(|waits| waits.place);
-        let (place, waker, stale) = ring.waiting.wait(place, waker);
-        *waits = Some(Self { at, place, waker });
+        let (place, stale) = ring.waiting.wait(place, waker);
+        let kept = ring.waiting.wakers.get(place);
+        *waits = kept.map(|kept| Self { at, place, waker: WakerId::of(kept) });
         stale
     }
 
@@ -369,12 +368,14 @@ impl Waits {
 
 impl LogReader for MemoryReader {
     fn poll_extent(&mut self, _: &mut Context<'_>) -> Poll<Result<Extent, LogError>> {
-        let now = self.log.0.clock.now();
+        let Shared { limits, clock, totals, .. } = &*self.log.0;
+        let now = clock.now();
         let (evicted, extent) = {
             let mut ring = lock(&self.thread.ring);
-            (ring.expire(now, self.log.0.limits.age), ring.extent())
+            let evicted = totals.counting(&mut ring, |ring| ring.expire(now, limits.age));
+            (evicted, ring.extent())
         };
-        self.log.drop_evicted(evicted);
+        drop(evicted);
         Poll::Ready(Ok(extent))
     }
 
@@ -397,14 +398,15 @@ impl LogReader for MemoryReader {
             drop(stale);
             return Poll::Pending;
         }
-        let evicted = ring.expire(log.0.clock.now(), log.0.limits.age);
+        let Shared { limits, clock, totals, .. } = &*log.0;
+        let expire = |ring: &mut Ring| ring.expire(clock.now(), limits.age);
+        let evicted = totals.counting(&mut ring, expire);
         let extent = ring.extent();
         // Who has all there is begins to wait under the same lock.
         let has_all = ring.copy_after(after, max_bytes, into);
         let stale = if has_all { Waits::begin(waits, &mut ring, cx.waker()) } else { None };
         drop(ring);
-        drop(stale);
-        log.drop_evicted(evicted);
+        drop((stale, evicted));
         Poll::Ready(Ok(extent))
     }
 }

@@ -116,7 +116,7 @@ impl Ring {
 pub(super) struct WakerId(usize, &'static RawWakerVTable);
 
 impl WakerId {
-    fn of(waker: &Waker) -> Self {
+    pub(super) fn of(waker: &Waker) -> Self {
         Self(waker.data().addr(), waker.vtable())
     }
 
@@ -137,27 +137,19 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Gives the reader's place, which waker lies there, and one to drop once the lock is given back:
-    /// dropping it may run any code.
-    pub(super) fn wait(
-        &mut self,
-        place: Option<usize>,
-        waker: &Waker,
-    ) -> (usize, WakerId, Option<Waker>) {
+    /// Gives the reader's place, and a waker to drop once the lock is given back: dropping one may
+    /// run any code.
+    pub(super) fn wait(&mut self, place: Option<usize>, waker: &Waker) -> (usize, Option<Waker>) {
         let place = place.or_else(|| self.free.pop()).unwrap_or(self.wakers.len());
-        match self.wakers.get_mut(place) {
-            Some(slot) if slot.will_wake(waker) => (place, WakerId::of(slot), None),
-            Some(slot) => {
-                let stale = mem::replace(slot, waker.clone());
-                (place, WakerId::of(slot), Some(stale))
-            }
+        let stale = match self.wakers.get_mut(place) {
+            Some(slot) if slot.will_wake(waker) => None,
+            Some(slot) => Some(mem::replace(slot, waker.clone())),
             None => {
-                let kept = waker.clone();
-                let id = WakerId::of(&kept);
-                self.wakers.push(kept);
-                (place, id, None)
+                self.wakers.push(waker.clone());
+                None
             }
-        }
+        };
+        (place, stale)
     }
 
     /// As above: the waker is to be dropped once the lock is given back.
