@@ -73,7 +73,7 @@ fn fan_out(c: &mut Criterion) {
     for subscribers in [1_u64, 100, 10_000] {
         group.throughput(Throughput::Elements(subscribers));
         let log = MemoryLog::new();
-        let publisher = Publisher::new(log.clone(), grant().routing().clone());
+        let publisher = Publisher::without_proof(log.clone(), grant().routing().clone());
         let mut bodies: Vec<Pin<Box<_>>> = (0..subscribers)
             .map(|_| {
                 let grant = grant();
@@ -136,7 +136,7 @@ fn publishers(c: &mut Criterion) {
             bencher.iter_custom(|events| {
                 let publish = |(log, thread): (&MemoryLog, &str)| {
                     let routing: Routing = format!("t_alpha/prod/{thread}").parse().unwrap();
-                    let publisher = Publisher::new(log.clone(), routing);
+                    let publisher = Publisher::without_proof(log.clone(), routing);
                     for _ in 0..events {
                         publisher.publish("message", &data).now_or_never().unwrap().unwrap();
                     }

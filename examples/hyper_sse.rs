@@ -24,7 +24,7 @@ use std::{convert::Infallible, net::SocketAddr, process::ExitCode};
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 use tower_tenancy::{
-    BoxError, CutOff, EventLog as _, LastEventId, MemoryLog, MemoryRegistry, OnClaims, Rejection,
+    BoxError, CutOff, LastEventId, MemoryLog, MemoryRegistry, OnClaims, Rejection,
     RequireTenantScope, TenantScope,
     rejection::{ByContentType, Client, RejectWith as _, WrapBody},
     verify_thread_access,
@@ -86,7 +86,7 @@ impl App {
             return Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "the body must be at most 64 KiB"));
         };
         let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-        self.log.append(grant.receive(&body, OnClaims::Refuse)?).await?;
+        grant.publish(&self.log, grant.receive(&body, OnClaims::Refuse)?).await?;
         Ok(text(StatusCode::CREATED, "published"))
     }
 }
@@ -148,9 +148,6 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
         // HTTP/2 on the same port.
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // Where events are small: to copy one costs less than to hand the kernel a list of its
-            // pieces. A connection keeps room for the largest it ever sent.
-            .writev(false)
             .serve_connection(TokioIo::new(tcp), service);
         tokio::spawn(connection.inspect_err(|error| tracing::debug!(%error, "a connection broke")));
     }

@@ -75,7 +75,8 @@ pub(crate) mod manual {
         time::{Duration, SystemTime},
     };
 
-    /// A clock that moves when told to. Its sleeps end when it passes them. Clones are one clock.
+    /// A clock that moves when told to. Its sleeps end when that much time went by, whatever the time
+    /// of day was set to meanwhile, as those of an operating system do. Clones are one clock.
     ///
     /// ```
     /// use std::time::Duration;
@@ -87,13 +88,24 @@ pub(crate) mod manual {
     /// assert_eq!(clock.now(), before + Duration::from_secs(3600));
     /// ```
     #[derive(Clone, Debug)]
-    pub struct ManualClock(Arc<Mutex<(SystemTime, Vec<Waker>)>>);
+    pub struct ManualClock(Arc<Mutex<State>>);
+
+    #[derive(Debug)]
+    struct State {
+        time_of_day: SystemTime,
+        elapsed: Duration,
+        sleepers: Vec<Waker>,
+    }
 
     impl ManualClock {
         /// It is so many seconds after 1970.
         #[must_use]
         pub fn at(unix: u64) -> Self {
-            Self(Arc::new(Mutex::new((from_unix(unix), Vec::new()))))
+            Self(Arc::new(Mutex::new(State {
+                time_of_day: from_unix(unix),
+                elapsed: Duration::ZERO,
+                sleepers: Vec::new(),
+            })))
         }
 
         /// The clock, for whoever asks for one.
@@ -104,38 +116,39 @@ pub(crate) mod manual {
 
         /// Time goes by.
         pub fn advance(&self, by: Duration) {
-            let wakers = {
+            let sleepers = {
                 let mut state = self.state();
-                state.0 += by;
-                std::mem::take(&mut state.1)
+                state.time_of_day += by;
+                state.elapsed += by;
+                std::mem::take(&mut state.sleepers)
             };
-            wakers.into_iter().for_each(Waker::wake);
+            sleepers.into_iter().for_each(Waker::wake);
         }
 
-        /// Somebody corrects the time. Who sleeps, sleeps on.
+        /// Somebody sets the time of day back. Sleepers are not concerned.
         pub fn set_back(&self, by: Duration) {
-            self.state().0 -= by;
+            self.state().time_of_day -= by;
         }
 
-        fn state(&self) -> MutexGuard<'_, (SystemTime, Vec<Waker>)> {
+        fn state(&self) -> MutexGuard<'_, State> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
     impl Clock for ManualClock {
         fn now(&self) -> SystemTime {
-            self.state().0
+            self.state().time_of_day
         }
 
         fn sleep(&self, duration: Duration) -> Sleep {
             let clock = self.clone();
-            let until = self.now() + duration;
+            let until = self.state().elapsed.saturating_add(duration);
             Box::pin(std::future::poll_fn(move |cx| {
                 let mut state = clock.state();
-                if state.0 >= until {
+                if state.elapsed >= until {
                     return Poll::Ready(());
                 }
-                state.1.push(cx.waker().clone());
+                state.sleepers.push(cx.waker().clone());
                 Poll::Pending
             }))
         }

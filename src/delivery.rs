@@ -6,23 +6,34 @@ use crate::{
     id::ThreadKey,
 };
 
-/// What a source gives to [`ThreadGrant::guard`](crate::ThreadGrant::guard).
+/// What a source gives to [`ThreadGrant::guard`](crate::ThreadGrant::guard): an event, a position, a
+/// gap, or the reason for its end.
+///
+/// It is opaque. What a log or another source has for a thread is read only after the guard has
+/// checked and stamped it, as [`Outbound`]: a stream that is written by hand past the guard does not
+/// compile.
+///
+/// ```
+/// use tower_tenancy::{Delivery, Ending};
+///
+/// // A source ends its stream for a reason of its own. Nothing that comes after is given out.
+/// let last = Delivery::from(Ending::Drain);
+/// # let _ = last;
+/// ```
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Delivery {
-    /// An event.
+pub struct Delivery(pub(crate) Item);
+
+/// What is in a [`Delivery`].
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
     Event(StreamEvent),
-    /// Where reading goes on.
     Position(Position),
-    /// Events are missing here.
     Gap(Gap),
-    /// The stream is over, for this reason: a server that drains, a limit of the application's own.
-    /// Nothing that comes after is given out.
     End(Ending),
 }
 
-impl Delivery {
-    /// Whose delivery this is; `None` for an end, which says nothing of any thread.
+impl Item {
+    /// The thread that it belongs to; `None` for an end, which says nothing of any thread.
     pub(crate) fn thread(&self) -> Option<&ThreadKey> {
         match self {
             Self::Event(event) => Some(event.routing().key()),
@@ -35,25 +46,25 @@ impl Delivery {
 
 impl From<StreamEvent> for Delivery {
     fn from(event: StreamEvent) -> Self {
-        Self::Event(event)
+        Self(Item::Event(event))
     }
 }
 
 impl From<Position> for Delivery {
     fn from(position: Position) -> Self {
-        Self::Position(position)
+        Self(Item::Position(position))
     }
 }
 
 impl From<Gap> for Delivery {
     fn from(gap: Gap) -> Self {
-        Self::Gap(gap)
+        Self(Item::Gap(gap))
     }
 }
 
 impl From<Ending> for Delivery {
     fn from(ending: Ending) -> Self {
-        Self::End(ending)
+        Self(Item::End(ending))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     access::ThreadGrant,
-    event::{EventType, InvalidEvent, NewEvent},
+    event::{EventType, InvalidEvent, NewEvent, Routing},
+    id::RequestId,
     rejection::{Rejection, RejectionKind},
 };
 use serde::{
@@ -51,11 +52,56 @@ pub enum InvalidMessage {
     /// The type is malformed or reserved.
     #[error(transparent)]
     Event(#[from] InvalidEvent),
+    /// The proof of the client that sent it is over: `auth.expired` or `access.revoked`.
+    #[error(transparent)]
+    ProofEnded(Rejection),
 }
 
 impl From<InvalidMessage> for Rejection {
     fn from(invalid: InvalidMessage) -> Self {
-        Self::new(RejectionKind::MessageInvalid).with_detail(format!("Not taken: {invalid}."))
+        match invalid {
+            InvalidMessage::ProofEnded(rejection) => rejection,
+            InvalidMessage::Json(_) | InvalidMessage::Claim(_) | InvalidMessage::Event(_) => {
+                Self::new(RejectionKind::MessageInvalid)
+                    .with_detail(format!("Not taken: {invalid}."))
+            }
+        }
+    }
+}
+
+/// A client's message, received under a grant: what it says is the client's, and whose it is, is the
+/// grant's. Only [`ThreadGrant::receive`] makes one. [`ThreadGrant::publish`] and
+/// [`Publisher::publish_message`](crate::Publisher::publish_message) put it into a log.
+#[derive(Clone, Debug)]
+pub struct ClientMessage(NewEvent);
+
+impl ClientMessage {
+    /// The thread that it was received for, and its sender as actor.
+    #[must_use]
+    pub fn routing(&self) -> &Routing {
+        self.0.routing()
+    }
+
+    /// What kind of event it becomes.
+    #[must_use]
+    pub fn event_type(&self) -> &EventType {
+        self.0.event_type()
+    }
+
+    /// Its data, as JSON text: an object.
+    #[must_use]
+    pub fn data(&self) -> &str {
+        self.0.data().get()
+    }
+
+    /// The request that it was received in.
+    #[must_use]
+    pub fn origin_trace_id(&self) -> Option<&RequestId> {
+        self.0.origin_trace_id()
+    }
+
+    pub(crate) fn into_event(self) -> NewEvent {
+        self.0
     }
 }
 
@@ -68,20 +114,24 @@ impl ThreadGrant {
     /// the top of the message) is refused or ignored, and never trusted.
     ///
     /// ```
-    /// use tower_tenancy::{BoxError, EventLog, MemoryLog, OnClaims, ThreadGrant};
+    /// use tower_tenancy::{InvalidMessage, OnClaims, ThreadGrant};
     ///
-    /// async fn say(grant: &ThreadGrant, log: &MemoryLog, body: &str) -> Result<(), BoxError> {
-    ///     let event = grant.receive(body, OnClaims::Refuse)?; // {"type":"message","text":"hi"}
-    ///     assert_eq!(event.data().get(), r#"{"text":"hi"}"#);
-    ///     log.append(event).await?;
+    /// fn take(grant: &ThreadGrant, body: &str) -> Result<(), InvalidMessage> {
+    ///     let message = grant.receive(body, OnClaims::Refuse)?; // {"type":"message","text":"hi"}
+    ///     assert_eq!(message.data(), r#"{"text":"hi"}"#);
     ///     Ok(())
     /// }
     /// ```
     ///
     /// # Errors
     ///
-    /// [`InvalidMessage`] says what is wrong with the message.
-    pub fn receive(&self, text: &str, on_claims: OnClaims) -> Result<NewEvent, InvalidMessage> {
+    /// [`InvalidMessage`] says what is wrong with the message, or that the proof is over.
+    pub fn receive(
+        &self,
+        text: &str,
+        on_claims: OnClaims,
+    ) -> Result<ClientMessage, InvalidMessage> {
+        self.proof().check().map_err(InvalidMessage::ProofEnded)?;
         let Members(members) = serde_json::from_str(text).map_err(InvalidMessage::Json)?;
         let mut event_type = None;
         let mut data = Vec::with_capacity(members.len());
@@ -103,7 +153,8 @@ impl ThreadGrant {
             None => EventType::new("message")?,
         };
         let origin = Some(self.scope().request_id().clone());
-        Ok(NewEvent::new(Arc::clone(self.routing()), event_type, &Members(data), origin)?)
+        let routing = Arc::clone(self.routing());
+        Ok(ClientMessage(NewEvent::new(routing, event_type, &Members(data), origin)?))
     }
 }
 
@@ -160,7 +211,7 @@ mod tests {
         assert_eq!(event.routing().to_path(), "t_a/prod/th");
         assert_eq!(event.routing().actor_id().unwrap().as_str(), "ada");
         assert_eq!(event.origin_trace_id().unwrap().as_str(), "req-1");
-        Ok((event.event_type().as_str().to_owned(), event.data().get().to_owned()))
+        Ok((event.event_type().as_str().to_owned(), event.data().to_owned()))
     }
 
     #[test]

@@ -33,11 +33,11 @@ pub mod delivery;
 
 pub mod stream;
 
+mod inbound;
+
 pub mod log;
 
 mod sse;
-
-mod inbound;
 
 #[cfg(feature = "ws")]
 pub mod ws;
@@ -60,7 +60,7 @@ pub mod guide {
 }
 
 pub use access::{
-    Member, MemoryRegistry, NamesThread, ThreadGrant, ThreadRecord, ThreadRegistry,
+    Member, MemoryRegistry, NamesThread, Registered, ThreadGrant, ThreadRecord, ThreadRegistry,
     verify_thread_access,
 };
 pub use auth::{AuthContext, AuthRequest, Authenticator, Verdict};
@@ -73,7 +73,7 @@ pub use extract::ThreadAccess;
 #[cfg(feature = "tonic")]
 pub use grpc::GrpcStream;
 pub use id::{ActorType, Env, RequestId, Subject, TenantId, ThreadId};
-pub use inbound::{InvalidMessage, OnClaims};
+pub use inbound::{ClientMessage, InvalidMessage, OnClaims};
 pub use log::{EventLog, MemoryLog, OnGap, Publisher, Subscription};
 #[cfg(feature = "tokio-tungstenite")]
 pub use middleware::CloseRefusedUpgrades;

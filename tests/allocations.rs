@@ -22,8 +22,8 @@ use std::{
 use token::SECRET;
 use tower::{Layer as _, Service, service_fn};
 use tower_tenancy::{
-    LastEventId, MemoryLog, MemoryRegistry, Publisher, RequireTenantScope, Routing, StreamEvent,
-    TenantScope, ThreadGrant,
+    LastEventId, Member, MemoryLog, MemoryRegistry, Publisher, RequireTenantScope, Routing,
+    StreamEvent, TenantScope, ThreadGrant, ThreadRecord,
     auth::{Algorithm, JwtKey, JwtVerifier, TokenCache},
     verify_thread_access,
 };
@@ -143,7 +143,7 @@ fn the_adapter_allocates_nothing_for_an_event() {
 #[test]
 fn an_event_of_a_log_costs_its_frame_and_nothing_else() {
     let log = MemoryLog::new();
-    let publisher = Publisher::new(log.clone(), grant("r-1").routing().clone());
+    let publisher = Publisher::without_proof(log.clone(), grant("r-1").routing().clone());
     let grant = grant("r-2");
     let events = grant.subscribe(&log, LastEventId::Live).now_or_never().unwrap().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -195,4 +195,31 @@ fn an_idle_stream_keeps_less_than_a_kibibyte() {
     });
     assert!(kept.bytes_current < 1024, "{kept:?}");
     drop(stream);
+}
+
+#[test]
+fn a_look_up_of_a_thread_copies_none_of_its_members() {
+    let registry = MemoryRegistry::new();
+    let thread: Routing = "t_alpha/prod/th".parse().unwrap();
+    let scope = grant("r-1").scope().clone();
+    let caller = Member::unique_subject(scope.subject().as_str());
+    let others = (0..50_000).map(|n| Member::subject_of("https://id.example", format!("u{n}")));
+    let others: Vec<_> = others.collect();
+    let look_up = |members: Vec<Member>, thread: &str| {
+        registry.set_members(
+            ThreadRecord::from(&"t_alpha/prod/th".parse().unwrap()).with_members(members),
+        );
+        let verify = || verify_thread_access(&registry, &scope, thread).now_or_never().unwrap();
+        let is_member = verify().is_ok();
+        (is_member, measure(|| drop(verify())).bytes_total)
+    };
+    registry.register(&thread);
+    let with_caller = [others.clone(), vec![caller]].concat();
+    for (members, thread, expected) in
+        [(with_caller, "th", true), (others.clone(), "th", false), (others, "unknown", false)]
+    {
+        let (is_member, bytes) = look_up(members, thread);
+        assert_eq!(is_member, expected);
+        assert!(bytes < 2048, "{thread}: {bytes} bytes for a thread of 50,000 members");
+    }
 }

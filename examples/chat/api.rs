@@ -12,9 +12,9 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tower_tenancy::{
-    CloseRefusedUpgrades, EventLog as _, LastEventId, MemoryLog, MemoryRegistry, OnClaims,
-    Rejection, RejectionKind, RequireTenantScope, TenantScope, ThreadAccess, ThreadId,
-    ThreadRecord, TicketIssuer, auth::KeySet, event::NewEvent, verify_thread_access,
+    ClientMessage, CloseRefusedUpgrades, LastEventId, MemoryLog, MemoryRegistry, OnClaims,
+    Registered, Rejection, RejectionKind, RequireTenantScope, TenantScope, ThreadAccess, ThreadId,
+    ThreadRecord, TicketIssuer, auth::KeySet, verify_thread_access,
 };
 
 /// The thread named in the path, checked against the registry.
@@ -83,9 +83,11 @@ async fn create(
     let body = serde_json::json!({
         "tenant_id": scope.tenant(), "env": scope.env(), "thread_id": thread,
     });
-    let new =
-        threads.register(ThreadRecord::new(scope.tenant().clone(), scope.env().clone(), thread));
-    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    let record = ThreadRecord::new(scope.tenant().clone(), scope.env().clone(), thread);
+    let status = match threads.register(record) {
+        Registered::New => StatusCode::CREATED,
+        _ => StatusCode::OK,
+    };
     Ok((status, Json(body)).into_response())
 }
 
@@ -98,8 +100,8 @@ struct Message {
 }
 
 /// Holds a message against its shape, whichever way it came in.
-fn checked(message: NewEvent) -> Result<NewEvent, Rejection> {
-    let data = serde_json::from_str::<Message>(message.data().get());
+fn checked(message: ClientMessage) -> Result<ClientMessage, Rejection> {
+    let data = serde_json::from_str::<Message>(message.data());
     data.map(|_| message).map_err(|error| {
         Rejection::new(RejectionKind::MessageInvalid)
             .with_detail(format!("Send {{\"text\": \"...\", \"type\": \"message\"?}}: {error}."))
@@ -120,8 +122,7 @@ async fn say(
         Err(error) => return Ok(problem(error.status(), &error.body_text())),
     };
     let message = checked(thread.receive(&body, OnClaims::Refuse)?)?;
-    let stored = log.append(message).await?;
-    let stamped = thread.stamp(stored).map_err(|_| RejectionKind::ThreadForbidden)?;
+    let stamped = thread.publish(&log, message).await?;
     let json = [(header::CONTENT_TYPE, "application/json")];
     Ok((StatusCode::CREATED, json, stamped.to_json()).into_response())
 }
@@ -145,11 +146,12 @@ async fn talk(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Rejection> {
     let grant = thread.into_grant();
+    let publisher = grant.publisher(&log);
     let events = grant.subscribe(&log, from).await?;
     let session = grant.guard(events).into_ws();
     Ok(session.on_upgrade(upgrade, move |message| {
-        let log = log.clone();
-        async move { Ok::<_, Rejection>(log.append(checked(message)?).await?) }
+        let publisher = publisher.clone();
+        async move { Ok::<_, Rejection>(publisher.publish_message(checked(message)?).await?) }
     }))
 }
 

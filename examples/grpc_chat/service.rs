@@ -15,8 +15,8 @@ use pb::{
 use std::pin::Pin;
 use tonic::{Request, Response, Status};
 use tower_tenancy::{
-    Cursor, LastEventId, MemoryLog, MemoryRegistry, Rejection, RejectionKind, StampedEvent,
-    TenantScope, delivery::Outbound, log::PublishError, verify_thread_access,
+    Cursor, LastEventId, MemoryLog, MemoryRegistry, Rejection, StampedEvent, TenantScope,
+    delivery::Outbound, log::PublishError, verify_thread_access,
 };
 
 pub(crate) fn chat(threads: MemoryRegistry, log: MemoryLog) -> ChatServer<Threads> {
@@ -40,8 +40,7 @@ impl Chat for Threads {
         let data = serde_json::json!({ "text": text });
         let stored = grant.publisher(&self.log).publish("message", &data).await;
         let stored = stored.map_err(|error: PublishError| Rejection::from(error))?;
-        let stamped = grant.stamp(stored);
-        let stamped = stamped.map_err(|_| Rejection::new(RejectionKind::ThreadForbidden))?;
+        let stamped = grant.stamp(stored)?;
         Ok(Response::new(PublishResponse { event: Some(event(&stamped)) }))
     }
 

@@ -50,7 +50,7 @@ pub use jwt::{
     KeySetBuilder, KeySource,
 };
 pub use revocation::Revocation;
-pub(crate) use revocation::{Revoked, revoked};
+pub(crate) use revocation::revoked;
 pub use source::TokenSources;
 #[cfg(feature = "tokio-tungstenite")]
 pub(crate) use source::is_bearer_protocol;
@@ -267,10 +267,11 @@ impl AuthContext {
     ///
     /// # Errors
     ///
-    /// `auth.expired` if it does not any more, `auth.invalid` if it was withdrawn.
+    /// `auth.expired` if it does not any more, `access.revoked` if it was withdrawn.
     pub fn remaining(&self) -> Result<Duration, Rejection> {
         if self.is_revoked() {
-            return Err(Rejection::new(RejectionKind::AuthInvalid).with_source("it was withdrawn"));
+            let rejection = Rejection::new(RejectionKind::AccessRevoked);
+            return Err(rejection.with_source("the proof was withdrawn"));
         }
         match self.valid_until().duration_since(self.0.clock.now()) {
             Ok(left) if !left.is_zero() => Ok(left),

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::watch;
 
 /// Done once a [`Revocation`] is used.
-pub(crate) type Revoked = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+type Revoked = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 /// Withdraws what an [`AuthContext`](crate::AuthContext) proves: new requests are refused, and
 /// streams that were opened with it end at once with
@@ -50,8 +50,11 @@ impl Revocation {
     }
 }
 
-/// Done once one of `revocations` is used; `None` if there are none to wait for.
-pub(crate) fn revoked(revocations: &[Revocation]) -> Option<Revoked> {
+/// Done once one of `revocations` is used, or `other` is done.
+pub(crate) fn revoked(
+    revocations: &[Revocation],
+    other: impl Future<Output = ()> + Send + Sync + 'static,
+) -> Revoked {
     let wait = |revocation: &Revocation| -> Revoked {
         let mut receiver = revocation.0.subscribe();
         // A switch that nobody else holds any more will not be used: then this is done never.
@@ -62,14 +65,16 @@ pub(crate) fn revoked(revocations: &[Revocation]) -> Option<Revoked> {
         })
     };
     let mut waits: Vec<Revoked> = revocations.iter().map(wait).collect();
-    (!waits.is_empty()).then(|| -> Revoked {
-        Box::pin(poll_fn(move |cx| {
-            match waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready()) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        }))
-    })
+    if waits.is_empty() {
+        return Box::pin(other);
+    }
+    waits.push(Box::pin(other));
+    Box::pin(poll_fn(move |cx| {
+        match waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }))
 }
 
 impl PartialEq for Revocation {

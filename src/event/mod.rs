@@ -153,6 +153,23 @@ impl StreamEvent {
         Ok(draft.encode(None, SystemTime::now()))
     }
 
+    /// An event that an engine reads back from its store, made anew out of what it stored. An
+    /// envelope is never taken over as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidEvent::Data`] for data that is no JSON.
+    pub fn restored(
+        routing: impl Into<Arc<Routing>>,
+        event_type: EventType,
+        data: &(impl Serialize + ?Sized),
+        origin_trace_id: Option<RequestId>,
+        at: Cursor,
+        time: SystemTime,
+    ) -> Result<Self, InvalidEvent> {
+        Ok(NewEvent::new(routing, event_type, data, origin_trace_id)?.seal(at, time))
+    }
+
     /// Whose event this is.
     #[must_use]
     pub fn routing(&self) -> &Routing {
@@ -233,7 +250,8 @@ impl fmt::Debug for StreamEvent {
 
 /// An event that a log is to take in: everything but its place.
 ///
-/// A [`Publisher`](crate::Publisher) makes one; a log [seals](Self::seal) it.
+/// Only a [`Publisher`](crate::Publisher) or a grant makes one, and gives it to a log alone. A log
+/// [seals](Self::seal) it.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
     routing: Arc<Routing>,
@@ -245,11 +263,7 @@ pub struct NewEvent {
 impl NewEvent {
     /// An event of the thread that `routing` names, stemming from the request that
     /// `origin_trace_id` names.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidEvent::Data`] for data that is no JSON.
-    pub fn new(
+    pub(crate) fn new(
         routing: impl Into<Arc<Routing>>,
         event_type: EventType,
         data: &(impl Serialize + ?Sized),

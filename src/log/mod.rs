@@ -86,9 +86,15 @@ impl From<LogError> for Rejection {
 
 /// Keeps the events of threads, for a while.
 ///
+/// Handlers do not call its methods: they read through [`ThreadGrant::subscribe`] and write through
+/// [`ThreadGrant::publish`] or a [`Publisher`], which ask the proof first.
+///
 /// An engine that stores events elsewhere keeps their routing, type, data, origin, number and
-/// time, and makes them anew: `NewEvent::new(..)?.seal(cursor, time)`. Envelopes are never taken
-/// over from a store as they are.
+/// time, and makes them anew by [`StreamEvent::restored`]. Envelopes are never taken over from a
+/// store as they are.
+///
+/// [`ThreadGrant::subscribe`]: crate::ThreadGrant::subscribe
+/// [`ThreadGrant::publish`]: crate::ThreadGrant::publish
 ///
 /// Contract: per thread, events are numbered from 1 without holes within an [`Epoch`]; what was
 /// appended first is read first; an epoch is never used again once its numbering is lost. Threads

@@ -37,17 +37,17 @@ impl ThreadGrant {
     ///
     /// # Errors
     ///
-    /// `log.unavailable` if the log does not answer; `auth.invalid` if the grant stems from a
-    /// ticket that was used before, and `from` is no cursor of this log as it is now.
+    /// `auth.expired` or `access.revoked` if the proof is over; `log.unavailable` if the log does
+    /// not answer; `auth.invalid` if the grant stems from a ticket that was used before, and `from`
+    /// is no cursor of this log as it is now.
     pub async fn subscribe<L: EventLog>(
         &self,
         log: &L,
         from: impl Into<LastEventId>,
     ) -> Result<Subscription<L::Reader>, Rejection> {
-        let mut reader = log.reader(self.key());
-        let extent = poll_fn(|cx| reader.poll_extent(cx)).await?;
+        let (reader, extent) = self.extent(log).await?;
         let from = from.into();
-        // Who does not know where the stream stood never read it.
+        // A client without a cursor of this epoch never read this log.
         let goes_on = matches!(from, LastEventId::After(cursor) if cursor.epoch() == extent.epoch);
         if self.scope().auth().ticket().is_some_and(|ticket| ticket.reopens) && !goes_on {
             let rejection = Rejection::new(RejectionKind::AuthInvalid);
@@ -55,12 +55,37 @@ impl ThreadGrant {
         }
         Ok(Subscription::new(self.key().clone(), reader, extent, from))
     }
+
+    /// The position after the newest event of the grant's thread: what a client resumes from that
+    /// gets the state from elsewhere. Ask for the position first and read the state after it, so
+    /// that nothing which comes in between is missed.
+    ///
+    /// # Errors
+    ///
+    /// `auth.expired` or `access.revoked` if the proof is over; `log.unavailable` if the log does
+    /// not answer.
+    pub async fn position<L: EventLog>(&self, log: &L) -> Result<Cursor, Rejection> {
+        let (_, extent) = self.extent(log).await?;
+        Ok(extent.head())
+    }
+
+    /// What the log holds of the thread, if the proof holds once the log has answered.
+    pub(crate) async fn extent<L: EventLog>(
+        &self,
+        log: &L,
+    ) -> Result<(L::Reader, Extent), Rejection> {
+        self.proof().check()?;
+        let mut reader = log.reader(self.key());
+        let extent = poll_fn(|cx| reader.poll_extent(cx)).await?;
+        self.proof().check()?;
+        Ok((reader, extent))
+    }
 }
 
 /// A stream of a thread's events after a cursor, live once it has caught up.
 ///
 /// It begins with a position, or with a gap if the client's cursor cannot be served. It is meant
-/// for [`ThreadGrant::guard`].
+/// for [`ThreadGrant::guard`], which alone can read what it gives: a [`Delivery`] is opaque.
 #[must_use = "streams do nothing unless polled"]
 pub struct Subscription<R> {
     /// Of the grant: whose thread this is.
@@ -134,7 +159,7 @@ impl<R: LogReader> Subscription<R> {
             return Err(LogError::Broken("an event is not the one after its predecessor"));
         }
         self.at = next;
-        Ok(Delivery::Event(event))
+        Ok(event.into())
     }
 }
 
@@ -205,7 +230,7 @@ mod tests {
     use super::unservable;
     use crate::{
         access::tests::grant,
-        delivery::{Delivery, GapReason},
+        delivery::{Delivery, GapReason, Item},
         event::{Cursor, Epoch, EventType, LastEventId, NewEvent, StreamEvent, tests::routing},
         id::ThreadKey,
         log::{EventLog, Extent, LogError, LogReader},
@@ -296,8 +321,11 @@ mod tests {
             let grant = grant(scope("t_a"), "th");
             let read = grant.subscribe(&log, LastEventId::Earliest).now_or_never().unwrap();
             let items: Vec<_> = read.unwrap().collect::<Vec<_>>().now_or_never().unwrap();
-            let [Ok(Delivery::Position(_)), Ok(Delivery::Event(_)), Err(LogError::Broken(_))] =
-                &items[..]
+            let [
+                Ok(Delivery(Item::Position(_))),
+                Ok(Delivery(Item::Event(_))),
+                Err(LogError::Broken(_)),
+            ] = &items[..]
             else {
                 panic!("{what}: {items:?}");
             };

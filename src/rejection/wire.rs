@@ -8,7 +8,7 @@ use http::StatusCode;
 /// |---|---|---|---|
 /// | `context.missing`, `context.invalid`, `cursor.invalid`, `message.invalid` | 400 | 3 `INVALID_ARGUMENT` | 4400 |
 /// | `auth.missing`, `auth.invalid`, `auth.expired` | 401 | 16 `UNAUTHENTICATED` | 4401 |
-/// | `tenant.mismatch`, `env.mismatch`, `auth.insufficient_scope`, `thread.forbidden` | 403 | 7 `PERMISSION_DENIED` | 4403 |
+/// | `tenant.mismatch`, `env.mismatch`, `auth.insufficient_scope`, `thread.forbidden`, `access.revoked` | 403 | 7 `PERMISSION_DENIED` | 4403 |
 /// | `stream.limit` | 429 | 8 `RESOURCE_EXHAUSTED` | 1013 |
 /// | `auth.keys_unavailable`, `registry.unavailable`, `log.unavailable` | 503 | 14 `UNAVAILABLE` | 1013 |
 /// | `server.misconfigured` | 500 | 13 `INTERNAL` | 1011 |
@@ -33,6 +33,8 @@ pub enum RejectionKind {
     InsufficientScope,
     /// The thread does not exist, is another tenant's, or is closed to this caller: all the same.
     ThreadForbidden,
+    /// What the request proves was withdrawn. The client stops: this proof opens nothing any more.
+    AccessRevoked,
     /// The cursor to resume from is not one that was ever given out.
     CursorInvalid,
     /// What the client wants to publish is no message, or says whose it is.
@@ -71,7 +73,7 @@ const fn row(
 
 impl RejectionKind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ContextMissing,
         Self::ContextInvalid,
         Self::AuthMissing,
@@ -81,6 +83,7 @@ impl RejectionKind {
         Self::EnvMismatch,
         Self::InsufficientScope,
         Self::ThreadForbidden,
+        Self::AccessRevoked,
         Self::CursorInvalid,
         Self::MessageInvalid,
         Self::StreamLimit,
@@ -155,6 +158,13 @@ impl RejectionKind {
                 7,
                 4403,
                 "There is no such thread for this caller in the tenant and env of the request. Check all three, or ask for access.",
+            ),
+            Self::AccessRevoked => row(
+                "access.revoked",
+                S::FORBIDDEN,
+                7,
+                4403,
+                "Access was withdrawn. Do not come back with this token or ticket.",
             ),
             Self::CursorInvalid => row(
                 "cursor.invalid",

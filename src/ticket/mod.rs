@@ -78,7 +78,7 @@ use crate::{
     clock::{self, Clock},
     event::{Cursor, Epoch, LAST_EVENT_ID, LastEventId},
     id::{ActorType, Env, Subject, TenantId, ThreadId},
-    log::{EventLog, LogReader as _},
+    log::EventLog,
     origin::Head,
     rejection::{BoxError, Rejection, RejectionKind},
 };
@@ -87,7 +87,7 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 use sha2::{Digest as _, Sha256};
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -291,8 +291,8 @@ impl TicketIssuer {
     ///
     /// # Errors
     ///
-    /// `auth.insufficient_scope` if the grant stems from a ticket itself; `auth.expired`;
-    /// `log.unavailable`; `stream.limit` for too many tickets; `auth.keys_unavailable` if the store
+    /// `auth.insufficient_scope` if the grant stems from a ticket itself; `auth.expired` or
+    /// `access.revoked` if the proof is over; `log.unavailable`; `stream.limit` for too many tickets; `auth.keys_unavailable` if the store
     /// does not answer.
     pub async fn issue<L: EventLog>(
         &self,
@@ -300,8 +300,7 @@ impl TicketIssuer {
         log: &L,
         from: impl Into<LastEventId>,
     ) -> Result<Ticket, Rejection> {
-        let mut reader = log.reader(grant.key());
-        let extent = poll_fn(|cx| reader.poll_extent(cx)).await?;
+        let (_, extent) = grant.extent(log).await?;
         let from = match from.into() {
             // From now, and not from when it is used: what comes between is not lost.
             LastEventId::Live => extent.head(),
@@ -332,7 +331,7 @@ impl TicketIssuer {
             return Err(Rejection::new(RejectionKind::InsufficientScope)
                 .with_detail("A ticket opens streams only. Ask for another with the token."));
         }
-        auth.remaining()?;
+        grant.proof().check()?;
         let valid_until = auth.valid_until();
         let now = self.clock.now();
         let opens = now.checked_add(self.open_within);

@@ -2,7 +2,7 @@
 
 use super::{WsKind, WsMessage, WsSession};
 use crate::{
-    auth::is_bearer_protocol, event::NewEvent, rejection::Rejection, stream::IntoDelivery,
+    auth::is_bearer_protocol, inbound::ClientMessage, rejection::Rejection, stream::IntoDelivery,
 };
 use axum::extract::ws::{CloseFrame, Message, OnFailedUpgrade, WebSocketUpgrade};
 use bytes::Bytes;
@@ -56,7 +56,7 @@ impl<S> WsSession<S> {
         C: OnFailedUpgrade,
         S: Stream + Send + 'static,
         S::Item: IntoDelivery,
-        H: FnMut(NewEvent) -> F + Send + 'static,
+        H: FnMut(ClientMessage) -> F + Send + 'static,
         F: Future<Output = Result<O, E>> + Send + 'static,
         O: 'static,
         E: Into<Rejection> + 'static,

@@ -6,7 +6,7 @@
 //! ```
 //! use axum::{extract::{FromRef, Path, State, WebSocketUpgrade}, response::Response};
 //! use tower_tenancy::{
-//!     EventLog as _, LastEventId, MemoryLog, MemoryRegistry, Rejection, ThreadAccess,
+//!     LastEventId, MemoryLog, MemoryRegistry, Rejection, ThreadAccess,
 //! };
 //!
 //! #[derive(Clone, FromRef)]
@@ -19,12 +19,13 @@
 //!     upgrade: WebSocketUpgrade,
 //! ) -> Result<Response, Rejection> {
 //!     let grant = thread.into_grant();
+//!     let publisher = grant.publisher(&log);
 //!     let events = grant.subscribe(&log, from).await?;
 //!     let session = grant.guard(events).into_ws();
-//!     // Each message is a new event of the caller's, whatever the client says.
+//!     // Each message becomes an event of the caller's, whatever the client says.
 //!     Ok(session.on_upgrade(upgrade, move |message| {
-//!         let log = log.clone();
-//!         async move { log.append(message).await }
+//!         let publisher = publisher.clone();
+//!         async move { publisher.publish_message(message).await }
 //!     }))
 //! }
 //! # let app: axum::Router<App> = axum::Router::new().route("/{thread}", axum::routing::get(talk));
@@ -79,8 +80,7 @@ mod tungstenite;
 pub use tungstenite::Handshake;
 
 use crate::{
-    event::NewEvent,
-    inbound::OnClaims,
+    inbound::{ClientMessage, OnClaims},
     rejection::{Rejection, RejectionKind},
     stream::{GuardedStream, IntoDelivery},
 };
@@ -197,9 +197,10 @@ impl<S> WsSession<S> {
 
     /// Runs the session on `socket` until either side ends it, in the span of its request.
     ///
-    /// `on_message` gets each message of the client as an event of the caller's, for the log: it
-    /// bears the grant's routing, actor and request id. What it fails with is told to the client in
-    /// an `error` notice. An event that it has begun to handle is handled to its end, even if the
+    /// `on_message` gets each message of the client, for a
+    /// [`Publisher`](crate::Publisher::publish_message): it bears the grant's routing, actor and request
+    /// id. What it fails with is told to the client in
+    /// an `error` notice. A message that it has begun to handle is handled to its end, even if the
     /// client is gone.
     ///
     /// The socket should refuse messages longer than [`max_message`](Self::max_message) by itself;
@@ -210,7 +211,7 @@ impl<S> WsSession<S> {
         M: WsMessage,
         S: Stream,
         S::Item: IntoDelivery,
-        H: FnMut(NewEvent) -> F,
+        H: FnMut(ClientMessage) -> F,
         F: Future<Output = Result<O, E>>,
         E: Into<Rejection>,
     {
@@ -257,6 +258,6 @@ impl<S: fmt::Debug> fmt::Debug for WsSession<S> {
 /// # Errors
 ///
 /// Always `message.invalid`.
-pub async fn no_messages(_: NewEvent) -> Result<(), Rejection> {
+pub async fn no_messages(_: ClientMessage) -> Result<(), Rejection> {
     Err(Rejection::new(RejectionKind::MessageInvalid).with_detail("This stream takes no messages."))
 }

@@ -2,12 +2,14 @@
 
 use super::{Options, WsKind, WsMessage};
 use crate::{
+    access::Woken,
     clock::Sleep,
     delivery::Outbound,
     ending::Ending,
-    event::{Cursor, NewEvent},
+    event::Cursor,
     framing::jittered,
     id::RequestId,
+    inbound::{ClientMessage, InvalidMessage},
     rejection::{Rejection, RejectionKind},
     stream::{GuardedStream, IntoDelivery},
 };
@@ -29,6 +31,10 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// How long a connection stays whose peer broke the protocol: it cannot be heard any more, and what it
 /// has not read when the connection closes may be lost.
 const DEAF_WAIT: Duration = Duration::from_secs(1);
+/// How long a socket that takes nothing may still take its last words once the proof is over.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
+/// What a socket may hold and still be waited for then, in bytes. With more, it is dropped at once.
+const MAX_UNFLUSHED: usize = 64 * 1024;
 
 /// Close codes of RFC 6455 section 7.4.1, for what a client does wrong.
 const UNSUPPORTED_DATA: u16 = 1003;
@@ -45,9 +51,19 @@ pin_project! {
         // One message at a time: meanwhile nothing is read, and the client has to wait.
         handling: Option<Pin<Box<F>>>,
         options: Options,
-        // Told, and not taken by the socket yet. While there is something, nothing is read: a
-        // client that does not listen is not listened to.
+        // Notices, pings and the close frame that the socket has not taken yet. While there is one,
+        // nothing is read: a client that does not listen is not listened to.
         outbox: VecDeque<M>,
+        // Taken from the stream, and not written yet: the socket had room for one message only.
+        held: Option<Outbound>,
+        // Why the session ends. It becomes a notice and a close frame when the socket has room.
+        ending: Option<Ending>,
+        // The client is told, or will be, that its proof is over. Nothing overrules that.
+        proof_ended: bool,
+        // Messages of the client's that were not taken.
+        refused: u64,
+        // Given to the socket since it was last flushed, in bytes.
+        unflushed: usize,
         opened: bool,
         phase: Phase,
         // The socket will give nothing more, but may still take a close frame.
@@ -74,7 +90,7 @@ where
     M: WsMessage,
     S: Stream,
     S::Item: IntoDelivery,
-    H: FnMut(NewEvent) -> F,
+    H: FnMut(ClientMessage) -> F,
     F: Future<Output = Result<O, E>>,
     E: Into<Rejection>,
 {
@@ -93,6 +109,11 @@ where
             handling: None,
             options,
             outbox: VecDeque::new(),
+            held: None,
+            ending: None,
+            proof_ended: false,
+            refused: 0,
+            unflushed: 0,
             opened: false,
             phase: Phase::Open,
             deaf: false,
@@ -114,11 +135,12 @@ where
             }
             let handled = self.as_mut().poll_handling(cx);
             let heard = self.as_mut().poll_read(cx);
-            let rang = self.as_mut().poll_timers(cx);
+            let fired = self.as_mut().poll_timers(cx);
             if matches!(self.phase, Phase::Gone) {
+                self.log_refused();
                 return Poll::Ready(self.project().handling.take());
             }
-            if !(handled || heard || rang) {
+            if !(handled || heard || fired) {
                 return Poll::Pending;
             }
         }
@@ -146,23 +168,85 @@ where
                 break;
             }
             if self.as_mut().project().socket.poll_ready(cx)?.is_pending() {
-                self.project().blocked_since.get_or_insert(now);
+                self.as_mut().project().blocked_since.get_or_insert(now);
+                self.poll_blocked(cx);
                 return Ok(());
             }
-            if self.outbox.is_empty() && self.is_open() {
-                self.as_mut().poll_guarded(cx);
-            }
+            let Some(message) = self.as_mut().next_message(cx, now) else { break };
             let this = self.as_mut().project();
-            let Some(message) = this.outbox.pop_front() else { break };
+            if let WsKind::Text(text) = message.kind() {
+                *this.unflushed += text.len();
+            }
             this.socket.start_send(message)?;
             self.as_mut().unblocked(now);
         }
         if self.as_mut().project().socket.poll_flush(cx)?.is_ready() {
+            *self.as_mut().project().unflushed = 0;
             self.unblocked(now);
         } else {
-            self.project().blocked_since.get_or_insert(now);
+            self.as_mut().project().blocked_since.get_or_insert(now);
+            self.poll_blocked(cx);
         }
         Ok(())
+    }
+
+    /// The socket takes nothing. It is not waited for beyond the end of the proof.
+    fn poll_blocked(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
+        while !self.proof_ended && !matches!(self.phase, Phase::Gone) {
+            let polled = self.as_mut().project().guarded.poll_end(cx, |_| Duration::MAX);
+            match polled {
+                Poll::Pending => return,
+                Poll::Ready(Woken::AlarmFired(_)) => {}
+                Poll::Ready(Woken::ProofEnded(ending)) => {
+                    self.as_mut().end_with_proof(ending);
+                    if self.unflushed > MAX_UNFLUSHED {
+                        self.as_mut().leave();
+                    }
+                }
+            }
+        }
+    }
+
+    /// The proof is over: whatever waits for the socket is not told any more, and the end is.
+    fn end_with_proof(self: Pin<&mut Self>, ending: Ending) {
+        let this = self.project();
+        *this.proof_ended = true;
+        this.outbox.clear();
+        *this.held = None;
+        *this.ending = Some(ending);
+        this.options.timeout = LAST_WORDS_WAIT;
+        if let Some(since) = this.blocked_since {
+            *since = this.guarded.clock().now();
+        }
+        *this.alarm = None;
+        if !matches!(this.phase, Phase::Gone) {
+            *this.phase = Phase::Closing(None);
+        }
+    }
+
+    /// What the socket gets next. It has room for one message.
+    fn next_message(mut self: Pin<&mut Self>, cx: &mut Context<'_>, now: SystemTime) -> Option<M> {
+        let waits = !self.outbox.is_empty() || self.held.is_some() || self.ending.is_some();
+        // What waited is asked again now that it is written.
+        if waits && !self.proof_ended {
+            let over = self.as_mut().project().guarded.end_with_proof(now);
+            if let Some(ending) = over {
+                self.as_mut().end_with_proof(ending);
+            }
+        }
+        if let Some(message) = self.as_mut().project().outbox.pop_front() {
+            return Some(message);
+        }
+        if self.held.is_none() && self.ending.is_none() && self.is_open() {
+            self.as_mut().poll_guarded(cx);
+        }
+        if self.outbox.is_empty() {
+            self.as_mut().write_held();
+        }
+        if self.outbox.is_empty() {
+            self.as_mut().write_ending();
+        }
+        self.project().outbox.pop_front()
     }
 
     /// The peer made room. It was not pinged, and perhaps not listened to, meanwhile.
@@ -173,7 +257,7 @@ where
         }
     }
 
-    /// Fills the outbox with what the stream says next, if it says something.
+    /// Takes from the stream what it says next, if it says something.
     fn poll_guarded(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let polled = self.as_mut().project().guarded.poll_next(cx);
         let opening = !std::mem::replace(self.as_mut().project().opened, true);
@@ -185,17 +269,26 @@ where
             Poll::Pending => {}
             // The stream said why it ended, and then is not asked again.
             Poll::Ready(None) => self.end(Ending::Complete),
-            Poll::Ready(Some(Outbound::Event(stamped))) => {
+            Poll::Ready(Some(Outbound::End(ending))) => self.end(ending),
+            Poll::Ready(Some(outbound)) => *self.project().held = Some(outbound),
+        }
+    }
+
+    /// Writes down what was taken from the stream.
+    fn write_held(mut self: Pin<&mut Self>) {
+        match self.as_mut().project().held.take() {
+            Some(Outbound::Event(stamped)) => {
                 self.project().outbox.push_back(M::text(stamped.to_json()));
             }
-            Poll::Ready(Some(Outbound::Position(position))) => {
+            Some(Outbound::Position(position)) => {
                 self.notice("open", Some(position.cursor()), "{}");
             }
-            Poll::Ready(Some(Outbound::Gap(gap))) => {
+            Some(Outbound::Gap(gap)) => {
                 let data = gap.to_json().to_string();
                 self.notice(Ending::Gap.code(), gap.resumes_at(), &data);
             }
-            Poll::Ready(Some(Outbound::End(ending))) => self.end(ending),
+            // An end is kept as the ending.
+            Some(Outbound::End(_)) | None => {}
         }
     }
 
@@ -206,7 +299,19 @@ where
         this.outbox.push_back(M::text(notice(name, at, trace_id, data)));
     }
 
-    fn end(mut self: Pin<&mut Self>, ending: Ending) {
+    /// Ends the session. The client is told once the socket has room.
+    fn end(self: Pin<&mut Self>, ending: Ending) {
+        let this = self.project();
+        if matches!(this.phase, Phase::Open) {
+            *this.ending = Some(ending);
+            *this.proof_ended |= matches!(ending, Ending::AuthExpired | Ending::AccessRevoked);
+            *this.phase = Phase::Closing(None);
+        }
+    }
+
+    /// Writes down why the session ends, and the close frame.
+    fn write_ending(mut self: Pin<&mut Self>) {
+        let Some(ending) = self.as_mut().project().ending.take() else { return };
         // The gap itself was the notice.
         if ending != Ending::Gap {
             let delay = ending.retry_after(self.options.retry).map(jittered);
@@ -217,7 +322,7 @@ where
             });
             self.as_mut().notice(ending.code(), None, &data.to_string());
         }
-        self.close(ending.close_code(), ending.code());
+        self.project().outbox.push_back(M::close(ending.close_code(), ending.code()));
     }
 
     fn close(self: Pin<&mut Self>, code: u16, reason: &'static str) {
@@ -242,14 +347,26 @@ where
         self.close(code, "message.invalid");
     }
 
-    /// Tells the client that its message was not taken, unless a close frame was the last word.
-    fn refuse(self: Pin<&mut Self>, mut rejection: Rejection) {
-        rejection.log();
-        if !self.is_open() {
-            return;
+    /// Tells the client that its message was not taken, unless the session ends.
+    ///
+    /// The log is told of the first one at once, and of the others by their count when the session
+    /// ends: a client that floods us does not flood the log.
+    fn refuse(mut self: Pin<&mut Self>, mut rejection: Rejection) {
+        if self.refused == 0 {
+            rejection.log();
         }
-        let data = serde_json::json!({ "code": rejection.code(), "detail": rejection.detail() });
-        self.notice("error", None, &data.to_string());
+        *self.as_mut().project().refused += 1;
+        if self.is_open() {
+            let (code, detail) = (rejection.code(), rejection.detail());
+            let data = serde_json::json!({ "code": code, "detail": detail });
+            self.notice("error", None, &data.to_string());
+        }
+    }
+
+    fn log_refused(&self) {
+        if self.refused > 1 {
+            tracing::info!(count = self.refused, "messages of a client were not taken");
+        }
     }
 
     fn poll_handling(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
@@ -268,7 +385,8 @@ where
     /// Takes in one message, if there is one and nobody is busy with the one before.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.as_mut().project();
-        let busy = this.handling.is_some() || !this.outbox.is_empty();
+        let tells = !this.outbox.is_empty() || this.held.is_some() || this.ending.is_some();
+        let busy = this.handling.is_some() || tells;
         if busy || *this.deaf || matches!(this.phase, Phase::Gone) {
             return false;
         }
@@ -309,16 +427,13 @@ where
 
     fn take_in(self: Pin<&mut Self>, text: &str) {
         let this = self.as_ref().get_ref();
-        let grant = this.guarded.grant();
-        // The stream is about to say that it is over.
-        if grant.scope().auth().remaining().is_err() {
-            return;
-        }
-        match grant.receive(text, this.options.on_claims) {
-            Ok(event) => {
+        match this.guarded.grant().receive(text, this.options.on_claims) {
+            Ok(message) => {
                 let this = self.project();
-                *this.handling = Some(Box::pin((this.on_message)(event)));
+                *this.handling = Some(Box::pin((this.on_message)(message)));
             }
+            // The stream is about to say that it is over.
+            Err(InvalidMessage::ProofEnded(_)) => {}
             Err(invalid) => self.refuse(invalid.into()),
         }
     }
@@ -327,21 +442,30 @@ where
         let this = self.as_mut().project();
         let clock = this.guarded.clock();
         let now = clock.now();
+        let mut set_back = false;
         // A clock that was set back starts them anew.
-        let since = |then: &mut SystemTime| {
+        let mut since = |then: &mut SystemTime| {
+            set_back |= now < *then;
             *then = (*then).min(now);
             now.duration_since(*then).unwrap_or_default()
         };
-        let blocked = this.blocked_since.as_mut().map_or(Duration::ZERO, since);
+        let blocked = this.blocked_since.as_mut().map_or(Duration::ZERO, &mut since);
         let (timeout, heartbeat) = (this.options.timeout, this.options.heartbeat);
         if blocked >= timeout && !matches!(this.phase, Phase::Gone) {
-            tracing::info!(code = Ending::Slow.code(), "a client took nothing in, and is cut off");
+            if !*this.proof_ended {
+                let code = Ending::Slow.code();
+                tracing::info!(code, "a client took nothing in, and is cut off");
+            }
             self.leave();
             return true;
         }
         let next = match this.phase {
             Phase::Gone => return false,
-            Phase::Closing(until) if this.outbox.is_empty() && this.blocked_since.is_none() => {
+            Phase::Closing(until)
+                if this.outbox.is_empty()
+                    && this.ending.is_none()
+                    && this.blocked_since.is_none() =>
+            {
                 // One that is not heard any more cannot answer, only take in what was sent.
                 let wait = if *this.deaf { DEAF_WAIT } else { CLOSE_WAIT };
                 let until = until.get_or_insert_with(|| clock.sleep(wait));
@@ -371,7 +495,8 @@ where
                     *this.pinged_at = now;
                     *this.alarm = None;
                     // Behind whatever the socket has not taken yet, a ping would be no question.
-                    if this.outbox.is_empty() && this.blocked_since.is_none() {
+                    if this.outbox.is_empty() && this.held.is_none() && this.blocked_since.is_none()
+                    {
                         this.outbox.push_back(M::ping());
                     }
                     return true;
@@ -379,12 +504,16 @@ where
                 (heartbeat - unpinged).min(timeout - blocked)
             }
         };
-        let alarm = this.alarm.get_or_insert_with(|| clock.sleep(next));
-        let rang = alarm.as_mut().poll(cx).is_ready();
-        if rang {
+        if set_back {
+            // An alarm that was set before would be late.
             *this.alarm = None;
         }
-        rang
+        let alarm = this.alarm.get_or_insert_with(|| clock.sleep(next));
+        let fired = alarm.as_mut().poll(cx).is_ready();
+        if fired {
+            *this.alarm = None;
+        }
+        fired
     }
 }
 

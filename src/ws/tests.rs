@@ -3,11 +3,12 @@
 use super::{WsKind, WsMessage, WsSession};
 use crate::{
     access::tests::grant,
-    clock::manual::ManualClock,
+    auth::{AuthContext, Revocation},
+    clock::{Clock, Sleep, from_unix, manual::ManualClock},
     delivery::{Delivery, Gap, GapReason, Position},
     ending::Ending,
-    event::{Cursor, Epoch, NewEvent, StreamEvent, tests::routing},
-    inbound::OnClaims,
+    event::{Cursor, Epoch, StreamEvent, tests::routing},
+    inbound::{ClientMessage, OnClaims},
     rejection::{Rejection, RejectionKind},
     scope::{TenantScope, tests as scopes},
 };
@@ -115,7 +116,7 @@ thread_local! {
     static ROOM: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-type Handled = Arc<Mutex<Vec<NewEvent>>>;
+type Handled = Arc<Mutex<Vec<ClientMessage>>>;
 
 /// A session, and its client.
 struct Talk {
@@ -124,6 +125,7 @@ struct Talk {
     send: mpsc::UnboundedSender<Result<Message, Failure>>,
     receive: mpsc::Receiver<Message>,
     clock: ManualClock,
+    access: Revocation,
     handled: Handled,
 }
 
@@ -155,21 +157,22 @@ impl Talk {
     ) -> Self
     where
         S: Stream<Item = Delivery> + Send + 'static,
-        H: FnMut(NewEvent) -> F + Send + 'static,
+        H: FnMut(ClientMessage) -> F + Send + 'static,
         F: Future<Output = Result<(), Rejection>> + Send + 'static,
     {
         let clock = ManualClock::at(1000);
+        let access = Revocation::new();
         let auth = scopes::auth(&["t_a"], &["prod"]);
         // Good for ten minutes.
-        let auth =
-            crate::auth::AuthContext::new(auth.subject().clone(), crate::clock::from_unix(1600));
-        let auth = auth.with_tenants(["t_a"]).with_envs(["prod"]).with_clock(clock.shared());
+        let auth = AuthContext::new(auth.subject().clone(), from_unix(1600));
+        let auth = auth.with_tenants(["t_a"]).with_envs(["prod"]);
+        let auth = auth.with_clock(clock.shared()).with_revocation(access.clone());
         let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
         let session = options(grant(scope, "th").guard(source).into_ws());
         let (send, incoming) = mpsc::unbounded();
         let (outgoing, receive) = mpsc::channel(ROOM.get());
         let session = session.run(Socket { incoming, outgoing, closed: false }, on_message).boxed();
-        Self { session, ended: false, send, receive, clock, handled }
+        Self { session, ended: false, send, receive, clock, access, handled }
     }
 
     /// With a socket that takes in some messages before the client reads them, as a network does.
@@ -201,6 +204,12 @@ impl Talk {
             let Some(Some(message)) = self.receive.next().now_or_never() else { return got };
             got.push(message);
         }
+    }
+
+    /// The one message that is on its way to the client.
+    fn one(&mut self) -> Message {
+        self.step();
+        self.receive.next().now_or_never().unwrap().unwrap()
     }
 
     fn pass(&mut self, seconds: u64) -> Vec<Message> {
@@ -351,7 +360,7 @@ fn messages_are_the_callers_whatever_they_say() {
     talk.say(r#"{"text":"still here"}"#);
     assert_eq!(talk.got(), [], "the session goes on");
     let handled = talk.handled.lock().unwrap();
-    let texts: Vec<_> = handled.iter().map(|event| event.data().get()).collect();
+    let texts: Vec<_> = handled.iter().map(|event| event.data()).collect();
     assert_eq!(texts, [r#"{"text":"hi"}"#, r#"{"text":"still here"}"#]);
     for event in &*handled {
         assert_eq!(event.routing().to_path(), "t_a/prod/th");
@@ -368,7 +377,7 @@ fn claims_are_ignored_by_choice_and_trusted_never() {
     assert_eq!(talk.got(), []);
     let handled = talk.handled.lock().unwrap();
     assert_eq!(handled[0].routing().to_path(), "t_a/prod/th");
-    assert_eq!(handled[0].data().get(), r#"{"text":"x"}"#);
+    assert_eq!(handled[0].data(), r#"{"text":"x"}"#);
 }
 
 #[test]
@@ -550,4 +559,177 @@ async fn a_busy_stream_does_not_keep_others_from_running() {
     let session = grant(scopes::scope("t_a"), "th").guard(endless).into_ws();
     let run = session.run(Socket { incoming, outgoing, closed: false }, super::no_messages);
     assert!(run.boxed().now_or_never().is_none());
+}
+
+/// What ends a proof, and how that is told.
+type End = (fn(&mut Talk), &'static str, u16);
+
+const ENDS: [End; 2] = [
+    (|talk| talk.clock.advance(Duration::from_secs(600)), "auth.expired", 4401),
+    (|talk| talk.access.revoke(), "access.revoked", 4403),
+];
+
+#[test]
+fn what_waits_for_the_socket_is_asked_again_when_it_is_written() {
+    let gap = || {
+        let at = Cursor::new(Epoch::random(), 1);
+        Delivery::from(Gap::new(&routing("t_a", "th"), GapReason::Trimmed, at, at, None))
+    };
+    // What comes behind `open`: an event, and last words that were true when they were said.
+    let sources: [&dyn Fn() -> Vec<Delivery>; 5] = [
+        &|| vec![event("one"), event("two")],
+        &|| vec![Ending::SourceFailed.into()],
+        &|| vec![Ending::Slow.into()],
+        &|| vec![],
+        &|| vec![gap()],
+    ];
+    for (end, code, close) in ENDS {
+        for source in sources {
+            let options = |session: WsSession<_>| session.timeout(Duration::from_secs(3600));
+            let mut talk = Talk::with(stream::iter(source()), options);
+            talk.step();
+            // `open` is on its way, and the socket takes no other message.
+            end(&mut talk);
+            talk.step();
+            let got = talk.got();
+            let [open, notice, Message::Close(told, reason)] = &got[..] else { panic!("{got:?}") };
+            assert_eq!(types(&[open.clone(), notice.clone()]), ["open", code]);
+            assert_eq!((*told, *reason), (close, code));
+        }
+    }
+}
+
+#[test]
+fn a_gap_that_ends_the_stream_is_overruled_by_the_end_of_the_proof() {
+    let at = Cursor::new(Epoch::random(), 1);
+    let gap = || Gap::new(&routing("t_a", "th"), GapReason::Trimmed, at, at, None).into();
+    for (end, code, close) in ENDS {
+        let mut talk = Talk::of(stream::iter([gap()]));
+        assert_eq!(types(&[talk.one()]), ["open"]);
+        assert_eq!(types(&[talk.one()]), ["stream.gap"]);
+        end(&mut talk);
+        let got = talk.got();
+        let [notice, Message::Close(told, reason)] = &got[..] else { panic!("{got:?}") };
+        assert_eq!((types(&[notice.clone()])[0].as_str(), *told, *reason), (code, close, code));
+    }
+}
+
+#[test]
+fn a_socket_that_takes_nothing_is_dropped_when_its_proof_ends() {
+    for (end, _, _) in ENDS {
+        for (size, seconds) in [(10, 1), (100_000, 0)] {
+            let options = |session: WsSession<_>| session.timeout(Duration::from_secs(3600));
+            let text = "x".repeat(size);
+            let mut talk = Talk::with(stream::repeat_with(move || event(&text)), options);
+            // One is read, and what follows is on its way.
+            talk.one();
+            talk.one();
+            talk.step();
+            assert!(!talk.ended);
+            end(&mut talk);
+            talk.step();
+            // Little may still be taken, and the last words with it. Much is cut off.
+            assert_eq!(talk.ended, seconds == 0, "{size}");
+            talk.clock.advance(Duration::from_secs(seconds));
+            talk.step();
+            assert!(talk.ended, "{size}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_socket_takes_nothing_wakes_for_the_end_of_its_proof() {
+    for (end, _, _) in ENDS {
+        let options = |session: WsSession<_>| session.timeout(Duration::from_secs(3600));
+        let text = "x".repeat(100_000);
+        let mut talk = Talk::with(stream::repeat_with(move || event(&text)), options);
+        talk.one();
+        let session = std::mem::replace(&mut talk.session, Box::pin(std::future::ready(())));
+        let waiting = tokio::spawn(session);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!waiting.is_finished());
+        end(&mut talk);
+        waiting.await.unwrap();
+    }
+}
+
+/// A clock whose sleeps end at a time of day, as those of a test or an embedded system may.
+#[derive(Debug)]
+struct ByTimeOfDay(ManualClock);
+
+impl Clock for ByTimeOfDay {
+    fn now(&self) -> std::time::SystemTime {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let (clock, until) = (self.0.clone(), self.0.now() + duration);
+        Box::pin(std::future::poll_fn(move |_| match clock.now() >= until {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }))
+    }
+}
+
+#[test]
+fn no_timer_outlives_a_jump_of_the_clock() {
+    let clock = ManualClock::at(1000);
+    let auth = scopes::auth(&["t_a"], &["prod"]);
+    let auth = auth.with_clock(Arc::new(ByTimeOfDay(clock.clone())));
+    let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
+    let (send, incoming) = mpsc::unbounded();
+    let (outgoing, receive) = mpsc::channel(16);
+    let socket = Socket { incoming, outgoing, closed: false };
+    let session = grant(scope, "th").guard(quiet()).into_ws().run(socket, super::no_messages);
+    let handled = Handled::default();
+    let access = Revocation::new();
+    let session = session.boxed();
+    let mut talk = Talk { session, ended: false, send, receive, clock, access, handled };
+    assert_eq!(types(&talk.got()), ["open"]);
+    assert_eq!(talk.pass(5), [], "a ping is armed for ten seconds later");
+    talk.clock.set_back(Duration::from_secs(900));
+    assert_eq!(talk.got(), []);
+    assert_eq!(talk.pass(14), []);
+    assert_eq!(talk.pass(1), [Message::Ping], "a heartbeat after the jump, not fifteen minutes");
+}
+
+#[test]
+fn a_flood_of_messages_that_are_refused_is_two_lines_with_a_count() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let write = Arc::clone(&lines);
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || Lines(Arc::clone(&write)))
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let mut talk = Talk::over_a_network(quiet());
+        talk.got();
+        for _ in 0..1000 {
+            talk.say("no JSON code=forged");
+            assert_eq!(parsed(&talk.got()[0])["type"], "error", "the client is told each time");
+        }
+        talk.send.close_channel();
+        talk.step();
+        assert!(talk.ended);
+    });
+    let text = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+    let told: Vec<_> = text.lines().filter(|line| line.contains("INFO")).collect();
+    assert_eq!(told.len(), 2, "{text}");
+    assert!(told[0].contains("request refused") && told[0].contains("message.invalid"), "{text}");
+    assert!(told[1].contains("count=1000"), "{text}");
+}
+
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -4,7 +4,7 @@ use super::{WsKind, WsMessage, WsSession};
 use crate::{
     auth::is_bearer_protocol,
     clock,
-    event::NewEvent,
+    inbound::ClientMessage,
     origin::{Head, tokens},
     rejection::{Rejection, RejectionKind},
     stream::IntoDelivery,
@@ -101,8 +101,8 @@ impl WsMessage for Message {
 /// ```
 /// use http::{Request, Response};
 /// use tower_tenancy::{
-///     EventLog as _, LastEventId, MemoryLog, MemoryRegistry, Rejection, TenantScope,
-///     verify_thread_access, ws::Handshake,
+///     LastEventId, MemoryLog, MemoryRegistry, Rejection, TenantScope, verify_thread_access,
+///     ws::Handshake,
 /// };
 ///
 /// async fn talk<B>(
@@ -114,11 +114,12 @@ impl WsMessage for Message {
 ///     let from = LastEventId::of(request.headers(), request.uri())?.unwrap_or_default();
 ///     let thread = request.uri().path().trim_start_matches("/ws/");
 ///     let grant = verify_thread_access(threads, scope, thread).await?;
+///     let publisher = grant.publisher(&log);
 ///     let events = grant.subscribe(&log, from).await?;
 ///     let session = grant.guard(events).into_ws();
 ///     Ok(Handshake::of(&request)?.run(session, move |message| {
-///         let log = log.clone();
-///         async move { log.append(message).await }
+///         let publisher = publisher.clone();
+///         async move { publisher.publish_message(message).await }
 ///     }))
 /// }
 /// ```
@@ -174,7 +175,7 @@ impl Handshake {
     where
         S: Stream + Send + 'static,
         S::Item: IntoDelivery,
-        H: FnMut(NewEvent) -> F + Send + 'static,
+        H: FnMut(ClientMessage) -> F + Send + 'static,
         F: Future<Output = Result<O, E>> + Send + 'static,
         O: 'static,
         E: Into<Rejection> + 'static,

@@ -139,7 +139,7 @@ async fn a_native_event_source_survives_cuts_without_loss_or_double() {
     let thread: Routing = "t_alpha/prod/th".parse().unwrap();
     let app = App { threads: MemoryRegistry::new(), log: MemoryLog::new() };
     app.threads.register(&thread);
-    let publisher = Publisher::new(app.log.clone(), thread);
+    let publisher = Publisher::without_proof(app.log.clone(), thread);
     // What a session cookie would do: the page cannot set headers.
     let session = from_fn(async |mut request: Request, next: Next| {
         let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));

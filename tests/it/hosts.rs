@@ -37,7 +37,7 @@ impl App {
         let app = Self { threads: MemoryRegistry::new(), log: MemoryLog::new() };
         let thread: Routing = "t_alpha/prod/th".parse().unwrap();
         app.threads.register(&thread);
-        let publisher = Publisher::new(app.log.clone(), thread);
+        let publisher = Publisher::without_proof(app.log.clone(), thread);
         publisher.publish("message", "one").await.unwrap();
         app
     }

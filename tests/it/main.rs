@@ -20,6 +20,8 @@ mod hosts;
 mod keys;
 mod layering;
 mod layers;
+#[cfg(feature = "test-util")]
+mod proof;
 mod providers;
 mod resume;
 mod support;

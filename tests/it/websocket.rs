@@ -18,8 +18,8 @@ use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use tokio_tungstenite::tungstenite::Message;
 use tower::{ServiceBuilder, service_fn};
 use tower_tenancy::{
-    CloseRefusedUpgrades, EventLog as _, LastEventId, MemoryLog, MemoryRegistry, Rejection,
-    RequireTenantScope, TenantScope, ThreadAccess,
+    CloseRefusedUpgrades, LastEventId, MemoryLog, MemoryRegistry, Rejection, RequireTenantScope,
+    TenantScope, ThreadAccess,
     auth::TokenSources,
     rejection::{ByContentType, Client, RejectWith as _, WrapBody},
     verify_thread_access,
@@ -206,12 +206,13 @@ async fn talk(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Rejection> {
     let grant = thread.into_grant();
+    let publisher = grant.publisher(&log);
     let events = grant.subscribe(&log, from).await?;
     let session = grant.guard(events).into_ws().heartbeat(Duration::from_millis(100));
     let session = session.timeout(Duration::from_millis(600));
     Ok(session.on_upgrade(upgrade, move |message| {
-        let log = log.clone();
-        async move { log.append(message).await }
+        let publisher = publisher.clone();
+        async move { publisher.publish_message(message).await }
     }))
 }
 
@@ -306,11 +307,12 @@ async fn serve_hyper(app: App) -> SocketAddr {
                 let from = LastEventId::of(request.headers(), request.uri())?.unwrap_or_default();
                 let thread = request.uri().path().trim_start_matches('/');
                 let grant = verify_thread_access(&app.threads, scope, thread).await?;
+                let publisher = grant.publisher(&app.log);
                 let events = grant.subscribe(&app.log, from).await?;
                 let session = grant.guard(events).into_ws();
                 Ok(Handshake::of(&request)?.run(session, move |message| {
-                    let log = app.log.clone();
-                    async move { log.append(message).await }
+                    let publisher = publisher.clone();
+                    async move { publisher.publish_message(message).await }
                 }))
             };
             let answer: Result<http::Response<()>, Rejection> = answer.await;

@@ -4,7 +4,7 @@ use super::{MemoryLog, MemoryLogBuilder, MemoryReader, lock};
 use crate::{
     access::tests::grant,
     clock::manual::ManualClock,
-    delivery::{Delivery, Gap, GapReason},
+    delivery::{Delivery, Gap, GapReason, Item},
     event::{Cursor, Epoch, LastEventId, tests::routing},
     log::{EventLog as _, LogError, LogReader as _, OnGap, PublishError, Publisher, Subscription},
     scope::tests::scope,
@@ -24,7 +24,7 @@ use std::{
 type Reading = Subscription<MemoryReader>;
 
 fn publish(log: &MemoryLog, thread: &str, text: &str) -> Result<Cursor, PublishError> {
-    let publisher = Publisher::new(log.clone(), routing("t_a", thread));
+    let publisher = Publisher::without_proof(log.clone(), routing("t_a", thread));
     let event = publisher.publish("x", text).now_or_never().expect("memory does not wait");
     event.map(|event| event.cursor().expect("a log's event has one"))
 }
@@ -38,10 +38,11 @@ fn subscribe(log: &MemoryLog, thread: &str, from: impl Into<LastEventId>) -> Rea
 fn read(subscription: &mut Reading) -> (Vec<u64>, Vec<Gap>) {
     let (mut seqs, mut gaps) = (Vec::new(), Vec::new());
     while let Some(Some(item)) = subscription.next().now_or_never() {
-        match item.unwrap() {
-            Delivery::Event(event) => seqs.push(event.cursor().unwrap().seq()),
-            Delivery::Gap(gap) => gaps.push(gap),
-            Delivery::Position(_) | Delivery::End(_) => {}
+        let Delivery(item) = item.unwrap();
+        match item {
+            Item::Event(event) => seqs.push(event.cursor().unwrap().seq()),
+            Item::Gap(gap) => gaps.push(gap),
+            Item::Position(_) | Item::End(_) => {}
         }
     }
     (seqs, gaps)
@@ -287,19 +288,20 @@ async fn readers_that_join_while_a_publisher_writes_see_every_event_once() {
                 let mut seqs = grant.subscribe(&log, cursor).await.unwrap();
                 let mut next = 2;
                 while next <= EVENTS {
-                    match seqs.next().await.unwrap().unwrap() {
-                        Delivery::Event(event) => {
+                    let Delivery(item) = seqs.next().await.unwrap().unwrap();
+                    match item {
+                        Item::Event(event) => {
                             assert_eq!(event.cursor().unwrap().seq(), next);
                             next += 1;
                         }
-                        Delivery::Position(at) => assert_eq!(at.cursor(), cursor),
-                        Delivery::Gap(_) | Delivery::End(_) => panic!("a subscriber missed events"),
+                        Item::Position(at) => assert_eq!(at.cursor(), cursor),
+                        Item::Gap(_) | Item::End(_) => panic!("a subscriber missed events"),
                     }
                 }
             })
         })
         .collect();
-    let publisher = Publisher::new(log, routing("t_a", "th"));
+    let publisher = Publisher::without_proof(log, routing("t_a", "th"));
     for _ in 1..EVENTS {
         publisher.publish("x", "y").await.unwrap();
     }

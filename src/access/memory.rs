@@ -1,0 +1,116 @@
+//! A registry in memory.
+
+use super::{ThreadRecord, ThreadRegistry};
+use crate::{
+    event::Routing,
+    id::{Env, TenantId, ThreadId, ThreadKey},
+    rejection::BoxError,
+};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// A registry in memory, for examples, tests and single-node services. Clones share it.
+///
+/// ```
+/// use tower_tenancy::{Member, MemoryRegistry, Registered, Routing, ThreadRecord};
+///
+/// let threads = MemoryRegistry::new();
+/// let thread: Routing = "t_alpha/prod/th-1".parse()?;
+/// assert_eq!(threads.register(&thread), Registered::New);
+///
+/// // From now on for Ada alone. The streams of everybody else end.
+/// let ada = Member::subject_of("https://id.example.com", "ada");
+/// assert!(threads.set_members(ThreadRecord::from(&thread).with_members([ada])));
+/// # Ok::<(), tower_tenancy::event::InvalidRouting>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MemoryRegistry(Arc<RwLock<HashMap<ThreadKey, ThreadRecord>>>);
+
+/// What [`MemoryRegistry::register`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Registered {
+    /// The thread is new.
+    New,
+    /// The thread was there, with these members. Nothing changed.
+    Known,
+    /// The thread was there, with other members. Nothing changed:
+    /// [`MemoryRegistry::set_members`] changes them.
+    KnownWithOtherMembers,
+}
+
+impl MemoryRegistry {
+    /// An empty registry.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a thread, unless it is there.
+    pub fn register(&self, thread: impl Into<ThreadRecord>) -> Registered {
+        let record = thread.into();
+        let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known = match threads.entry(record.key().clone()) {
+            Entry::Vacant(place) => {
+                place.insert(record);
+                return Registered::New;
+            }
+            Entry::Occupied(known) => known.get().clone(),
+        };
+        drop(threads);
+        if known.has_members_of(&record) {
+            return Registered::Known;
+        }
+        tracing::warn!(
+            thread = record.key().to_path(),
+            "the thread is registered with other members, and keeps them; set_members changes them"
+        );
+        Registered::KnownWithOtherMembers
+    }
+
+    /// Gives a thread the members of this record, in place of those that it had. The streams of
+    /// callers that are no members any more end with `access.revoked`.
+    ///
+    /// Returns `false`, and does nothing, if the thread is not registered.
+    pub fn set_members(&self, thread: impl Into<ThreadRecord>) -> bool {
+        let record = thread.into();
+        let known = self.get(record.key());
+        if let Some(known) = &known {
+            // Outside the registry's lock: it wakes streams.
+            known.take_members_of(&record);
+        }
+        known.is_some()
+    }
+
+    /// Forgets a thread. Its streams end with `access.revoked`. Returns whether it was there.
+    ///
+    /// The log still has the thread's events, for whoever registers a thread of this id next:
+    /// [erase](crate::EventLog::erase_thread) them as well.
+    pub fn remove(&self, thread: &Routing) -> bool {
+        let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let removed = threads.remove(thread.key());
+        drop(threads);
+        if let Some(record) = &removed {
+            // Outside the registry's lock, as above.
+            record.close();
+        }
+        removed.is_some()
+    }
+
+    fn get(&self, key: &ThreadKey) -> Option<ThreadRecord> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+}
+
+impl ThreadRegistry for MemoryRegistry {
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        env: &Env,
+        thread: &ThreadId,
+    ) -> Result<Option<ThreadRecord>, BoxError> {
+        Ok(self.get(&ThreadKey::new(tenant.clone(), env.clone(), thread.clone())))
+    }
+}

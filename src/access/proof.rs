@@ -1,0 +1,184 @@
+//! What a grant rests on, and when that ends.
+
+use super::roster::Roster;
+use crate::{
+    auth::{AuthContext, revoked},
+    clock::{Clock, Sleep},
+    ending::Ending,
+    rejection::{Rejection, RejectionKind},
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+    time::{Duration, SystemTime},
+};
+
+/// Farthest ahead that the alarm is set. The time of day is looked at then, and may have jumped.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// What a grant rests on: the caller's token, and that the thread is open to the caller. Everything
+/// made from a grant asks its proof again, and ends with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    auth: AuthContext,
+    roster: Arc<Roster>,
+}
+
+impl Proof {
+    pub(super) fn new(auth: AuthContext, roster: Arc<Roster>) -> Self {
+        Self { auth, roster }
+    }
+
+    /// Whether the proof holds now.
+    ///
+    /// # Errors
+    ///
+    /// `access.revoked` if it was withdrawn, `auth.expired` if the token is over.
+    pub(crate) fn check(&self) -> Result<(), Rejection> {
+        self.auth.remaining()?;
+        if self.roster.admits(&self.auth) {
+            Ok(())
+        } else {
+            Err(Rejection::new(RejectionKind::AccessRevoked)
+                .with_source("the thread was closed to the caller"))
+        }
+    }
+
+    /// Watches the proof for a stream.
+    pub(crate) fn watch(&self) -> ProofWatch {
+        ProofWatch {
+            valid_until: self.auth.valid_until(),
+            clock: Arc::clone(self.auth.clock()),
+            // A change that came before the stream is found by the first question.
+            version: self.roster.version().wrapping_sub(1),
+            proof: self.clone(),
+            withdrawn: None,
+            registered: None,
+            alarm: None,
+        }
+    }
+}
+
+/// Done once a proof is withdrawn.
+type Withdrawn = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+/// Watches a proof for one stream: tells before each event whether it holds, and wakes the stream
+/// when it ends.
+pub(crate) struct ProofWatch {
+    proof: Proof,
+    /// As the token says. Kept here as well, so that a look at it follows no pointer.
+    valid_until: SystemTime,
+    clock: Arc<dyn Clock>,
+    /// The state of the roster that the caller was last found in.
+    version: u64,
+    withdrawn: Option<Withdrawn>,
+    /// The waker that `withdrawn` was polled with.
+    registered: Option<Waker>,
+    /// The one alarm of the stream: for the end of the token, and for a transport's heartbeat.
+    alarm: Option<Alarm>,
+}
+
+struct Alarm {
+    /// What the clock said when the alarm was set. A clock that says less was set back.
+    set_at: SystemTime,
+    sleep: Sleep,
+}
+
+/// Why a stream that waits was woken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// The proof has ended.
+    ProofEnded(Ending),
+    /// The alarm fired, at this time.
+    AlarmFired(SystemTime),
+}
+
+impl ProofWatch {
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Why the proof does not hold any more at this time, if that is so.
+    pub(crate) fn ended(&mut self, now: SystemTime) -> Option<Ending> {
+        if self.proof.auth.is_revoked() || !self.is_admitted() {
+            return Some(Ending::AccessRevoked);
+        }
+        // An alarm of a clock that was set back would be late.
+        if self.alarm.as_ref().is_some_and(|alarm| now < alarm.set_at) {
+            self.alarm = None;
+        }
+        (now >= self.valid_until).then_some(Ending::AuthExpired)
+    }
+
+    /// Asks the roster only if it changed since it was asked last.
+    fn is_admitted(&mut self) -> bool {
+        let version = self.proof.roster.version();
+        if version == self.version {
+            return true;
+        }
+        let admitted = self.proof.roster.admits(&self.proof.auth);
+        if admitted {
+            self.version = version;
+            // The wait that was registered is over with the change.
+            self.registered = None;
+        }
+        admitted
+    }
+
+    /// Waits for the end of the proof, or for as long as `idle_limit` says, which is asked when the
+    /// alarm is set.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        idle_limit: impl FnOnce(SystemTime) -> Duration,
+    ) -> Poll<Woken> {
+        // The roster is asked first: a change that leaves the caller admitted asks for another wait.
+        let withdrawn =
+            self.proof.auth.is_revoked() || !self.is_admitted() || self.register(cx).is_ready();
+        if withdrawn {
+            return Poll::Ready(Woken::ProofEnded(Ending::AccessRevoked));
+        }
+        let mut fired = false;
+        if let Some(alarm) = &mut self.alarm {
+            ready!(alarm.sleep.as_mut().poll(cx));
+            fired = true;
+        }
+        let now = self.clock.now();
+        if let Some(ending) = self.ended(now) {
+            return Poll::Ready(Woken::ProofEnded(ending));
+        }
+        if fired {
+            self.alarm = None;
+            return Poll::Ready(Woken::AlarmFired(now));
+        }
+        let left = self.valid_until.duration_since(now).unwrap_or_default();
+        let sleep = self.clock.sleep(left.min(idle_limit(now)).min(LONGEST_SLEEP));
+        let alarm = self.alarm.insert(Alarm { set_at: now, sleep });
+        if alarm.sleep.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.alarm = None;
+        Poll::Ready(Woken::AlarmFired(now))
+    }
+
+    /// Has the task woken by a withdrawal, and is ready if there was one. A task registers once.
+    fn register(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        let Proof { auth, roster } = &self.proof;
+        let withdrawn = self.withdrawn.get_or_insert_with(|| {
+            let closed = Arc::clone(roster).closed_to(auth.clone());
+            revoked(auth.revocations(), closed)
+        });
+        let polled = withdrawn.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.withdrawn = None;
+        } else {
+            self.registered = Some(cx.waker().clone());
+        }
+        polled
+    }
+}

@@ -1,0 +1,329 @@
+//! A guarded stream as a response body.
+
+use super::window::{PIECE, Window};
+use crate::{
+    access::Woken,
+    delivery::Outbound,
+    ending::Ending,
+    event::{Cursor, StreamEvent},
+    framing::{Block, HEARTBEAT, jittered},
+    rejection::stream_headers,
+    stream::{GuardedStream, IntoDelivery, Polled},
+};
+use bytes::Bytes;
+use futures_core::Stream;
+use http::Response;
+use http_body::{Body, Frame};
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    ops::ControlFlow,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::{Duration, SystemTime},
+};
+
+/// A frame takes no more events once it is this long: back-pressure stays in the log.
+pub(super) const FRAME: usize = 16 * 1024;
+/// From this length on, what comes after an event's trace id is shared by its readers, and given out
+/// in pieces. Below, a copy costs less than another frame.
+pub(super) const SHARED: usize = 8 * 1024;
+
+impl<S> GuardedStream<S> {
+    /// The stream as the body of an event-stream response.
+    pub fn into_sse(self) -> SseBody<S> {
+        let last_write = self.clock().now();
+        SseBody {
+            guarded: self,
+            retry: 3000,
+            heartbeat: Duration::from_secs(15),
+            timeout: Duration::from_secs(120),
+            last_write,
+            stalled_since: None,
+            window: Window::default(),
+            rest: None,
+            phase: Phase::Opening,
+        }
+    }
+}
+
+pin_project! {
+    /// The body of an event-stream response. Made by [`GuardedStream::into_sse`].
+    ///
+    /// In axum it is a response by itself; elsewhere [`into_http`](Self::into_http) makes one. All
+    /// events that are ready leave in one frame.
+    ///
+    /// # A client that does not read
+    ///
+    /// The body gives out at most 64 KiB that its host has not written. It learns what is written
+    /// when the host drops a frame, as hyper does once the socket took it. While a client takes
+    /// nothing in, the body waits for that, and for the end of the proof: then it fails with
+    /// [`CutOff`], and the host breaks the connection. So at most 64 KiB leave after the proof's end,
+    /// and a socket that is blocked is dropped with it.
+    ///
+    /// - hyper with `http1::Builder::writev(false)` copies what it is given. Bound what it keeps by
+    ///   `max_buf_size`. A blocked socket is not noticed there until it takes something again; over
+    ///   HTTP/2 it is the same for a client whose window is closed.
+    /// - Whatever keeps all frames of a body until its end, such as `BodyExt::collect` in a test,
+    ///   gets a stream of 64 KiB and no more. Read frame by frame, and drop each one.
+    #[must_use = "a body does nothing unless it is sent"]
+    pub struct SseBody<S> {
+        #[pin]
+        guarded: GuardedStream<S>,
+        // In milliseconds, and no wider than they need: a body is kept for each stream.
+        retry: u32,
+        heartbeat: Duration,
+        timeout: Duration,
+        last_write: SystemTime,
+        // The window has been full since.
+        stalled_since: Option<SystemTime>,
+        window: Window,
+        // What is left of a large event whose first part was given out.
+        rest: Option<Bytes>,
+        phase: Phase,
+    }
+}
+
+/// A stream was cut off while its client did not take in what it was given, perhaps in the middle of
+/// an event.
+///
+/// Nothing can be said there. A host that is given this error closes the connection without the mark
+/// of an end ([RFC 9112 section 8]; on HTTP/2 it resets the stream), so that no client takes half an
+/// event for a whole one. The answer to the client's next request tells it why.
+///
+/// [RFC 9112 section 8]: https://www.rfc-editor.org/rfc/rfc9112#section-8
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CutOff {
+    /// The token expired, or the access was withdrawn.
+    #[error("the stream was cut off: its proof ended while the client did not read")]
+    ProofEnded,
+    /// The client took nothing in for the [timeout](SseBody::timeout).
+    #[error("the stream was cut off: the client did not read for too long")]
+    Slow,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Opening,
+    Open,
+    Ended,
+}
+
+impl<S> SseBody<S> {
+    /// How long a browser waits before it reconnects. Default: 3 seconds.
+    pub fn retry(mut self, delay: Duration) -> Self {
+        self.retry = u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
+        self
+    }
+
+    /// How long the stream may be quiet before a comment is sent. Default: 15 seconds; shorter
+    /// than the idle timeout of every proxy on the way.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.heartbeat = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long a client may take to take in what it was given, 64 KiB at most, before the stream is
+    /// cut off ([`CutOff::Slow`]). Default: two minutes; at least one heartbeat.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// A `200 text/event-stream` response that nobody may store, transform or buffer.
+    pub fn into_http(self) -> Response<Self> {
+        let mut response = Response::new(self);
+        stream_headers(response.headers_mut());
+        response
+    }
+
+    /// Waits while the client takes nothing in: for room, for the end of the proof, or until it took
+    /// too long.
+    fn poll_room(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CutOff>> {
+        let mut this = self.project();
+        if this.window.poll_room(cx).is_ready() {
+            *this.stalled_since = None;
+            return Poll::Ready(Ok(()));
+        }
+        let clock = this.guarded.clock();
+        let since = *this.stalled_since.get_or_insert_with(|| clock.now());
+        let timeout = (*this.timeout).max(*this.heartbeat);
+        let left =
+            |now: SystemTime| timeout.saturating_sub(now.duration_since(since).unwrap_or_default());
+        loop {
+            match ready!(this.guarded.as_mut().poll_end(cx, left)) {
+                Woken::ProofEnded(_) => return Poll::Ready(Err(CutOff::ProofEnded)),
+                Woken::AlarmFired(now) if left(now).is_zero() => {
+                    this.guarded.end(Ending::Slow);
+                    return Poll::Ready(Err(CutOff::Slow));
+                }
+                Woken::AlarmFired(now) => {
+                    // A clock that was set back starts the time anew.
+                    let stalled = this.stalled_since.get_or_insert(now);
+                    *stalled = (*stalled).min(now);
+                }
+            }
+        }
+    }
+}
+
+impl<S> Body for SseBody<S>
+where
+    S: Stream,
+    S::Item: IntoDelivery,
+{
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        if self.phase == Phase::Ended {
+            return Poll::Ready(None);
+        }
+        if let Err(cut) = ready!(self.as_mut().poll_room(cx)) {
+            *self.as_mut().project().rest = None;
+            *self.as_mut().project().phase = Phase::Ended;
+            return Poll::Ready(Some(Err(cut)));
+        }
+        let mut this = self.project();
+        if let Some(rest) = this.rest {
+            // The event was begun, so nothing can be said before its end.
+            let now = this.guarded.clock().now();
+            if this.guarded.as_mut().end_with_proof(now).is_some() {
+                *this.rest = None;
+                *this.phase = Phase::Ended;
+                return Poll::Ready(Some(Err(CutOff::ProofEnded)));
+            }
+            let piece = rest.split_to(PIECE.min(rest.len()));
+            if rest.is_empty() {
+                *this.rest = None;
+            }
+            return Poll::Ready(Some(Ok(Frame::data(this.window.give(piece)))));
+        }
+        let mut frame = String::new();
+        let opening = *this.phase == Phase::Opening;
+        *this.phase = Phase::Open;
+        let retry = Duration::from_millis((*this.retry).into());
+        let heartbeat = *this.heartbeat;
+        loop {
+            let last_write = *this.last_write;
+            let polled = this.guarded.as_mut().poll_each(
+                cx,
+                // The alarm is set once an interval, not once an event: when it fires, what was
+                // written since then decides.
+                |now| heartbeat.saturating_sub(now.duration_since(last_write).unwrap_or_default()),
+                |outbound| {
+                    if opening && frame.is_empty() {
+                        if let Outbound::Position(position) = &outbound {
+                            open(&mut frame, retry, Some(position.cursor()));
+                            return ControlFlow::Continue(());
+                        }
+                        open(&mut frame, retry, None);
+                    }
+                    *this.rest = write(&mut frame, &outbound, retry).map(StreamEvent::into_rest);
+                    if frame.len() < FRAME && this.rest.is_none() {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
+                },
+            );
+            match polled {
+                Poll::Ready(Polled::Given(at)) => *this.last_write = at,
+                Poll::Ready(Polled::Ended) => *this.phase = Phase::Ended,
+                Poll::Ready(Polled::AlarmFired(now)) => {
+                    // A clock that was set back does not silence the stream.
+                    if now.duration_since(last_write).unwrap_or(heartbeat) < heartbeat {
+                        continue;
+                    }
+                    *this.last_write = now;
+                    if !opening {
+                        let comment = Bytes::from_static(HEARTBEAT);
+                        return Poll::Ready(Some(Ok(Frame::data(this.window.give(comment)))));
+                    }
+                }
+                Poll::Pending if !opening => return Poll::Pending,
+                Poll::Pending => {}
+            }
+            if opening && frame.is_empty() {
+                open(&mut frame, retry, None);
+            }
+            if frame.is_empty() {
+                return Poll::Ready(None);
+            }
+            // What waits for a slow client is no larger than what it will get.
+            frame.shrink_to_fit();
+            let frame = this.window.give(frame.into_bytes().into());
+            return Poll::Ready(Some(Ok(Frame::data(frame))));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+}
+
+/// The first block of a stream. Without data nothing is dispatched; an `id` is committed all the same.
+fn open(frame: &mut String, retry: Duration, position: Option<Cursor>) {
+    let block = Block::new(frame).retry(retry);
+    match position {
+        Some(cursor) => block.id(cursor).end(),
+        None => block.end(),
+    }
+}
+
+/// Gives the event whose rest is still to be written.
+fn write(frame: &mut String, outbound: &Outbound, retry: Duration) -> Option<StreamEvent> {
+    let block = Block::new(frame);
+    match outbound {
+        Outbound::Event(stamped) => {
+            let mut pieces = stamped.block();
+            let [.., rest] = &mut pieces;
+            let is_large = rest.len() >= SHARED;
+            if is_large {
+                *rest = "";
+            }
+            let needed = pieces.iter().map(|piece| piece.len()).sum();
+            // Most frames hold one event: these take just what they need. Where there is a second
+            // there are more, and room for all is made at once. A large one is the last of its frame.
+            if frame.is_empty() || is_large {
+                frame.reserve_exact(needed);
+            } else if frame.capacity() - frame.len() < needed {
+                frame.reserve_exact(needed.max(FRAME.saturating_sub(frame.len())));
+            }
+            pieces.iter().for_each(|piece| frame.push_str(piece));
+            return is_large.then(|| stamped.event().clone());
+        }
+        Outbound::Position(position) => block.id(position.cursor()).end(),
+        // Notice and new position share a frame, so that a cut between them cannot hide the gap.
+        Outbound::Gap(gap) => {
+            notice(block, Ending::Gap.code(), gap.to_json()).end();
+            if let Some(cursor) = gap.resumes_at() {
+                Block::new(frame).id(cursor).end();
+            }
+        }
+        // The gap itself was the notice.
+        Outbound::End(Ending::Gap) => {}
+        Outbound::End(ending) => {
+            let block = match ending.retry_after(retry) {
+                Some(delay) => block.retry(jittered(delay)),
+                None => block,
+            };
+            notice(block, ending.code(), ending.to_json()).end();
+        }
+    }
+    None
+}
+
+fn notice<'a>(block: Block<'a>, name: &str, json: serde_json::Value) -> Block<'a> {
+    block.event(name).data(&json.to_string())
+}
+
+impl<S: fmt::Debug> fmt::Debug for SseBody<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseBody").field("guarded", &self.guarded).finish_non_exhaustive()
+    }
+}

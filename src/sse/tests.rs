@@ -1,0 +1,344 @@
+//! What a stream writes, when, and how much of it at once.
+
+use super::{
+    CutOff, SseBody,
+    body::{FRAME, SHARED},
+};
+use crate::{
+    access::tests::grant,
+    auth::Revocation,
+    clock::manual::ManualClock,
+    delivery::{Delivery, Gap, GapReason, Position},
+    event::{Cursor, Epoch, EventType, NewEvent, StreamEvent, tests::routing},
+    rejection::BoxError,
+    scope::{
+        TenantScope,
+        tests::{self as scopes, scope},
+    },
+};
+use eventsource_stream::EventStream;
+use futures_channel::mpsc;
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+use http_body_util::BodyExt as _;
+use proptest::{collection::vec, prop_assert, prop_assert_eq, proptest};
+use std::{
+    convert::Infallible,
+    time::{Duration, UNIX_EPOCH},
+};
+
+/// A message as a log gives it.
+fn message(cursor: Cursor) -> Delivery {
+    let event_type = EventType::new("message").unwrap();
+    let draft = NewEvent::new(routing("t_a", "th"), event_type, "hi", None).unwrap();
+    draft.seal(cursor, UNIX_EPOCH).into()
+}
+
+/// An event of a stream that has no log.
+fn own() -> Delivery {
+    StreamEvent::new(routing("t_a", "th"), "x.y", "hi").unwrap().into()
+}
+
+fn body<S: Stream<Item = Delivery>>(source: S) -> SseBody<S> {
+    grant(scope("t_a"), "th").guard(source).into_sse()
+}
+
+/// The frames that are there now.
+fn frames<S>(body: &mut std::pin::Pin<Box<SseBody<S>>>) -> Vec<String>
+where
+    S: Stream,
+    S::Item: crate::stream::IntoDelivery,
+{
+    let mut frames = Vec::new();
+    while let Some(Some(frame)) = body.frame().now_or_never() {
+        let data = frame.unwrap().into_data().unwrap();
+        frames.push(String::from_utf8(data.to_vec()).unwrap());
+    }
+    frames
+}
+
+fn all<S: Stream<Item = Delivery>>(source: S) -> String {
+    frames(&mut Box::pin(body(source))).concat()
+}
+
+#[tokio::test]
+async fn a_stream_opens_at_once_with_retry_and_priming_id() {
+    let cursor = Cursor::new(Epoch::random(), 7);
+    let source = stream::iter([Position::new(&routing("t_a", "th"), cursor).into()])
+        .chain(stream::pending());
+    let mut primed = Box::pin(body(source).retry(Duration::from_millis(1500)));
+    assert_eq!(frames(&mut primed), [format!("retry: 1500\nid: {cursor}\n\n")]);
+    let mut silent = Box::pin(body(stream::pending::<Delivery>()));
+    assert_eq!(frames(&mut silent), ["retry: 3000\n\n"], "no position, no id");
+}
+
+#[test]
+fn events_have_id_type_and_the_envelope_on_one_line() {
+    let cursor = Cursor::new(Epoch::random(), 1);
+    let text = all(stream::iter([message(cursor)]));
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[2], format!("id: {cursor}"));
+    assert!(lines[3].starts_with(r#"data: {"v":1,"id":""#), "no event line for `message`");
+    assert!(lines[3].contains(r#""trace_id":"req-1""#));
+    let own = all(stream::iter([own()]));
+    assert!(own.contains("\n\nevent: x.y\ndata: {") && !own.contains("\nid:"), "{own}");
+}
+
+proptest! {
+    #[test]
+    fn any_event_arrives_whole_at_an_independent_parser(
+        texts in vec("(\r|\n|\"|\\\\|:|data|\u{0}|\u{feff}|\u{2028}|\\PC){0,20}", 1..8),
+        types in vec("[A-Za-z0-9._:/~-]{1,12}", 8),
+        chunk in 1..64_usize,
+    ) {
+        let epoch = Epoch::random();
+        let named = texts.iter().zip(&types).zip(1..).filter_map(|((text, name), seq)| {
+            let draft = NewEvent::new(routing("t_a", "th"), EventType::new(name).ok()?, text, None);
+            Some(draft.unwrap().seal(Cursor::new(epoch, seq), UNIX_EPOCH))
+        });
+        let sent: Vec<_> = named.collect();
+        let text = all(stream::iter(sent.clone().into_iter().map(Delivery::from)));
+        let chunks = text.as_bytes().chunks(chunk).map(Ok::<_, Infallible>);
+        let parsed = EventStream::new(stream::iter(chunks)).map(Result::unwrap);
+        let mut parsed: Vec<_> = parsed.collect::<Vec<_>>().now_or_never().expect("ready");
+        prop_assert_eq!(parsed.pop().unwrap().event, "stream.complete");
+        prop_assert_eq!(parsed.len(), sent.len());
+        for (event, parsed) in sent.iter().zip(parsed) {
+            let envelope: serde_json::Value = serde_json::from_str(&parsed.data).unwrap();
+            prop_assert_eq!(&parsed.event, event.event_type().as_str());
+            prop_assert_eq!(&parsed.id, &event.cursor().unwrap().to_string());
+            prop_assert_eq!(&envelope["type"], &parsed.event);
+            let seq = envelope["meta"]["seq"].as_u64().unwrap() as usize;
+            prop_assert_eq!(&envelope["data"], &serde_json::json!(texts[seq - 1]));
+        }
+    }
+}
+
+#[test]
+fn gap_notice_and_new_position_share_a_frame_and_the_notice_has_no_id() {
+    let epoch = Epoch::random();
+    let at = |seq| Cursor::new(epoch, seq);
+    let gap = |resumes_at| -> Delivery {
+        Gap::new(&routing("t_a", "th"), GapReason::Trimmed, at(1), at(5), resumes_at).into()
+    };
+    let text = all(stream::iter([gap(Some(at(5)))]));
+    let (_, notice) = text.split_once("\n\n").unwrap();
+    let (notice, rest) = notice.split_once("\n\n").unwrap();
+    assert!(notice.starts_with("event: stream.gap\ndata: {"), "{notice}");
+    assert!(notice.contains(r#""reason":"trimmed""#) && !notice.contains("\nid:"));
+    assert!(rest.starts_with(&format!("id: {}\n\n", at(5))), "{rest}");
+
+    let source = stream::iter([gap(None), message(at(6))]);
+    let closed = all(source);
+    assert_eq!(closed.matches("event: ").count(), 1, "one notice, no event: {closed}");
+    assert!(closed.contains("stream.gap") && closed.contains(r#""resumes_at":null"#));
+}
+
+#[test]
+fn a_stream_says_why_it_ends() {
+    let complete = all(stream::iter([]));
+    assert!(complete.contains("event: stream.complete\ndata: {"), "{complete}");
+    let failed = stream::iter([Err::<Delivery, BoxError>("boom".into())]);
+    let mut failed = Box::pin(grant(scope("t_a"), "th").guard(failed).into_sse());
+    let text = frames(&mut failed).concat();
+    assert_eq!(text.matches("retry: ").count(), 2, "a jittered delay of its own: {text}");
+    assert!(text.contains("event: stream.source_failed\n") && !text.contains("boom"));
+    assert!(http_body::Body::is_end_stream(&*failed));
+}
+
+#[test]
+fn what_is_ready_leaves_in_frames_of_bounded_size() {
+    let epoch = Epoch::random();
+    let events = (1..=500).map(move |seq| message(Cursor::new(epoch, seq)));
+    let frames = frames(&mut Box::pin(body(stream::iter(events))));
+    assert_eq!(frames.concat().matches("data: {\"v\":1").count(), 500);
+    assert!(frames.len() < 12, "{} frames", frames.len());
+    assert!(frames.iter().all(|frame| frame.len() < FRAME + 1024));
+}
+
+#[test]
+fn the_rest_of_a_large_event_is_shared_by_its_readers_and_nothing_comes_before_it() {
+    let large = "x".repeat(2 * SHARED);
+    let event = |data: &str| StreamEvent::new(routing("t_a", "th"), "x.y", data).unwrap();
+    let events = [event("first"), event(&large), event("last")];
+    // A host that writes, and drops, each frame before it asks for the next.
+    let [one, other] = [(); 2].map(|()| {
+        let mut body = Box::pin(body(stream::iter(events.clone().map(Delivery::from))));
+        let frames = std::iter::from_fn(|| body.frame().now_or_never().flatten());
+        let written = frames.map(|frame| {
+            let data = frame.unwrap().into_data().unwrap();
+            (data.as_ptr() as usize, String::from_utf8(data.to_vec()).unwrap())
+        });
+        written.collect::<Vec<_>>()
+    });
+    let text: String = one.iter().map(|(_, text)| text.as_str()).collect();
+    let data: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    for (line, data) in data.iter().zip(["first", &large, "last"]) {
+        let envelope: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(envelope["data"], data);
+        assert_eq!(envelope["meta"]["trace_id"], "req-1");
+    }
+    assert_eq!(one.len(), 3, "up to the large one's trace id, its rest, and what follows");
+    assert!(one[1].1.len() > 2 * SHARED && one[1].0 == other[1].0);
+}
+
+/// A scope that a switch withdraws, by this clock.
+fn withdrawable(clock: &ManualClock, switch: &Revocation) -> TenantScope {
+    let auth = scopes::auth(&["t_a"], &["prod"]).with_clock(clock.shared());
+    let auth = auth.with_revocation(switch.clone());
+    TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap()
+}
+
+/// The host of a client that reads nothing: it keeps what the body gives.
+fn kept<S>(body: &mut std::pin::Pin<Box<SseBody<S>>>) -> Vec<bytes::Bytes>
+where
+    S: Stream,
+    S::Item: crate::stream::IntoDelivery,
+{
+    let frames = std::iter::from_fn(|| body.frame().now_or_never().flatten());
+    frames.map(|frame| frame.unwrap().into_data().unwrap()).collect()
+}
+
+fn bytes_of(frames: &[bytes::Bytes]) -> usize {
+    frames.iter().map(bytes::Bytes::len).sum()
+}
+
+/// Events of this many bytes, for ever.
+fn endless(bytes: usize) -> impl Stream<Item = StreamEvent> {
+    stream::repeat(StreamEvent::new(routing("t_a", "th"), "x.y", &"x".repeat(bytes)).unwrap())
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off_when_its_proof_ends_whatever_it_was_sent() {
+    for size in [1, 500, 7_000, 9_000, 100_000, 7 << 20] {
+        let (clock, session) = (ManualClock::at(1000), Revocation::new());
+        let guarded = grant(withdrawable(&clock, &session), "th").guard(endless(size));
+        let mut body = Box::pin(guarded.into_sse());
+        let unread = kept(&mut body);
+        assert!(bytes_of(&unread) <= 64 * 1024, "{size}: {}", bytes_of(&unread));
+        assert!(bytes_of(&unread) > 8 * 1024, "{size}: {}", bytes_of(&unread));
+        session.revoke();
+        assert_eq!(body.frame().now_or_never().unwrap().unwrap().err(), Some(CutOff::ProofEnded));
+        assert!(body.frame().now_or_never().unwrap().is_none(), "and nothing after it");
+    }
+}
+
+#[tokio::test]
+async fn a_body_whose_client_does_not_read_wakes_for_the_end_of_its_proof_and_for_room() {
+    let (clock, session) = (ManualClock::at(1000), Revocation::new());
+    let guarded = grant(withdrawable(&clock, &session), "th").guard(endless(100_000));
+    let mut body = Box::pin(guarded.into_sse());
+    let mut unread = kept(&mut body);
+    // The host writes all of it, late, and so asks for more.
+    for _ in 0..100 {
+        let waiting = tokio::spawn(async move { (body.frame().await, body) });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(unread);
+        let (frame, back) = waiting.await.unwrap();
+        body = back;
+        unread = vec![frame.unwrap().unwrap().into_data().unwrap()];
+        unread.extend(kept(&mut body));
+        assert!(bytes_of(&unread) <= 64 * 1024, "{}", bytes_of(&unread));
+    }
+    let waiting = tokio::spawn(async move { body.frame().await });
+    tokio::task::yield_now().await;
+    session.revoke();
+    assert_eq!(waiting.await.unwrap().unwrap().err(), Some(CutOff::ProofEnded));
+}
+
+#[test]
+fn a_client_that_takes_nothing_in_for_too_long_is_cut_off() {
+    let (clock, session) = (ManualClock::at(1000), Revocation::new());
+    let guarded = grant(withdrawable(&clock, &session), "th").guard(endless(5_000));
+    let mut body = Box::pin(guarded.into_sse().timeout(Duration::from_secs(60)));
+    let mut unread = kept(&mut body);
+    // Slow, but not too slow: it takes in what it has once in a while.
+    for _ in 0..5 {
+        clock.advance(Duration::from_secs(59));
+        assert!(body.frame().now_or_never().is_none());
+        unread = kept(&mut body);
+        drop(std::mem::take(&mut unread));
+        unread = kept(&mut body);
+        assert!(!unread.is_empty());
+    }
+    clock.advance(Duration::from_secs(59));
+    assert!(body.frame().now_or_never().is_none());
+    clock.set_back(Duration::from_secs(500));
+    clock.advance(Duration::from_secs(1));
+    let cut = std::iter::from_fn(|| {
+        clock.advance(Duration::from_secs(20));
+        Some(body.frame().now_or_never())
+    });
+    let cut = cut.take(10).find_map(|polled| polled);
+    assert_eq!(cut.unwrap().unwrap().err(), Some(CutOff::Slow), "and soon, for all the clock did");
+    drop(unread);
+}
+
+proptest! {
+    /// A host that keeps any number of frames, and writes them in their order.
+    #[test]
+    fn at_most_64_kib_are_given_out_and_not_written(
+        sizes in vec(1..40_000_usize, 1..40),
+        writes in vec(0..4_usize, 200),
+    ) {
+        let total = sizes.len();
+        let events = sizes.into_iter().map(|size| {
+            StreamEvent::new(routing("t_a", "th"), "x.y", &"x".repeat(size)).unwrap()
+        });
+        let events: Vec<_> = events.map(Delivery::from).collect();
+        let scope = withdrawable(&ManualClock::at(1000), &Revocation::new());
+        let mut body = Box::pin(grant(scope, "th").guard(stream::iter(events)).into_sse());
+        let mut unread = std::collections::VecDeque::new();
+        let mut text = Vec::new();
+        for write in writes.into_iter().chain(std::iter::repeat_n(4, 300)) {
+            unread.extend(kept(&mut body));
+            let bytes: usize = unread.iter().map(bytes::Bytes::len).sum();
+            prop_assert!(bytes <= 64 * 1024, "{}", bytes);
+            let written: Vec<_> = unread.drain(..write.min(unread.len())).collect();
+            text.extend(written.into_iter().flat_map(|frame: bytes::Bytes| frame.to_vec()));
+        }
+        let text = String::from_utf8(text).unwrap();
+        prop_assert_eq!(text.matches("event: x.y\n").count(), total, "nothing is lost");
+        prop_assert!(text.ends_with("\n\n") && text.contains("stream.complete"));
+    }
+}
+
+/// A stream with a heartbeat of ten seconds by this clock.
+fn beating<S: Stream<Item = Delivery>>(
+    clock: &ManualClock,
+    source: S,
+) -> std::pin::Pin<Box<SseBody<S>>> {
+    let auth = scopes::auth(&["t_a"], &["prod"]).with_clock(clock.shared());
+    let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
+    let guarded = grant(scope, "th").guard(source);
+    Box::pin(guarded.into_sse().heartbeat(Duration::from_secs(10)))
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_silence_a_stream() {
+    let clock = ManualClock::at(1000);
+    let mut body = beating(&clock, stream::pending());
+    clock.set_back(Duration::from_secs(500));
+    assert_eq!(frames(&mut body).len(), 1);
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(frames(&mut body), [":\n\n"]);
+}
+
+#[test]
+fn a_quiet_stream_is_kept_alive_and_a_busy_one_needs_no_comment() {
+    let clock = ManualClock::at(1000);
+    let (send, receive) = mpsc::unbounded();
+    let mut body = beating(&clock, receive);
+    assert_eq!(frames(&mut body).len(), 1);
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(9));
+        send.unbounded_send(own()).unwrap();
+        assert_eq!(frames(&mut body).len(), 1, "an event, no comment");
+    }
+    clock.advance(Duration::from_secs(9));
+    assert!(frames(&mut body).is_empty());
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(frames(&mut body), [":\n\n"]);
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(frames(&mut body), [":\n\n"]);
+}

@@ -1,0 +1,174 @@
+//! Nothing outlives its proof, over real sockets: a client that does not read, a body that comes late.
+
+use crate::support::{Chat, claims, now, sign};
+use axum::{
+    Router,
+    extract::{Path, State, WebSocketUpgrade},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use futures_util::{StreamExt as _, stream};
+use serde_json::json;
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
+};
+use tower_tenancy::{
+    AuthContext, AuthRequest, MemoryRegistry, RequireTenantScope, Routing, StreamEvent, Subject,
+    ThreadAccess, Verdict, auth::Revocation, clock::Clock as _, testing::ManualClock, ws,
+};
+
+const MIB: usize = 1 << 20;
+/// A limit for what never happens in code that is broken.
+const HANG: Duration = Duration::from_secs(60);
+
+#[derive(Clone, axum::extract::FromRef)]
+struct App {
+    threads: MemoryRegistry,
+    /// Gone with the last stream that was opened.
+    open: mpsc::Sender<()>,
+}
+
+type Thread = ThreadAccess<Path<String>, MemoryRegistry>;
+
+/// Large events without an end. What it is given lives as long as the stream.
+fn events(
+    thread: &Thread,
+    open: mpsc::Sender<()>,
+) -> impl stream::Stream<Item = StreamEvent> + use<> {
+    let event = StreamEvent::new(thread.routing().clone(), "x", &"x".repeat(7 * MIB)).unwrap();
+    stream::repeat(event).map(move |event| {
+        let _open = &open;
+        event
+    })
+}
+
+async fn listen(thread: Thread, State(open): State<mpsc::Sender<()>>) -> impl IntoResponse {
+    let events = events(&thread, open);
+    thread.into_grant().guard(events).into_sse()
+}
+
+async fn talk(
+    thread: Thread,
+    State(open): State<mpsc::Sender<()>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let events = events(&thread, open);
+    thread.into_grant().guard(events).into_ws().on_upgrade(upgrade, ws::no_messages)
+}
+
+/// A server whose sockets hold little, and what ends the proofs of its clients.
+struct Server {
+    addr: SocketAddr,
+    clock: ManualClock,
+    access: Revocation,
+    /// Ends with the last stream.
+    streams: mpsc::Receiver<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let (clock, access) = (ManualClock::at(now()), Revocation::new());
+        let (proof, soon) = (access.clone(), clock.now() + Duration::from_secs(600));
+        let shared = clock.shared();
+        let anybody = move |_: &AuthRequest<'_>| {
+            let auth = AuthContext::new(Subject::new("ada").unwrap(), soon)
+                .with_tenants(["t_alpha"])
+                .with_envs(["prod"])
+                .with_clock(shared.clone())
+                .with_revocation(proof.clone());
+            Verdict::Ready(Ok(auth))
+        };
+        let (open, streams) = mpsc::channel(1);
+        let threads = MemoryRegistry::new();
+        threads.register(&"t_alpha/prod/th".parse::<Routing>().unwrap());
+        let router = Router::new()
+            .route("/sse/{thread}", any(listen))
+            .route("/ws/{thread}", any(talk))
+            .with_state(App { threads, open })
+            .layer(RequireTenantScope::new(anybody));
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(8 * 1024).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(16).unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { addr, clock, access, streams }
+    }
+
+    /// A client that has read the beginning of an event, and reads no more.
+    async fn stalled(&self, path: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        let mut tcp = socket.connect(self.addr).await.unwrap();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\nx-tenant-id: t_alpha\r\nx-env: prod\r\n\
+             connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        );
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        let mut beginning = vec![0; 256 * 1024];
+        tcp.read_exact(&mut beginning).await.unwrap();
+        tcp
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_dropped_when_its_proof_ends() {
+    let ends: [fn(&Server); 2] =
+        [|server| server.access.revoke(), |server| server.clock.advance(Duration::from_secs(600))];
+    for path in ["/sse/th", "/ws/th"] {
+        for end in ends {
+            let mut server = Server::start().await;
+            let kept_by_the_router = server.streams.sender_strong_count();
+            let mut client = server.stalled(path).await;
+            assert!(server.streams.sender_strong_count() > kept_by_the_router);
+            end(&server);
+            // The stream's own goes with its connection.
+            let dropped = async {
+                while server.streams.sender_strong_count() > kept_by_the_router {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            let dropped = tokio::time::timeout(HANG, dropped).await;
+            assert!(dropped.is_ok(), "{path}: the connection is dropped");
+            // What was under way arrives, and no more: far less than the event.
+            let mut rest = Vec::new();
+            let _broken = tokio::time::timeout(HANG, client.read_to_end(&mut rest)).await.unwrap();
+            assert!(rest.len() < MIB, "{path}: {} bytes", rest.len());
+            assert!(!rest.ends_with(b"0\r\n\r\n"), "half an event is not the end of a body");
+            server.streams.close();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_ends_after_the_token_is_not_published() {
+    let chat = Chat::start_with(&["--leeway", "0"]);
+    let mut short = claims("t_alpha", "prod", "ada");
+    short["exp"] = json!(now() + 2);
+    let addr = chat.base.strip_prefix("http://").unwrap();
+    let mut tcp = TcpStream::connect(addr).await.unwrap();
+    let head = format!(
+        "POST /chat/th/messages HTTP/1.1\r\nhost: x\r\nx-tenant-id: t_alpha\r\nx-env: prod\r\n\
+         content-type: application/json\r\nauthorization: Bearer {}\r\ncontent-length: 13\r\n\
+         connection: close\r\n\r\n{{\"text\":",
+        sign(&short)
+    );
+    tcp.write_all(head.as_bytes()).await.unwrap();
+    // The token must be over when the body ends; how much later does not matter.
+    while now() < short["exp"].as_u64().unwrap() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tcp.write_all(b"\"hi\"}").await.unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.contains("auth.expired"), "{answer}");
+    let mut events = chat.listen("t_alpha", "th", Some("earliest")).await;
+    chat.say("t_alpha", "th", "the first one").await;
+    let first = events.event().await.unwrap().json();
+    assert_eq!(first["data"]["text"], "the first one");
+}

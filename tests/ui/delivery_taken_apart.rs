@@ -1,0 +1,12 @@
+//! Nor is it taken apart by its field, or turned back into an event.
+use tower_tenancy::{Delivery, StreamEvent};
+
+fn field(delivery: Delivery) {
+    let _item = delivery.0;
+}
+
+fn event(delivery: Delivery) -> StreamEvent {
+    delivery.into()
+}
+
+fn main() {}
