@@ -4,14 +4,11 @@ use crate::{
     access::ThreadGrant,
     event::{EventType, InvalidEvent, NewEvent, Routing},
     id::RequestId,
+    json::{Fault, Member, Object},
     rejection::{Rejection, RejectionKind},
 };
-use serde::{
-    de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor},
-    ser::SerializeMap as _,
-};
 use serde_json::value::RawValue;
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::sync::Arc;
 
 /// What only the grant says: members that a client's message may not have.
 const CLAIMS: [&str; 12] = [
@@ -43,9 +40,11 @@ pub enum OnClaims {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
-    /// The message is not one JSON object, or names a member twice.
-    #[error("the message must be a JSON object: {0}")]
-    Json(#[source] serde_json::Error),
+    /// The message is no JSON object, or none that every reader reads alike: it has members of the same
+    /// name in one object, more than 64 levels, a number that no double holds, half of a surrogate
+    /// pair, or a name that serde_json reserves, at any depth. Says which.
+    #[error("the message must be a JSON object that every reader reads alike, but {0}")]
+    Json(String),
     /// The message says whose it is.
     #[error("the message must not have the member '{0}': the request says whose it is")]
     Claim(&'static str),
@@ -55,6 +54,12 @@ pub enum InvalidMessage {
     /// The proof of the client that sent it is over: `auth.expired` or `access.revoked`.
     #[error(transparent)]
     ProofEnded(Rejection),
+}
+
+impl From<Fault> for InvalidMessage {
+    fn from(fault: Fault) -> Self {
+        Self::Json(fault.to_string())
+    }
 }
 
 impl From<InvalidMessage> for Rejection {
@@ -109,6 +114,10 @@ impl ThreadGrant {
     /// Takes a message of the client that holds this grant, as text: a JSON object whose `type`
     /// (`message` if there is none) is the event's, and whose other members are the event's data.
     ///
+    /// The whole message is held against one strict rule for JSON first ([`InvalidMessage::Json`]). The
+    /// data are then passed on byte for byte as they were written, but for white space between the
+    /// members of the message.
+    ///
     /// Routing, actor and origin are the grant's. What the client puts there (`routing`,
     /// `tenant_id`, `env`, `thread_id`, `actor_id`, `actor_type`, `meta`, `trace_id` and the like, at
     /// the top of the message) is refused or ignored, and never trusted.
@@ -132,71 +141,32 @@ impl ThreadGrant {
         on_claims: OnClaims,
     ) -> Result<ClientMessage, InvalidMessage> {
         self.proof().check().map_err(InvalidMessage::ProofEnded)?;
-        let Members(members) = serde_json::from_str(text).map_err(InvalidMessage::Json)?;
+        let message = Object::parse(text)?;
         let mut event_type = None;
-        let mut data = Vec::with_capacity(members.len());
-        for (name, value) in members {
+        // The members are passed on as they were written.
+        let mut data = String::with_capacity(text.len());
+        for Member { name, written, value } in message.members() {
             if name == "type" {
-                let name: String =
-                    serde_json::from_str(value.get()).map_err(InvalidMessage::Json)?;
+                let name = value.string().ok_or(InvalidEvent::Type)?;
                 event_type = Some(EventType::new(name)?);
-            } else if let Some(claim) = CLAIMS.into_iter().find(|claim| *claim == name) {
+            } else if let Some(claim) = CLAIMS.into_iter().find(|claim| claim == name) {
                 if on_claims == OnClaims::Refuse {
                     return Err(InvalidMessage::Claim(claim));
                 }
             } else {
-                data.push((name, value));
+                data.push(if data.is_empty() { '{' } else { ',' });
+                data.extend([written, ":", value.text()]);
             }
         }
+        data.push_str(if data.is_empty() { "{}" } else { "}" });
+        let data = RawValue::from_string(data).map_err(InvalidEvent::Data)?;
         let event_type = match event_type {
             Some(event_type) => event_type,
             None => EventType::new("message")?,
         };
         let origin = Some(self.scope().request_id().clone());
         let routing = Arc::clone(self.routing());
-        Ok(ClientMessage(NewEvent::new(routing, event_type, &Members(data), origin)?))
-    }
-}
-
-/// The members of an object, in their order, each value as it was written.
-struct Members(Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                let mut names = HashSet::new();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    // Two readers that choose differently would see two messages.
-                    if !names.insert(name.clone()) {
-                        return Err(A::Error::custom("a member is named twice"));
-                    }
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
-}
-
-impl serde::Serialize for Members {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
+        Ok(ClientMessage(NewEvent::new(routing, event_type, &data, origin)?))
     }
 }
 
@@ -221,9 +191,9 @@ mod tests {
             (r#"{"text":"hi"}"#, "message", r#"{"text":"hi"}"#),
             (r#"{"type":"note.added"}"#, "note.added", "{}"),
             (
-                r#"{"b":1e400,"type":"x","a":{"routing":1.10}}"#,
+                r#" { "b" :1.0e+4, "type":"\u0078","a":{ "routing":1.10 , "$": "\u0041\/"} ,"\u0063":null}"#,
                 "x",
-                r#"{"b":1e400,"a":{"routing":1.10}}"#,
+                r#"{"b":1.0e+4,"a":{ "routing":1.10 , "$": "\u0041\/"},"\u0063":null}"#,
             ),
         ] {
             let received = receive(text, OnClaims::Refuse).unwrap();
@@ -261,6 +231,33 @@ mod tests {
             r#"{"type":"x","type":"y"}"#,
         ] {
             assert!(receive(text, OnClaims::Ignore).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_strict_readers_cannot_read_is_no_message_at_any_depth() {
+        let deep = format!("{}1{}", "[".repeat(30_000), "]".repeat(30_000));
+        for (value, told) in [
+            (r#"{"a":1,"a":2}"#, "same name"),
+            (r#"{"a":1,"\u0061":2}"#, "same name"),
+            (r#""\ud800""#, "surrogate"),
+            (r#"{"\udfff":1}"#, "surrogate"),
+            ("1e400", "double"),
+            (&deep, "64 levels"),
+            (r#"{"$serde_json::private::RawValue":"{}"}"#, "$serde_json"),
+            (r#"{"\u0024serde_json::private::Number":"1"}"#, "$serde_json"),
+            ("tru", "valid JSON"),
+        ] {
+            for text in [
+                format!(r#"{{"secret":{value}}}"#),
+                format!(r#"{{"type":"x","secret":[0,{{"secret":{value}}}]}}"#),
+                // What is left out is looked through as well.
+                format!(r#"{{"meta":{value}}}"#),
+            ] {
+                let refused = receive(&text, OnClaims::Ignore).unwrap_err();
+                assert!(refused.contains(told), "{text:.100}: {refused}");
+                assert!(!refused.contains("secret"), "it repeats the message: {refused}");
+            }
         }
     }
 }

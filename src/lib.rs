@@ -4,6 +4,8 @@
 // A module uses only modules above it; `tests/it/layering.rs` holds it to that.
 pub mod id;
 
+mod json;
+
 pub mod clock;
 
 mod framing;

@@ -2,9 +2,36 @@
 
 use std::{net::IpAddr, str::FromStr};
 use tower_tenancy::{
-    BoxError,
+    BoxError, Env, TenantId,
     auth::{HttpClient, JwksUrl, JwtVerifier, JwtVerifierBuilder, KeySet},
 };
+
+/// The tenants that somebody may speak for: `T1|T2`, or `*` for any.
+#[derive(Clone)]
+pub(crate) enum Tenants {
+    Any,
+    Only(Vec<String>),
+}
+
+impl FromStr for Tenants {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        several(text, |name| TenantId::new(name).is_ok()).map(Self::Only)
+    }
+}
+
+impl Tenants {
+    pub(crate) fn of(&self, builder: JwtVerifierBuilder) -> JwtVerifierBuilder {
+        match self {
+            Self::Any => builder.any_tenant(),
+            Self::Only(tenants) => builder.tenants(tenants),
+        }
+    }
+}
 
 /// `issuer=ISS,jwks=URL,audience=AUD,tenants=T1|T2,envs=E1|E2`; the last two may be left out.
 #[derive(Clone)]
@@ -12,7 +39,7 @@ pub(crate) struct TrustedIssuer {
     issuer: String,
     jwks: String,
     audience: String,
-    tenants: Option<Vec<String>>,
+    tenants: Option<Tenants>,
     envs: Option<Vec<String>>,
 }
 
@@ -41,9 +68,6 @@ impl FromStr for TrustedIssuer {
                 return Err(format!("`{name}` must be given once, with a value"));
             }
         }
-        let several = |names: Option<String>| {
-            names.map(|names| names.split('|').map(str::to_owned).collect::<Vec<_>>())
-        };
         let needed = |value: Option<String>, name| value.ok_or(format!("`{name}` is missing"));
         let jwks = needed(jwks, "jwks")?;
         if !jwks.starts_with("https://") && !is_loopback(&jwks) {
@@ -53,9 +77,19 @@ impl FromStr for TrustedIssuer {
             issuer: needed(issuer, "issuer")?,
             jwks,
             audience: needed(audience, "audience")?,
-            tenants: several(tenants),
-            envs: several(envs),
+            tenants: tenants.map(|tenants: String| tenants.parse()).transpose()?,
+            envs: envs
+                .map(|envs: String| several(&envs, |name| Env::new(name).is_ok()))
+                .transpose()?,
         })
+    }
+}
+
+/// `A|B`
+fn several(names: &str, is_good: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
+    match names.split('|').find(|name| !is_good(name)) {
+        Some(bad) => Err(format!("`{bad}` in `{names}` cannot be one of the names")),
+        None => Ok(names.split('|').map(str::to_owned).collect()),
     }
 }
 
@@ -81,16 +115,19 @@ impl TrustedIssuer {
         Ok(KeySet::builder(source).start()?)
     }
 
-    /// What its tokens are held against.
+    /// Whether it was said for which tenants it may speak.
+    pub(crate) fn names_tenants(&self) -> bool {
+        self.tenants.is_some()
+    }
+
+    /// What its tokens are held against. Who is trusted alone may speak for any tenant unasked.
     pub(crate) fn verifier(
         &self,
         builder: JwtVerifierBuilder,
         keys: KeySet,
     ) -> Result<JwtVerifier, BoxError> {
         let mut builder = builder.key_set(keys).issuer(&self.issuer).audience(&self.audience);
-        if let Some(tenants) = &self.tenants {
-            builder = builder.tenants(tenants);
-        }
+        builder = self.tenants.as_ref().unwrap_or(&Tenants::Any).of(builder);
         if let Some(envs) = &self.envs {
             builder = builder.envs(envs);
         }

@@ -7,10 +7,10 @@ use token::DEVELOPMENT_SECRET;
 pub(crate) use token::{Bearer, Trust, sign};
 
 use clap::Args;
-use issuers::TrustedIssuer;
+use issuers::{Tenants, TrustedIssuer};
 use std::{
-    io::IsTerminal as _, num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Arc,
-    time::Duration,
+    collections::HashSet, io::IsTerminal as _, num::NonZeroUsize, path::PathBuf, process::ExitCode,
+    sync::Arc, time::Duration,
 };
 use tower_tenancy::{
     Authenticator, BoxError, Env, Envs, MemoryLog, MemoryRegistry, Routing,
@@ -26,8 +26,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) trust: Trust,
     /// Trust this issuer, whose keys rotate: `issuer=ISS,jwks=URL,audience=AUD,tenants=T1|T2,envs=E1|E2`.
-    /// Tenants and envs, if given, are all that it may speak for. Plain http on loopback only.
-    /// Repeatable.
+    /// Tenants and envs, if given, are all that it may speak for; `tenants=*` is any, and must be said
+    /// as soon as more than this issuer is trusted. Plain http on loopback only. Repeatable.
     #[arg(long = "trust", value_name = "ISSUER")]
     issuers: Vec<TrustedIssuer>,
     /// Remember at most this many verified tokens.
@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Trust tokens signed by the owner of this public key, in PEM. Repeatable.
     #[arg(long = "public-key", value_name = "FILE.pem")]
     public_keys: Vec<PathBuf>,
+    /// Let tokens signed with --hs256-secret or --public-key speak for these tenants only. Default: any.
+    #[arg(long, value_name = "T1|T2")]
+    key_tenants: Option<Tenants>,
     /// Serve this env. Repeatable; default: dev, staging and prod.
     #[arg(long = "env", value_name = "ENV")]
     envs: Vec<Env>,
@@ -136,6 +139,7 @@ impl Options {
         if self.issuers.is_empty() {
             return Ok((Arc::new(self.fixed(builder)?), Vec::new()));
         }
+        self.check_issuers()?;
         let trusted = TrustedIssuers::new();
         let mut keys = Vec::new();
         for issuer in &self.issuers {
@@ -147,10 +151,37 @@ impl Options {
             let fixed = self.fixed(builder)?;
             match &self.trust.issuer {
                 Some(_) => trusted.insert(fixed)?,
-                None => trusted.set_fallback(fixed),
+                None => trusted.set_fallback(fixed)?,
             }
         }
         Ok((Arc::new(trusted), keys))
+    }
+
+    /// Whoever is trusted next to others says for which tenants it may speak.
+    fn check_issuers(&self) -> Result<(), BoxError> {
+        let fixed = self.trust.issuer.as_deref().filter(|_| self.has_fixed_keys());
+        let mut known: HashSet<_> = fixed.into_iter().collect();
+        for issuer in self.issuers.iter().map(TrustedIssuer::issuer) {
+            if !known.insert(issuer) {
+                return Err(format!("the issuer `{issuer}` is trusted twice: name it once").into());
+            }
+        }
+        let alone = self.issuers.len() == 1 && !self.has_fixed_keys();
+        let silent = self.issuers.iter().find(|issuer| !alone && !issuer.names_tenants());
+        if let Some(silent) = silent {
+            return Err(format!(
+                "--trust issuer={}: it is not the only one that is trusted, so say which tenants it may \
+                 speak for: add `,tenants=T1|T2`, or `,tenants=*` for any",
+                silent.issuer()
+            )
+            .into());
+        }
+        if self.key_tenants.is_some() && !self.has_fixed_keys() {
+            return Err(
+                "--key-tenants binds a key: give --hs256-secret or --public-key, too".into()
+            );
+        }
+        Ok(())
     }
 
     /// Keys that are known from the start.
@@ -165,6 +196,7 @@ impl Options {
             let pem = std::fs::read(path).map_err(|error| named(error.into()))?;
             builder = builder.key(JwtKey::public_pem(pem).map_err(|error| named(error.into()))?);
         }
+        builder = self.key_tenants.as_ref().unwrap_or(&Tenants::Any).of(builder);
         if let Some(issuer) = &self.trust.issuer {
             builder = builder.issuer(issuer);
         }

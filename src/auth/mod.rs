@@ -32,6 +32,7 @@
 
 #[cfg(feature = "jwt")]
 mod jwt;
+mod policy;
 mod revocation;
 mod source;
 
@@ -49,6 +50,7 @@ pub use jwt::{
     Discovery, Fetched, HttpFuture, HttpGet, JwksUrl, KeyFile, KeyFuture, KeyHealth, KeySet,
     KeySetBuilder, KeySource,
 };
+pub(crate) use policy::{Policy, Unmet};
 pub use revocation::Revocation;
 pub(crate) use revocation::revoked;
 pub use source::TokenSources;
@@ -193,8 +195,8 @@ impl AuthContext {
         self.with(|proven| proven.audiences = texts(audiences))
     }
 
-    /// Whether the proof says of itself that it is an access token: `typ` is `at+jwt` (RFC 9068
-    /// section 2.1).
+    /// Whether the proof is an access token of RFC 9068: its `typ` is `at+jwt` (section 2.1), and it
+    /// has all claims of section 2.2.
     #[must_use]
     pub fn with_access_token(self, is_access_token: bool) -> Self {
         self.with(|proven| proven.is_access_token = is_access_token)
@@ -332,7 +334,8 @@ impl AuthContext {
         self.0.audiences.iter().map(Text::as_str)
     }
 
-    /// Whether the token says of itself that it is an access token (RFC 9068).
+    /// Whether the token is an access token of RFC 9068: its `typ` is `at+jwt` (section 2.1), and it
+    /// has all claims of section 2.2.
     #[must_use]
     pub fn is_access_token(&self) -> bool {
         self.0.is_access_token
@@ -492,7 +495,12 @@ impl Verdict {
 }
 
 impl Verdict {
-    /// The same answer, now or later, with what is proven changed: an env that the issuer cannot name.
+    /// The same answer, now or later, with what is proven changed: a
+    /// [`Revocation`] of the application's, say.
+    ///
+    /// This is no place for what a token leaves out. It comes after all checks, of all issuers alike.
+    /// An issuer's defaults are its verifier's, such as
+    /// [`default_envs`](JwtVerifierBuilder::default_envs).
     #[must_use]
     pub fn map<F>(self, change: F) -> Self
     where

@@ -3,8 +3,8 @@
 
 use crate::{
     auth::{
-        AuthContext, AuthFuture, AuthRequest, Authenticator, Found, TokenSources, Verdict,
-        two_tokens,
+        AuthContext, AuthFuture, AuthRequest, Authenticator, Found, Policy, TokenSources, Unmet,
+        Verdict, two_tokens,
     },
     context::{self, Envs, Named, RequestContext, X_REQUEST_ID},
     id::RequestId,
@@ -13,7 +13,7 @@ use crate::{
     scope::Contexts,
 };
 use http::{Extensions, HeaderMap, HeaderValue, Request, header};
-use std::{fmt, mem, sync::Arc, time::Duration};
+use std::{fmt, mem, sync::Arc};
 use tracing::{Span, field};
 
 /// A check of one request, done by a layer. Sealed: the aliases of
@@ -230,46 +230,38 @@ impl sealed::Check for GuardCheck {
 
 /// The check of [`RequireClaims`](super::RequireClaims).
 #[derive(Clone, Debug, Default)]
-pub struct ClaimsCheck {
-    pub(super) roles: Vec<String>,
-    pub(super) scopes: Vec<String>,
-    pub(super) audiences: Vec<String>,
-    pub(super) only_access_tokens: bool,
-    pub(super) max_lifetime: Option<Duration>,
-}
+pub struct ClaimsCheck(Arc<Policy>);
 
 impl ClaimsCheck {
+    /// Adds a requirement.
+    pub(super) fn with(mut self, add: impl FnOnce(&mut Policy)) -> Self {
+        add(Arc::make_mut(&mut self.0));
+        self
+    }
+
     fn allow(&self, auth: &AuthContext) -> Result<(), Rejection> {
         let invalid = |why: &'static str| {
             Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(why).with_source(why))
         };
-        if !self.audiences.is_empty()
-            && !auth.audiences().any(|aud| self.audiences.iter().any(|ours| ours == aud))
-        {
-            return invalid("The token is not meant for this part of the service.");
-        }
-        if self.only_access_tokens && !auth.is_access_token() {
-            return invalid("The token is no access token: its `typ` is not `at+jwt`.");
-        }
-        if let Some(longest) = self.max_lifetime {
-            let lifetime = auth.issued_at().map(|from| auth.expires_at().duration_since(from));
-            if !lifetime.is_some_and(|lifetime| lifetime.is_ok_and(|lives| lives <= longest)) {
-                return invalid("The token lives longer than is allowed here, or says no `iat`.");
+        let insufficient = |what: &str, needed: String| {
+            Rejection::new(RejectionKind::InsufficientScope)
+                .with_detail(format!("The token needs {what}: {needed}."))
+        };
+        match self.0.check(auth) {
+            Ok(()) => Ok(()),
+            Err(Unmet::Audience) => invalid("The token is not meant for this part of the service."),
+            Err(Unmet::AccessToken) => invalid(
+                "The token is no access token of RFC 9068: its `typ` is not `at+jwt`, or it lacks a claim.",
+            ),
+            Err(Unmet::Lifetime) => {
+                invalid("The token lives longer than is allowed here, or does not say how long.")
             }
+            Err(Unmet::Scopes(scopes)) => {
+                let scope = scopes.join(" ");
+                Err(insufficient("these scopes", scope.clone()).with_scope(scope))
+            }
+            Err(Unmet::Roles(roles)) => Err(insufficient("one of these roles", roles.join(", "))),
         }
-        if !self.scopes.iter().all(|scope| auth.has_scope(scope)) {
-            let scope = self.scopes.join(" ");
-            return Err(Rejection::new(RejectionKind::InsufficientScope)
-                .with_detail(format!("The token needs these scopes: {scope}."))
-                .with_scope(scope));
-        }
-        if !self.roles.is_empty() && !self.roles.iter().any(|role| auth.has_role(role)) {
-            return Err(Rejection::new(RejectionKind::InsufficientScope).with_detail(format!(
-                "The token needs one of these roles: {}.",
-                self.roles.join(", ")
-            )));
-        }
-        Ok(())
     }
 }
 

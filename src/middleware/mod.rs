@@ -62,7 +62,7 @@ pub use redeem::{RedeemFuture, RedeemService, RedeemTicket};
 pub use service::RequireService;
 
 use crate::{
-    auth::{Authenticator, TokenSources},
+    auth::{Authenticator, Policy, TokenSources},
     context::Envs,
     rejection::ByContentType,
 };
@@ -105,8 +105,9 @@ pub type RequireAuth<R = ByContentType> = Require<AuthCheck, R>;
 /// one of them is missing; leaves a [`TenantScope`](crate::TenantScope).
 pub type TenantEnvGuard<R = ByContentType> = Require<GuardCheck, R>;
 
-/// Refuses requests whose token does not have what one route, or a group of them, asks for: a role
+/// Refuses requests whose token does not have what one route, or a group of them, asks for: roles
 /// or scopes (403 `auth.insufficient_scope`), another audience, a kind of token, a short life (401).
+/// Each call adds a requirement, and a token must meet all of them.
 ///
 /// Stands inside [`RequireAuth`] or [`RequireTenantScope`], and refuses every request where neither
 /// stands in front, and those without a token where that was optional.
@@ -237,49 +238,54 @@ impl Default for RequireClaims {
 }
 
 impl RequireClaims {
-    /// Asks for a token, and for nothing of it yet.
+    /// Asks for a token, and for nothing of it yet. Each call of a method adds a requirement, and a
+    /// token must meet all of them.
     pub fn new() -> Self {
         Self::with_check(ClaimsCheck::default())
     }
 }
 
 impl<R> RequireClaims<R> {
-    /// Asks for this role.
+    fn with(mut self, add: impl FnOnce(&mut Policy)) -> Self {
+        self.check = self.check.with(add);
+        self
+    }
+
+    /// Asks for this role. Called twice, it asks for both roles.
     pub fn role(self, role: impl Into<String>) -> Self {
         self.any_role([role])
     }
 
-    /// Asks for one of these roles.
-    pub fn any_role<T: Into<String>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
-        self.check.roles = roles.into_iter().map(Into::into).collect();
-        self
+    /// Asks for one of these roles. Called twice, it asks for one of the first and one of the second;
+    /// if there are no roles to choose from, nobody has one.
+    pub fn any_role<T: Into<String>>(self, roles: impl IntoIterator<Item = T>) -> Self {
+        self.with(|policy| policy.any_role(roles))
     }
 
-    /// Asks for this scope, and for all others that are given so.
-    pub fn scope(mut self, scope: impl Into<String>) -> Self {
-        self.check.scopes.push(scope.into());
-        self
+    /// Asks for this scope. Called twice, it asks for both scopes.
+    pub fn scope(self, scope: impl Into<String>) -> Self {
+        self.with(|policy| policy.scope(scope))
     }
 
-    /// Asks for a token that is meant for this audience, or one of several given so. The verifier
-    /// takes its audience, too; where it must not, see
+    /// Asks for a token that is meant for this audience. Audiences are alternatives, as in a verifier:
+    /// called twice, it asks for a token that is meant for one of them.
+    ///
+    /// The verifier must take the audience, too. Where it must not, see
     /// [`JwtVerifier::with_audience`](crate::auth::JwtVerifier::with_audience).
-    pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.check.audiences.push(audience.into());
-        self
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        self.with(|policy| policy.audience(audience))
     }
 
-    /// Asks for a token that says of itself that it is an access token: `typ` is `at+jwt` (RFC 9068
-    /// section 2.1).
-    pub fn at_jwt(mut self) -> Self {
-        self.check.only_access_tokens = true;
-        self
+    /// Asks for an access token of RFC 9068: its `typ` is `at+jwt` (section 2.1), and it has all claims
+    /// of section 2.2. See [`AuthContext::is_access_token`](crate::AuthContext::is_access_token).
+    pub fn at_jwt(self) -> Self {
+        self.with(Policy::only_access_tokens)
     }
 
-    /// Asks for a token that lives no longer than this, from `iat` to `exp`.
-    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
-        self.check.max_lifetime = Some(lifetime);
-        self
+    /// Asks for a token that lives no longer than this, from `iat` to `exp`. A token without `iat`, or
+    /// whose `exp` is before it, is refused. Called twice, the shorter time counts.
+    pub fn max_lifetime(self, lifetime: Duration) -> Self {
+        self.with(|policy| policy.max_lifetime(lifetime))
     }
 }
 

@@ -9,8 +9,8 @@ use std::{
 use tower_tenancy::{
     Rejection, RequireTenantScope, Verdict,
     auth::{
-        AuthRequest, Authenticator as _, Discovery, HttpClient, JwksUrl, JwtVerifier, KeyFile,
-        KeySet, KeySetBuilder, TokenCache, TrustedIssuers,
+        AuthRequest, Authenticator as _, Discovery, HttpClient, JwksUrl, JwtConfigError,
+        JwtVerifier, KeyFile, KeySet, KeySetBuilder, TokenCache, TrustedIssuers,
     },
     testing::{Conduct, ManualClock, TestIssuer},
 };
@@ -252,7 +252,11 @@ async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
         "100",
         "--hs256-secret",
         crate::support::SECRET,
+        "--key-tenants",
+        "t_alpha|t_gamma",
     ]);
+    let mut strange = crate::support::claims("t_alpha", "prod", "ada");
+    strange["iss"] = json!("https://stranger.example");
     // Both call their first key the same, which is how keys of two issuers get mixed up.
     let mut borrowed = alpha.claims("t_beta", "prod", "mallory");
     borrowed["iss"] = json!(beta.url());
@@ -269,6 +273,7 @@ async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
             ("t_alpha", token(&alpha, "t_alpha", "ada"), "200 "),
             ("t_beta", token(&beta, "t_beta", "bob"), "200 "),
             ("t_beta", token(&alpha, "t_beta", "mallory"), "403 tenant.mismatch"),
+            ("t_alpha", token(&alpha, "t_beta", "mallory"), "403 tenant.mismatch"),
             ("t_alpha", token(&beta, "t_alpha", "mallory"), "403 tenant.mismatch"),
             ("t_beta", alpha.sign(&borrowed), "401 auth.invalid"),
             ("t_beta", beta.sign(&stranger), "401 auth.invalid"),
@@ -276,6 +281,9 @@ async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
             ("t_alpha", alpha.sign(&dev), "403 env.mismatch"),
             // The owner of the secret, which names no issuer.
             ("t_alpha", crate::support::token("t_alpha", "prod", "ada"), "200 "),
+            ("t_beta", crate::support::token("t_beta", "prod", "bob"), "403 tenant.mismatch"),
+            // To name a stranger is not to name nobody.
+            ("t_alpha", crate::support::sign(&strange), "401 auth.invalid"),
         ] {
             let response = listen(&chat, tenant, &bearer).await;
             let told = match response.status().as_u16() {
@@ -315,7 +323,10 @@ async fn issuers_come_and_go_while_requests_flow() {
     let keys = KeySet::builder(source(&issuer)).start().unwrap();
     let cache = TokenCache::new(10);
     let verifier = JwtVerifier::builder().key_set(keys).issuer(issuer.url()).cache(cache.clone());
-    issuers.insert(verifier.build().unwrap()).unwrap();
+    let unbound = issuers.insert(verifier.clone().build().unwrap()).unwrap_err().to_string();
+    assert!(unbound.contains(".tenants(") && unbound.contains(".any_tenant()"), "{unbound}");
+    assert_eq!(refusal(ask().await).await.1, "auth.invalid", "so it is not trusted");
+    issuers.insert(verifier.any_tenant().build().unwrap()).unwrap();
     let mut open = Events::of(ask().await);
     assert!(open.next().await.unwrap().retry.is_some());
     assert_eq!(cache.len(), 1);
@@ -324,7 +335,13 @@ async fn issuers_come_and_go_while_requests_flow() {
     assert_eq!(ended.event.as_deref(), Some("access.revoked"), "its streams end, too");
     assert_eq!(refusal(ask().await).await.1, "auth.invalid", "whatever the cache holds");
     let nameless = JwtVerifier::builder().key(crate::layers::key()).build().unwrap();
-    assert!(issuers.insert(nameless).is_err(), "whose tokens would be its?");
+    assert!(issuers.insert(nameless.clone()).is_err(), "whose tokens would be its?");
+    assert!(matches!(issuers.set_fallback(nameless), Err(JwtConfigError::NoTenants)));
+    let named = JwtVerifier::builder().key(crate::layers::key()).issuer("https://x.test");
+    let named = named.any_tenant().build().unwrap();
+    assert!(matches!(issuers.set_fallback(named), Err(JwtConfigError::FallbackIssuer)));
+    let bound = JwtVerifier::builder().key(crate::layers::key()).tenants(["t_alpha"]);
+    issuers.set_fallback(bound.build().unwrap()).unwrap();
 }
 
 #[tokio::test]
@@ -395,10 +412,45 @@ fn what_cannot_be_trusted_is_refused_when_the_server_starts() {
         ("jwks=https://id.example.com/jwks,audience=chat", "`issuer` is missing"),
         ("issuer=a,issuer=b,jwks=https://x.test,audience=c", "once"),
         ("issuer=a,tenant=t,jwks=https://x.test,audience=c", "`tenant` is none of"),
+        ("issuer=a,jwks=https://x.test,audience=c,tenants=t||u", "cannot be one"),
+        ("issuer=a,jwks=https://x.test,audience=c,tenants=*|t", "cannot be one"),
+        ("issuer=a,jwks=https://x.test,audience=c,envs=|", "cannot be one"),
     ] {
         let mut command = Command::new(crate::support::chat_binary());
         let output = command.args(["--addr", "127.0.0.1:0", "--trust", value]).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && error.contains(told), "{value}: {error}");
     }
+}
+
+#[test]
+fn whoever_is_trusted_next_to_others_says_for_which_tenants() {
+    let issuer = |name: &str, rest: &str| {
+        format!("issuer={name},jwks=http://127.0.0.1:9/jwks,audience=chat{rest}")
+    };
+    let (a, bound, any) = (issuer("a", ""), issuer("b", ",tenants=t_b"), issuer("c", ",tenants=*"));
+    let (a, bound, any) = (a.as_str(), bound.as_str(), any.as_str());
+    let secret = crate::support::SECRET;
+    let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/p256.pub.pem");
+    for (args, told) in [
+        (&["--trust", a, "--trust", bound][..], "issuer=a: "),
+        (&["--trust", any, "--trust", bound, "--trust", a], "issuer=a: "),
+        (&["--trust", a, "--hs256-secret", secret], "issuer=a: "),
+        (&["--trust", a, "--public-key", pem], "issuer=a: "),
+        (&["--trust", a, "--public-key", pem, "--issuer", "d"], "issuer=a: "),
+        (&["--trust", bound, "--trust", bound], "`b` is trusted twice"),
+        (&["--trust", bound, "--public-key", pem, "--issuer", "b"], "`b` is trusted twice"),
+        (&["--trust", bound, "--key-tenants", "t_a"], "--key-tenants binds a key"),
+    ] {
+        let mut command = Command::new(crate::support::chat_binary());
+        let output = command.args(["--addr", "127.0.0.1:0"]).args(args).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(told), "{args:?}: {error}");
+        if told == "issuer=a: " {
+            assert!(error.contains("tenants=T1|T2") && error.contains("tenants=*"), "{error}");
+        }
+    }
+    // Its start is told by its first line.
+    chat(&["--trust", a]);
+    chat(&["--trust", any, "--trust", bound, "--hs256-secret", secret]);
 }

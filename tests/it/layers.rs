@@ -521,6 +521,11 @@ async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
         (any().role("ops"), OK),
         (any().any_role(["admin", "ops"]), OK),
         (any().role("admin"), insufficient),
+        // All that is asked for must hold, in any order.
+        (any().role("admin").role("ops"), insufficient),
+        (any().any_role(["admin"]).any_role(["ops", "admin"]), insufficient),
+        (any().any_role(["ops", "x"]).role("ops"), OK),
+        (any().any_role([""; 0]), insufficient),
         (any().scope("chat:read").scope("chat:write"), OK),
         (any().scope("chat:read").scope("chat:purge"), insufficient),
         (any().scope("chat"), insufficient),
@@ -529,6 +534,12 @@ async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
         (any().at_jwt(), invalid),
         (any().max_lifetime(Duration::from_secs(600)), OK),
         (any().max_lifetime(Duration::from_secs(599)), invalid),
+        (
+            any().max_lifetime(Duration::from_secs(1)).max_lifetime(Duration::from_secs(600)),
+            invalid,
+        ),
+        // Audiences are alternatives.
+        (any().audience("billing").audience("admin"), OK),
     ] {
         assert_eq!(ask(wanted.clone(), bearing(&good())).await, expected, "{wanted:?}");
     }
@@ -549,6 +560,38 @@ async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
     let optional = (RequireAuth::new(verifier()).optional(), any());
     let anonymous = without(request(), "authorization");
     assert_eq!(answer(optional, anonymous).await, refused(401, "auth.missing"));
+}
+
+#[tokio::test]
+async fn what_an_issuer_may_not_say_is_answered_as_any_mismatch_is() {
+    let answer = async |verifier: JwtVerifier, claims: &serde_json::Value| {
+        let request = setting(request(), "authorization", &format!("Bearer {}", sign(claims)));
+        let request = setting(request, "x-request-id", "req-1");
+        let service = RequireTenantScope::new(verifier)
+            .layer(tower::util::BoxCloneService::new(counting(&Arc::default())));
+        let response = service.oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let build = || JwtVerifier::builder().key(key());
+    let dev = || build().envs(["dev"]).default_envs(["dev"]).build().unwrap();
+    let alpha = || build().tenants(["t_alpha"]).default_tenants(["t_alpha"]).build().unwrap();
+    // By the verifier, and by the guard: a default is no way round a bound.
+    for (bound, beyond, elsewhere) in [
+        (dev(), claims("t_alpha", "prod", "ada"), claims("t_alpha", "dev", "ada")),
+        (alpha(), claims("t_secret", "prod", "ada"), claims("t_beta", "prod", "ada")),
+    ] {
+        let by_verifier = answer(bound, &beyond).await;
+        let by_guard = answer(verifier(), &elsewhere).await;
+        assert_eq!(by_verifier, by_guard);
+        assert_eq!(by_verifier.0, 403);
+        assert!(!by_verifier.2.contains("t_secret"), "{}", by_verifier.2);
+    }
+    let mut silent = claims("t_alpha", "prod", "ada");
+    silent.as_object_mut().unwrap().remove("tenant_id").unwrap();
+    assert_eq!(answer(alpha(), &silent).await.0, 200);
+    assert_eq!(answer(verifier(), &silent).await.0, 403);
 }
 
 #[tokio::test]

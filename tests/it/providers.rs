@@ -68,6 +68,8 @@ fn entra(builder: JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError> {
         .audience("11111111-2222-3333-4444-555555555555")
         .require_claim("/ver", "2.0")
         .tenants([DIRECTORY])
+        .envs(["prod"])
+        .default_envs(["prod"])
         .claims(ClaimNames::default().subject("/oid").tenant("/tid").scopes("/scp"))
         .build()
 }
@@ -188,8 +190,8 @@ fn traps_of_single_providers_are_no_traps() {
     });
     assert_eq!(anonymous.unwrap().tenants().count(), 0);
     // Another directory's token by the issuer of ours cannot be, but would prove nothing.
-    let foreign = verify(entra, &|claims| claims["tid"] = json!("another-directory")).unwrap();
-    assert_eq!(foreign.tenants().count(), 0);
+    let foreign = verify(entra, &|claims| claims["tid"] = json!("another-directory"));
+    assert_eq!(foreign.err(), Some("tenant.mismatch"));
     for issuer in [
         "https://login.microsoftonline.com/{tenantid}/v2.0",
         "https://login.microsoftonline.com/common/v2.0",

@@ -1,24 +1,31 @@
 //! What a verified token says, read strictly.
 
-use super::{
-    JwtConfigError, TokenError,
-    json::{Object, Pointer, string as as_string},
-};
+use super::{JwtConfigError, MAX_SHOWN, TokenError, json::Pointer};
 use crate::{
-    auth::{AuthContext, Proven, Revocation},
+    auth::{AuthContext, Policy, Proven, Revocation, Unmet},
     clock::{Clock, from_unix},
     id::{ActorType, Subject, Text},
+    json::{Json, Object},
 };
 use std::{
     borrow::Cow,
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
+/// Most names that are taken from one claim: tenants, envs, roles, scopes, audiences. What is kept of a
+/// name takes more room than `"",` does in a token.
+const MAX_NAMES: usize = 512;
+
 /// Where the claims are, as JSON pointers (RFC 6901) into the token's payload.
 ///
-/// The defaults are `/sub`, `/aud`, `/tenant_id`, `/tenant_ids`, `/env`, `/envs`, `/roles`, `/scope`
-/// and `/actor_type`. A claim that is a URL has its `/` written `~1`:
+/// The defaults are `/sub`, `/aud`, `/tenant_id` and `/tenant_ids`, `/env` and `/envs`, `/roles`,
+/// `/scope` and `/actor_type`. To name a place replaces the defaults of its kind: who maps
+/// [`tenant`](Self::tenant) or [`tenants`](Self::tenants) trusts neither `/tenant_id` nor
+/// `/tenant_ids` any more, and the same holds for [`env`](Self::env) and [`envs`](Self::envs).
+///
+/// A claim that is a URL has its `/` written `~1`:
 ///
 /// ```
 /// use tower_tenancy::auth::ClaimNames;
@@ -31,13 +38,49 @@ use std::{
 pub struct ClaimNames {
     subject: Pointer,
     audience: Pointer,
-    tenant: Pointer,
-    tenants: Pointer,
-    env: Pointer,
-    envs: Pointer,
+    tenants: Places,
+    envs: Places,
     roles: Pointer,
     scopes: Pointer,
     actor_type: Pointer,
+}
+
+/// Where names of one kind are: one name, several, or both.
+#[derive(Clone, Debug)]
+struct Places {
+    one: Option<Pointer>,
+    many: Option<Pointer>,
+    /// Nobody has named a place yet.
+    are_default: bool,
+}
+
+impl Places {
+    fn default_to(one: &str, many: &str) -> Self {
+        let (one, many) = (Some(Pointer::new(one)), Some(Pointer::new(many)));
+        Self { one, many, are_default: true }
+    }
+
+    /// The places without the defaults.
+    fn named(&mut self) -> &mut Self {
+        if self.are_default {
+            *self = Self { one: None, many: None, are_default: false };
+        }
+        self
+    }
+
+    /// The names that the claims have there. `None`: there is no such claim.
+    fn read(&self, claims: &Object<'_>) -> Result<Option<Vec<Text>>, TokenError> {
+        let mut names = match &self.many {
+            Some(pointer) => strings(claims, pointer)?,
+            None => None,
+        };
+        if let Some(pointer) = &self.one
+            && let Some(name) = string(claims, pointer)?
+        {
+            add(names.get_or_insert_default(), &name, pointer)?;
+        }
+        Ok(names)
+    }
 }
 
 impl Default for ClaimNames {
@@ -45,10 +88,8 @@ impl Default for ClaimNames {
         Self {
             subject: Pointer::new("/sub"),
             audience: Pointer::new("/aud"),
-            tenant: Pointer::new("/tenant_id"),
-            tenants: Pointer::new("/tenant_ids"),
-            env: Pointer::new("/env"),
-            envs: Pointer::new("/envs"),
+            tenants: Places::default_to("/tenant_id", "/tenant_ids"),
+            envs: Places::default_to("/env", "/envs"),
             roles: Pointer::new("/roles"),
             scopes: Pointer::new("/scope"),
             actor_type: Pointer::new("/actor_type"),
@@ -56,64 +97,197 @@ impl Default for ClaimNames {
     }
 }
 
-macro_rules! claim_names {
-    ($($(#[$docs:meta])* $name:ident),* $(,)?) => {
-        impl ClaimNames {
-            $(
-                $(#[$docs])*
-                #[must_use]
-                pub fn $name(mut self, pointer: impl Into<String>) -> Self {
-                    self.$name = Pointer::new(pointer);
-                    self
-                }
-            )*
-
-            pub(super) fn check(&self) -> Result<(), JwtConfigError> {
-                for pointer in [$(&self.$name),*] {
-                    pointer.check()?;
-                }
-                Ok(())
-            }
-        }
-    };
-}
-
-claim_names! {
+impl ClaimNames {
     /// Who the caller is: a string.
-    subject,
+    #[must_use]
+    pub fn subject(mut self, pointer: impl Into<String>) -> Self {
+        self.subject = Pointer::new(pointer);
+        self
+    }
+
     /// Whom the token is meant for: a string or an array of strings.
-    audience,
-    /// The one tenant that the caller may name: a string.
-    tenant,
-    /// The tenants that the caller may name: an array of strings.
-    tenants,
-    /// The one env that the caller may name: a string.
-    env,
-    /// The envs that the caller may name: an array of strings.
-    envs,
+    #[must_use]
+    pub fn audience(mut self, pointer: impl Into<String>) -> Self {
+        self.audience = Pointer::new(pointer);
+        self
+    }
+
+    /// The one tenant that the caller may name: a string. It replaces both defaults; only a place that
+    /// [`tenants`](Self::tenants) names is read next to it.
+    #[must_use]
+    pub fn tenant(mut self, pointer: impl Into<String>) -> Self {
+        self.tenants.named().one = Some(Pointer::new(pointer));
+        self
+    }
+
+    /// The tenants that the caller may name: an array of strings. It replaces both defaults; only a
+    /// place that [`tenant`](Self::tenant) names is read next to it.
+    #[must_use]
+    pub fn tenants(mut self, pointer: impl Into<String>) -> Self {
+        self.tenants.named().many = Some(Pointer::new(pointer));
+        self
+    }
+
+    /// The one env that the caller may name: a string. It replaces both defaults; only a place that
+    /// [`envs`](Self::envs) names is read next to it.
+    #[must_use]
+    pub fn env(mut self, pointer: impl Into<String>) -> Self {
+        self.envs.named().one = Some(Pointer::new(pointer));
+        self
+    }
+
+    /// The envs that the caller may name: an array of strings. It replaces both defaults; only a place
+    /// that [`env`](Self::env) names is read next to it.
+    #[must_use]
+    pub fn envs(mut self, pointer: impl Into<String>) -> Self {
+        self.envs.named().many = Some(Pointer::new(pointer));
+        self
+    }
+
     /// The caller's roles: an array of strings.
-    roles,
+    #[must_use]
+    pub fn roles(mut self, pointer: impl Into<String>) -> Self {
+        self.roles = Pointer::new(pointer);
+        self
+    }
+
     /// What the token was issued to do: scopes in one string, separated by spaces (RFC 8693 section
     /// 4.2), or an array of strings.
-    scopes,
+    #[must_use]
+    pub fn scopes(mut self, pointer: impl Into<String>) -> Self {
+        self.scopes = Pointer::new(pointer);
+        self
+    }
+
     /// What the caller is, such as `human` or `agent`: a string.
-    actor_type,
+    #[must_use]
+    pub fn actor_type(mut self, pointer: impl Into<String>) -> Self {
+        self.actor_type = Pointer::new(pointer);
+        self
+    }
+
+    fn check(&self) -> Result<(), JwtConfigError> {
+        let Self { subject, audience, tenants, envs, roles, scopes, actor_type } = self;
+        let places = [tenants, envs].into_iter().flat_map(|places| [&places.one, &places.many]);
+        let single = [subject, audience, roles, scopes, actor_type];
+        single.into_iter().chain(places.flatten()).try_for_each(Pointer::check)
+    }
+}
+
+/// What an issuer may speak for, of one kind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reach {
+    /// All that its tokens can prove. `None`: anything.
+    bound: Option<Vec<String>>,
+    /// What a token speaks for that has no such claim.
+    default: Vec<String>,
+}
+
+/// What a token proves of one kind, and what it claims in vain.
+struct Within {
+    proven: Vec<Text>,
+    beyond: Vec<Text>,
+}
+
+impl Reach {
+    /// Bounds it to these. A bound that is there already holds as well.
+    pub(super) fn bind<T: Into<String>>(&mut self, names: impl IntoIterator<Item = T>) {
+        let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
+        if let Some(bound) = &self.bound {
+            names.retain(|name| bound.contains(name));
+        }
+        self.bound = Some(names);
+    }
+
+    pub(super) fn is_bound(&self) -> bool {
+        self.bound.is_some()
+    }
+
+    pub(super) fn default_to<T: Into<String>>(&mut self, names: impl IntoIterator<Item = T>) {
+        self.default.extend(names.into_iter().map(Into::into));
+    }
+
+    fn allows(&self, name: &str) -> bool {
+        self.bound.as_ref().is_none_or(|bound| bound.iter().any(|bound| bound == name))
+    }
+
+    /// A default that could never be proven is a mistake.
+    fn check(&self) -> Result<(), JwtConfigError> {
+        match self.default.iter().find(|name| !self.allows(name)) {
+            Some(name) => Err(JwtConfigError::DefaultOutOfBound(name.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Defaults come before the bound: a claim that the bound takes away is no absent claim.
+    fn hold(&self, claimed: Option<Vec<Text>>) -> Within {
+        let claimed =
+            claimed.unwrap_or_else(|| self.default.iter().map(|n| n.as_str().into()).collect());
+        if self.bound.is_none() {
+            return Within { proven: claimed, beyond: Vec::new() };
+        }
+        let (proven, beyond) = claimed.into_iter().partition(|name| self.allows(name.as_str()));
+        Within { proven, beyond }
+    }
+}
+
+/// What an issuer was bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Tenants,
+    Envs,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tenants => "tenants",
+            Self::Envs => "envs",
+        })
+    }
+}
+
+impl Kind {
+    /// What a token claims beyond the bound of its issuer. A token that is left with nothing is refused:
+    /// it is none that claims nothing. One that is left with something proves that.
+    fn refuse(
+        self,
+        beyond: &[Text],
+        nothing_is_left: bool,
+        issuer: Option<&str>,
+    ) -> Result<(), TokenError> {
+        if beyond.is_empty() {
+            return Ok(());
+        }
+        if nothing_is_left {
+            let shown = |text: &str| text.chars().take(MAX_SHOWN).collect();
+            let (issuer, claimed) = (issuer.map(shown), shown(&format!("{beyond:?}")));
+            return Err(TokenError::Beyond { kind: self, issuer, claimed });
+        }
+        tracing::warn!(
+            issuer,
+            kind = ?self,
+            ?beyond,
+            "a token claims what its issuer is not bound to; that proves nothing"
+        );
+        Ok(())
+    }
 }
 
 /// What a verifier asks of the claims.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     pub(super) issuer: Option<String>,
-    pub(super) audiences: Vec<String>,
+    /// What a route may ask for as well.
+    pub(super) policy: Policy,
     pub(super) leeway: Duration,
     pub(super) names: ClaimNames,
     /// Claims that must be these strings, by their pointers.
     pub(super) required: Vec<(Pointer, String)>,
-    pub(super) only_access_tokens: bool,
-    pub(super) max_lifetime: Option<Duration>,
-    /// What the issuer may speak for, whatever its tokens claim. `None`: anything.
-    pub(super) tenants: Option<Vec<String>>,
-    pub(super) envs: Option<Vec<String>>,
+    pub(super) tenants: Reach,
+    pub(super) envs: Reach,
+    /// That the issuer may speak for any tenant was said, and not forgotten.
+    pub(super) any_tenant: bool,
 }
 
 /// What a good token says.
@@ -126,27 +300,27 @@ pub(super) struct Checked {
 }
 
 impl Rules {
-    pub(super) fn check_names(&self) -> Result<(), JwtConfigError> {
+    pub(super) fn check_config(&self) -> Result<(), JwtConfigError> {
         self.names.check()?;
-        self.required.iter().try_for_each(|(pointer, _)| pointer.check())
+        self.required.iter().try_for_each(|(pointer, _)| pointer.check())?;
+        self.tenants.check()?;
+        self.envs.check()
     }
 
     /// Holds the claims of a token against the rules at the time that `clock` tells. What they prove
     /// lasts as long as `trust` in their issuer.
     ///
-    /// Expiry comes last, so that only an otherwise good token is told that it expired.
+    /// Only an otherwise good token is told that it expired, and only one that is good now that it
+    /// speaks for nothing here: 401 comes before 403.
     pub(super) fn check(
         &self,
         claims: &Object<'_>,
-        is_access_token: bool,
+        typ_is_at_jwt: bool,
         clock: &Arc<dyn Clock>,
         trust: Option<&Revocation>,
     ) -> Result<Checked, TokenError> {
         self.check_issuer(claims)?;
-        let audiences = self.check_audience(claims)?;
-        if self.only_access_tokens {
-            check_access_token(claims, is_access_token)?;
-        }
+        let audiences = self.audiences(claims)?;
         for (pointer, wanted) in &self.required {
             if string(claims, pointer)?.as_deref() != Some(wanted) {
                 return Err(TokenError::Claim(
@@ -159,32 +333,18 @@ impl Rules {
         let subject =
             Subject::new(subject).map_err(|_| TokenError::Claim("the subject is malformed"))?;
         let issuer = member(claims, "iss")?;
-        let only = |named: Vec<Text>, bound: &Option<Vec<String>>, what: &'static str| {
-            let Some(bound) = bound else { return named };
-            let (bound, beyond): (Vec<_>, Vec<_>) =
-                named.into_iter().partition(|name| bound.iter().any(|b| b == name.as_str()));
-            if !beyond.is_empty() {
-                tracing::warn!(
-                    issuer = issuer.as_deref(),
-                    what,
-                    ?beyond,
-                    "a token claims what its issuer is not bound to; that proves nothing"
-                );
-            }
-            bound
-        };
-        let tenants = one_or_many(claims, &self.names.tenant, &self.names.tenants)?;
-        let tenants = only(tenants, &self.tenants, "tenants");
-        let envs = one_or_many(claims, &self.names.env, &self.names.envs)?;
-        let envs = only(envs, &self.envs, "envs");
+        let tenants = self.tenants.hold(self.names.tenants.read(claims)?);
+        let envs = self.envs.hold(self.names.envs.read(claims)?);
         let actor_type = string(claims, &self.names.actor_type)?
             .map(ActorType::new)
             .transpose()
             .map_err(|_| TokenError::Claim("the actor type is malformed"))?;
         let issued_at = numeric_date(claims, "iat")?;
         let begins = numeric_date(claims, "nbf")?;
-        let not_before = begins.max(issued_at);
-        let expires_at = self.check_times(claims, begins, issued_at, clock.now())?;
+        let expires_at =
+            numeric_date(claims, "exp")?.ok_or(TokenError::Claim("`exp` is missing"))?;
+        let now = clock.now();
+        self.check_begun(begins, issued_at, now)?;
 
         let auth = AuthContext(Arc::new(Proven {
             subject,
@@ -193,19 +353,24 @@ impl Rules {
             issuer: issuer.map(Cow::into_owned),
             issued_at,
             audiences,
-            is_access_token,
-            tenants,
-            envs,
-            roles: strings(claims, &self.names.roles)?,
-            scopes: several(claims, &self.names.scopes, |all| {
-                all.split(' ').filter(|scope| !scope.is_empty()).map(Text::from).collect()
-            })?,
+            is_access_token: typ_is_at_jwt && has_claims_of_access_token(claims),
+            tenants: tenants.proven,
+            envs: envs.proven,
+            roles: strings(claims, &self.names.roles)?.unwrap_or_default(),
+            scopes: self.scopes(claims)?,
             actor_type,
             clock: Arc::clone(clock),
             revocations: trust.cloned().into_iter().collect(),
             ticket: None,
         }));
-        Ok(Checked { auth, not_before })
+        self.policy.check(&auth).map_err(|unmet| self.unmet(&unmet, claims))?;
+        if now >= auth.valid_until() {
+            return Err(TokenError::Expired);
+        }
+        let issuer = auth.issuer();
+        Kind::Tenants.refuse(&tenants.beyond, auth.0.tenants.is_empty(), issuer)?;
+        Kind::Envs.refuse(&envs.beyond, auth.0.envs.is_empty(), issuer)?;
+        Ok(Checked { auth, not_before: begins.max(issued_at) })
     }
 
     /// RFC 7519 section 4.1.1: one string, compared byte for byte.
@@ -216,66 +381,73 @@ impl Rules {
                 Some(_) => Err(TokenError::Claim("`iss` is missing")),
             };
         };
-        match (as_string(iss), &self.issuer) {
+        match (iss.string(), &self.issuer) {
             (Some(_), None) => Ok(()),
             (Some(iss), Some(issuer)) if iss == *issuer => Ok(()),
-            _ => Err(TokenError::unexpected("`iss` is not the issuer trusted here", iss.get())),
+            _ => Err(TokenError::unexpected("`iss` is not the issuer trusted here", iss.text())),
         }
     }
 
     /// RFC 7519 section 4.1.3: one string or several; a token that names an audience is refused
     /// by whoever does not know itself by that name, also where none is configured.
-    fn check_audience(&self, claims: &Object<'_>) -> Result<Vec<Text>, TokenError> {
-        let Some(claim) = claims.find(&self.names.audience) else {
-            return if self.audiences.is_empty() {
-                Ok(Vec::new())
-            } else {
-                Err(TokenError::Claim("the audience is missing"))
-            };
-        };
-        let named = several(claims, &self.names.audience, |one| vec![one.into()])?;
-        if self.audiences.is_empty() {
-            Err(TokenError::Claim("an audience is named, but none is configured here"))
-        } else if named.iter().any(|aud| self.audiences.iter().any(|ours| ours == aud.as_str())) {
-            Ok(named)
-        } else {
-            Err(TokenError::unexpected("the audience is not this service", claim.get()))
+    fn audiences(&self, claims: &Object<'_>) -> Result<Vec<Text>, TokenError> {
+        let audiences = several(claims, &self.names.audience, None)?;
+        if audiences.is_some() && !self.policy.names_audience() {
+            return Err(TokenError::Claim("an audience is named, but none is configured here"));
+        }
+        Ok(audiences.unwrap_or_default())
+    }
+
+    /// RFC 8693 section 4.2.
+    fn scopes(&self, claims: &Object<'_>) -> Result<Vec<Text>, TokenError> {
+        Ok(several(claims, &self.names.scopes, Some(' '))?.unwrap_or_default())
+    }
+
+    fn unmet(&self, unmet: &Unmet<'_>, claims: &Object<'_>) -> TokenError {
+        match unmet {
+            Unmet::Audience => match claims.find(&self.names.audience) {
+                None => TokenError::Claim("the audience is missing"),
+                Some(found) => {
+                    TokenError::unexpected("the audience is not this service", found.text())
+                }
+            },
+            Unmet::AccessToken => TokenError::Claim(
+                "it is no access token of RFC 9068: its `typ` is not `at+jwt`, or it lacks a claim",
+            ),
+            Unmet::Lifetime => TokenError::Claim(
+                "the token lives longer than is allowed here, or does not say how long",
+            ),
+            Unmet::Scopes(_) | Unmet::Roles(_) => {
+                TokenError::Claim("the token lacks a scope or a role")
+            }
         }
     }
 
-    /// RFC 7519 sections 4.1.4 to 4.1.6. Gives the time of expiry.
-    fn check_times(
+    /// RFC 7519 sections 4.1.5 and 4.1.6.
+    fn check_begun(
         &self,
-        claims: &Object<'_>,
         begins: Option<SystemTime>,
         issued_at: Option<SystemTime>,
         now: SystemTime,
-    ) -> Result<SystemTime, TokenError> {
-        let later = |time: SystemTime| time.checked_add(self.leeway).unwrap_or(time);
-        if begins.is_some_and(|begins| later(now) < begins) {
+    ) -> Result<(), TokenError> {
+        let latest = now.checked_add(self.leeway).unwrap_or(now);
+        if begins.is_some_and(|begins| latest < begins) {
             return Err(TokenError::Claim("`nbf` is in the future"));
         }
-        if issued_at.is_some_and(|issued_at| later(now) < issued_at) {
+        if issued_at.is_some_and(|issued_at| latest < issued_at) {
             return Err(TokenError::Claim("`iat` is in the future"));
         }
-        let expires_at =
-            numeric_date(claims, "exp")?.ok_or(TokenError::Claim("`exp` is missing"))?;
-        if let Some(longest) = self.max_lifetime {
-            let issued_at = issued_at.ok_or(TokenError::Claim("`iat` is missing"))?;
-            if expires_at.duration_since(issued_at).is_ok_and(|lifetime| lifetime > longest) {
-                return Err(TokenError::Claim("the token lives longer than is allowed here"));
-            }
-        }
-        if now < later(expires_at) { Ok(expires_at) } else { Err(TokenError::Expired) }
+        Ok(())
     }
 }
 
 /// RFC 7519 section 2: seconds since 1970, fractions allowed and cut off.
 fn numeric_date(claims: &Object<'_>, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
-    let text = value.get();
+    let text = value.text();
     let seconds = text.parse().ok().or_else(|| {
-        let fraction = serde_json::from_str::<f64>(text).ok();
+        // A number of JSON is one of Rust, and no other value of JSON is.
+        let fraction = text.parse::<f64>().ok();
         // The cast saturates.
         fraction.filter(|fraction| *fraction >= 0.0).map(|fraction| fraction as u64)
     });
@@ -299,54 +471,60 @@ fn wrong_type(pointer: &Pointer) -> TokenError {
 
 fn member<'a>(claims: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, TokenError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
-    as_string(value).map(Some).ok_or_else(|| TokenError::Type(format!("/{name}")))
+    value.string().map(Some).ok_or_else(|| TokenError::Type(format!("/{name}")))
 }
 
 fn string<'a>(claims: &Object<'a>, pointer: &Pointer) -> Result<Option<Cow<'a, str>>, TokenError> {
     let Some(value) = claims.find(pointer) else { return Ok(None) };
-    as_string(value).map(Some).ok_or_else(|| wrong_type(pointer))
+    value.string().map(Some).ok_or_else(|| wrong_type(pointer))
 }
 
-fn strings(claims: &Object<'_>, pointer: &Pointer) -> Result<Vec<Text>, TokenError> {
-    let Some(value) = claims.find(pointer) else { return Ok(Vec::new()) };
-    serde_json::from_str(value.get()).map_err(|_| wrong_type(pointer))
+/// An array of strings. `None`: there is no such claim.
+fn strings(claims: &Object<'_>, pointer: &Pointer) -> Result<Option<Vec<Text>>, TokenError> {
+    claims.find(pointer).map(|value| array(value, pointer)).transpose()
 }
 
-/// One string, or an array of strings.
+fn array(value: Json<'_>, pointer: &Pointer) -> Result<Vec<Text>, TokenError> {
+    let mut names = Vec::new();
+    for item in value.items().ok_or_else(|| wrong_type(pointer))? {
+        let name = item.string().ok_or_else(|| wrong_type(pointer))?;
+        add(&mut names, &name, pointer)?;
+    }
+    Ok(names)
+}
+
+fn add(names: &mut Vec<Text>, name: &str, pointer: &Pointer) -> Result<(), TokenError> {
+    if names.len() >= MAX_NAMES {
+        return Err(TokenError::TooMany(pointer.as_str().to_owned()));
+    }
+    names.push(name.into());
+    Ok(())
+}
+
+/// Names in one string, with `separator` between them if there is one, or an array of strings. `None`:
+/// there is no such claim.
 fn several(
     claims: &Object<'_>,
     pointer: &Pointer,
-    one: impl Fn(&str) -> Vec<Text>,
-) -> Result<Vec<Text>, TokenError> {
-    match claims.find(pointer).and_then(as_string) {
-        Some(text) => Ok(one(&text)),
-        None => strings(claims, pointer),
+    separator: Option<char>,
+) -> Result<Option<Vec<Text>>, TokenError> {
+    let Some(value) = claims.find(pointer) else { return Ok(None) };
+    let Some(text) = value.string() else { return array(value, pointer).map(Some) };
+    let mut names = Vec::new();
+    match separator {
+        None => add(&mut names, &text, pointer)?,
+        Some(separator) => {
+            for name in text.split(separator).filter(|name| !name.is_empty()) {
+                add(&mut names, name, pointer)?;
+            }
+        }
     }
+    Ok(Some(names))
 }
 
 /// RFC 9068 section 2.2: what every access token in the form of a JWT has.
-fn check_access_token(claims: &Object<'_>, is_access_token: bool) -> Result<(), TokenError> {
-    if !is_access_token {
-        return Err(TokenError::Header("its `typ` is not `at+jwt`"));
-    }
-    for name in ["iss", "sub", "client_id", "jti"] {
-        if claims.get(name).and_then(as_string).is_none() {
-            return Err(TokenError::Claim("a claim of RFC 9068 is missing"));
-        }
-    }
-    if ["aud", "iat", "exp"].iter().all(|name| claims.get(name).is_some()) {
-        Ok(())
-    } else {
-        Err(TokenError::Claim("a claim of RFC 9068 is missing"))
-    }
-}
-
-fn one_or_many(
-    claims: &Object<'_>,
-    one: &Pointer,
-    many: &Pointer,
-) -> Result<Vec<Text>, TokenError> {
-    let mut all = strings(claims, many)?;
-    all.extend(string(claims, one)?.map(|text| Text::from(&*text)));
-    Ok(all)
+fn has_claims_of_access_token(claims: &Object<'_>) -> bool {
+    let is_string = |name: &&str| claims.get(name).is_some_and(|value| value.string().is_some());
+    ["iss", "sub", "client_id", "jti"].iter().all(is_string)
+        && ["aud", "iat", "exp"].iter().all(|name| claims.get(name).is_some())
 }

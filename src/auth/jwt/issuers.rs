@@ -1,6 +1,6 @@
 //! Several issuers, each for what it may speak for.
 
-use super::{TokenError, key::JwtConfigError, token::claimed_issuer, verifier::JwtVerifier};
+use super::{TokenError, key::JwtConfigError, token::ClaimedIssuer, verifier::JwtVerifier};
 use crate::auth::{AuthRequest, Authenticator, Revocation, Verdict};
 use std::{
     collections::HashMap,
@@ -13,7 +13,8 @@ use std::{
 ///
 /// The `iss` of a token, not believed yet, says whose verifier it is held against: its keys, its
 /// audience, its algorithms, its tenants. No issuer's key verifies another's token, whatever its
-/// `kid`.
+/// `kid`. Each verifier [names the tenants](crate::auth::JwtVerifierBuilder::tenants) that its issuer
+/// may speak for, or says that it may [speak for any](crate::auth::JwtVerifierBuilder::any_tenant).
 ///
 /// ```
 /// use tower_tenancy::auth::{Algorithm, JwtKey, JwtVerifier, TrustedIssuers};
@@ -58,9 +59,13 @@ impl TrustedIssuers {
     ///
     /// # Errors
     ///
-    /// [`JwtConfigError::NoIssuer`] if the verifier requires none.
+    /// [`JwtConfigError::NoIssuer`] if the verifier requires none, and [`JwtConfigError::NoTenants`] if
+    /// it does not say for which tenants the issuer may speak.
     pub fn insert(&self, verifier: JwtVerifier) -> Result<(), JwtConfigError> {
         let issuer = verifier.issuer().ok_or(JwtConfigError::NoIssuer)?.to_owned();
+        if !verifier.says_tenants() {
+            return Err(JwtConfigError::NoTenants);
+        }
         let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let trust = list.issuers.get(&issuer).map(|known| known.trust.clone());
         let trust = trust.unwrap_or_default();
@@ -69,10 +74,22 @@ impl TrustedIssuers {
         Ok(())
     }
 
-    /// Holds tokens that name no trusted issuer against this verifier: one that requires no `iss`,
-    /// for an issuer that names none.
-    pub fn set_fallback(&self, verifier: JwtVerifier) {
+    /// Holds tokens that have no `iss` against this verifier, for an issuer that does not name itself.
+    /// A token that names an issuer that is not trusted is refused all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`JwtConfigError::FallbackIssuer`] if the verifier requires an issuer, and
+    /// [`JwtConfigError::NoTenants`] if it does not say for which tenants its tokens may speak.
+    pub fn set_fallback(&self, verifier: JwtVerifier) -> Result<(), JwtConfigError> {
+        if verifier.issuer().is_some() {
+            return Err(JwtConfigError::FallbackIssuer);
+        }
+        if !verifier.says_tenants() {
+            return Err(JwtConfigError::NoTenants);
+        }
         self.0.write().unwrap_or_else(PoisonError::into_inner).fallback = Some(verifier);
+        Ok(())
     }
 
     /// Trusts the issuer no more: its tokens are refused, and streams that were opened with them end
@@ -87,14 +104,17 @@ impl TrustedIssuers {
     }
 
     fn find(&self, token: &str) -> Result<JwtVerifier, TokenError> {
-        let issuer = claimed_issuer(token)?;
+        let claimed = ClaimedIssuer::of(token)?;
         let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let trusted = issuer.as_ref().and_then(|issuer| list.issuers.get(issuer));
-        let verifier = trusted.map(|trusted| &trusted.verifier).or(list.fallback.as_ref());
+        // To name an issuer that is not trusted is not to name none.
+        let verifier = match claimed.hint() {
+            Some(issuer) => list.issuers.get(issuer).map(|trusted| &trusted.verifier),
+            None => list.fallback.as_ref(),
+        };
         let untrusted = "`iss` is not an issuer that is trusted here";
         verifier
             .cloned()
-            .ok_or_else(|| TokenError::unexpected(untrusted, issuer.as_deref().unwrap_or("none")))
+            .ok_or_else(|| TokenError::unexpected(untrusted, claimed.hint().unwrap_or("none")))
     }
 }
 

@@ -98,8 +98,23 @@ pub enum JwtConfigError {
     #[error("no tokio runtime to fetch keys in")]
     NoRuntime,
     /// A verifier among several does not say whose tokens are its.
-    #[error("the verifier requires no issuer")]
+    #[error("the verifier requires no issuer: name it by `.issuer(..)`, or make it the fallback")]
     NoIssuer,
+    /// The fallback among several verifiers is for tokens that name no issuer, and requires one.
+    #[error("the fallback requires an issuer, and gets tokens that name none: insert it instead")]
+    FallbackIssuer,
+    /// A verifier among several does not say for which tenants its issuer may speak.
+    #[error(
+        "one of several issuers may not speak for every tenant unasked: \
+         name its tenants by `.tenants([..])`, or say `.any_tenant()`"
+    )]
+    NoTenants,
+    /// A default is not among what the issuer is bound to.
+    #[error(
+        "the default `{0}` is not among what the issuer may speak for: \
+         add it to `.tenants(..)` or `.envs(..)`, or take it out of the defaults"
+    )]
+    DefaultOutOfBound(String),
     /// A claim name is not a JSON pointer (RFC 6901): empty, or not starting with `/`.
     #[error("`{0}` is not a JSON pointer, such as `/tenant_id`")]
     ClaimName(String),

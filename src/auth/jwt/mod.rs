@@ -43,7 +43,11 @@ pub use key_set::{
 };
 pub use verifier::{JwtVerifier, JwtVerifierBuilder};
 
-use crate::rejection::{Rejection, RejectionKind};
+use crate::{
+    json::Fault,
+    rejection::{Rejection, RejectionKind},
+};
+use claims::Kind;
 use std::time::Duration;
 
 /// Longest `kid` that is looked up, in bytes.
@@ -59,6 +63,8 @@ enum TokenError {
     TooLong,
     #[error("the token is malformed: {0}")]
     Malformed(&'static str),
+    #[error("a part of the token is no strict JSON object: {0}")]
+    Json(Fault),
     #[error("the token's header is refused: {0}")]
     Header(&'static str),
     #[error("no key has the token's `kid` and algorithm: {0:?}")]
@@ -72,6 +78,13 @@ enum TokenError {
     Unexpected(&'static str, String),
     #[error("a claim has the wrong JSON type: {0}")]
     Type(String),
+    #[error("a claim has more than 512 names: {0}")]
+    TooMany(String),
+    /// The names are in quotes already.
+    #[error(
+        "the issuer {issuer:?} is bound to none of the {kind} that the token claims: {claimed}"
+    )]
+    Beyond { kind: Kind, issuer: Option<String>, claimed: String },
     #[error("the token has expired")]
     Expired,
     #[error("the keys of the issuer cannot be had")]
@@ -93,8 +106,12 @@ impl From<TokenError> for Rejection {
                 let rejection = Self::new(RejectionKind::KeysUnavailable);
                 return rejection.with_retry_after(wait).with_source(error);
             }
+            TokenError::Beyond { kind: Kind::Tenants, .. } => RejectionKind::TenantMismatch,
+            TokenError::Beyond { kind: Kind::Envs, .. } => RejectionKind::EnvMismatch,
             TokenError::TooLong
             | TokenError::Malformed(_)
+            | TokenError::Json(_)
+            | TokenError::TooMany(_)
             | TokenError::Header(_)
             | TokenError::NoSuchKey(_)
             | TokenError::Signature

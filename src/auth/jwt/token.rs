@@ -1,16 +1,14 @@
-//! A token taken apart, before anything of it is believed.
+//! A token taken apart. What it claims can be read only once a key has verified its signature.
 
-use super::{
-    MAX_KID, TokenError,
-    json::{Object, string},
-};
+use super::{MAX_KID, TokenError, key::ReadyKey};
+use crate::json::{Fault, Json, Object};
 use base64::Engine as _;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use base64::engine::general_purpose::GeneralPurpose as Base64;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use base64::engine::{Simd as Base64, general_purpose::NO_PAD};
 use jsonwebtoken::Algorithm;
-use std::sync::LazyLock;
+use std::{mem, sync::LazyLock};
 
 /// Base64url without padding, strictly (RFC 7515 section 2), by SIMD where the CPU has it.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -22,7 +20,8 @@ static BASE64URL: LazyLock<Base64> =
 /// Longest token that is looked at, in bytes.
 pub(super) const MAX_TOKEN: usize = 8 * 1024;
 
-/// The parts of a token in compact form (RFC 7515 section 7.1).
+/// The parts of a token in compact form (RFC 7515 section 7.1), of which nothing is believed yet.
+/// There is no way from here to the claims but [`verified_by`](Self::verified_by).
 pub(super) struct Token<'a> {
     /// What was signed: header and claims as they were sent.
     message: &'a str,
@@ -55,33 +54,54 @@ impl<'a> Token<'a> {
         Header::read(&object(&decode(self.header, Vec::new())?)?)
     }
 
-    pub(super) fn message(&self) -> &[u8] {
-        self.message.as_bytes()
-    }
-
-    pub(super) fn signature(&self) -> &Vec<u8> {
-        &self.signature
-    }
-
-    /// The text of what it claims. To be believed only once the signature verifies; it is decoded
-    /// into the signature's buffer.
-    pub(super) fn into_claims(self) -> Result<Vec<u8>, TokenError> {
-        decode(self.claims, self.signature)
+    /// The token as verified, if `key` made its signature. `header` is the token's own.
+    pub(super) fn verified_by(&mut self, key: &ReadyKey, header: &Header) -> Option<Verified<'a>> {
+        let verifies = key.verifies(self.message.as_bytes(), &self.signature);
+        verifies.then(|| Verified {
+            claims: self.claims,
+            room: mem::take(&mut self.signature),
+            is_access_token: header.is_access_token,
+        })
     }
 }
 
-/// Who the token says that issued it: a hint whose keys to try, and nothing to be believed.
-pub(super) fn claimed_issuer(token: &str) -> Result<Option<String>, TokenError> {
-    #[derive(serde::Deserialize)]
-    struct Claims {
-        iss: Option<String>,
+/// A token whose signature a key has verified: the only thing that has claims.
+pub(super) struct Verified<'a> {
+    claims: &'a str,
+    /// The signature's buffer. The claims are decoded into it.
+    room: Vec<u8>,
+    is_access_token: bool,
+}
+
+impl Verified<'_> {
+    /// Whether the header says that it is an access token (RFC 9068 section 2.1).
+    pub(super) fn is_access_token(&self) -> bool {
+        self.is_access_token
     }
 
-    let (_, _, claims, _) = parts(token)?;
-    // The verifier reads all of it, strictly. Claims in an array are none.
-    match serde_json::from_slice(&decode(claims, Vec::new())?) {
-        Ok(Claims { iss }) => Ok(iss),
-        Err(_) => Err(TokenError::Malformed("its claims are no object, or its `iss` no string")),
+    /// The text of what it claims. [`object`] reads it.
+    pub(super) fn into_claims(self) -> Result<Vec<u8>, TokenError> {
+        decode(self.claims, self.room)
+    }
+}
+
+/// Which issuer a token says it is of. No key has verified that, so it is not to be believed: it is
+/// good for nothing but to look up the verifier that the token is held against, which checks `iss`
+/// again.
+pub(super) struct ClaimedIssuer(Option<String>);
+
+impl ClaimedIssuer {
+    pub(super) fn of(token: &str) -> Result<Self, TokenError> {
+        let (_, _, claims, _) = parts(token)?;
+        let claims = decode(claims, Vec::new())?;
+        let Some(issuer) = object(&claims)?.get("iss") else { return Ok(Self(None)) };
+        let issuer = issuer.string().ok_or_else(|| TokenError::Type("/iss".to_owned()))?;
+        Ok(Self(Some(issuer.into_owned())))
+    }
+
+    /// What to look up. `None`: the token names no issuer.
+    pub(super) fn hint(&self) -> Option<&str> {
+        self.0.as_deref()
     }
 }
 
@@ -103,8 +123,11 @@ fn decode(part: &str, mut room: Vec<u8>) -> Result<Vec<u8>, TokenError> {
     Ok(room)
 }
 
+/// Reads a part that was decoded.
 pub(super) fn object(text: &[u8]) -> Result<Object<'_>, TokenError> {
-    Object::parse(text).map_err(|_| TokenError::Malformed("a part is no strict JSON object"))
+    // RFC 8259 section 8.1.
+    let text = std::str::from_utf8(text).map_err(|_| TokenError::Json(Fault::Grammar))?;
+    Object::parse(text).map_err(TokenError::Json)
 }
 
 impl Header {
@@ -120,7 +143,7 @@ impl Header {
         let is_access_token = match header.get("typ") {
             None => false,
             Some(typ) => {
-                let typ = string(typ).unwrap_or_default();
+                let typ = typ.string().unwrap_or_default();
                 let prefix = "application/";
                 let typ = match typ.get(..prefix.len()) {
                     Some(start) if start.eq_ignore_ascii_case(prefix) => {
@@ -134,9 +157,9 @@ impl Header {
                 typ.eq_ignore_ascii_case("at+jwt")
             }
         };
-        let algorithm = header.get("alg").and_then(string).and_then(|alg| alg.parse().ok());
+        let algorithm = header.get("alg").and_then(Json::string).and_then(|alg| alg.parse().ok());
         let algorithm = algorithm.ok_or(TokenError::Header("its `alg` is unknown or missing"))?;
-        let kid = match header.get("kid").map(string) {
+        let kid = match header.get("kid").map(Json::string) {
             None => None,
             Some(Some(kid)) if kid.len() <= MAX_KID => Some(kid.into_owned()),
             Some(_) => return Err(TokenError::Header("its `kid` is no string or too long")),

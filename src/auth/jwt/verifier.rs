@@ -9,7 +9,7 @@ use super::{
     claims::{Checked, ClaimNames, Rules},
     json::Pointer,
     key::{Backend, JwtConfigError, JwtKey, ReadyKey},
-    token::{Token, object},
+    token::{Token, Verified, object},
 };
 use crate::{
     auth::{AuthContext, AuthRequest, Authenticator, Revocation, Verdict},
@@ -92,10 +92,10 @@ impl JwtVerifier {
         }
     }
 
-    /// The same verifier for another audience, such as that of one route.
+    /// The same verifier for this audience, in place of those that it takes: for one route, say.
     #[must_use]
     pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.rules).audiences = vec![audience.into()];
+        Arc::make_mut(&mut self.rules).policy.only_audience(audience);
         self.id = next_id();
         self
     }
@@ -105,7 +105,8 @@ impl JwtVerifier {
     /// # Errors
     ///
     /// `auth.expired` for a token that is good but over, `auth.keys_unavailable` if no key is held,
-    /// `auth.invalid` for any other; the [`source`](std::error::Error::source) says why, for the log.
+    /// `tenant.mismatch` or `env.mismatch` for a good one that claims only what its issuer may not speak
+    /// for, `auth.invalid` for any other; the [`source`](std::error::Error::source) says why, for the log.
     pub fn verify(&self, token: &str) -> Result<AuthContext, Rejection> {
         Ok(self.check(token)?)
     }
@@ -115,6 +116,11 @@ impl JwtVerifier {
         self.trust = Some(trust);
         self.id = next_id();
         self
+    }
+
+    /// Whether it was said for which tenants the issuer may speak, be it for any.
+    pub(super) fn says_tenants(&self) -> bool {
+        self.rules.any_tenant || self.rules.tenants.is_bound()
     }
 
     /// The `iss` that tokens must have.
@@ -160,24 +166,26 @@ impl JwtVerifier {
     }
 
     fn check_with(&self, keys: &[ReadyKey], token: &str) -> Result<Checked, TokenError> {
-        let token = Token::parse(token)?;
-        let is_access_token = self.verified(keys, &token)?;
-        let claims = token.into_claims()?;
-        let (claims, trust) = (object(&claims)?, self.trust.as_ref());
-        self.rules.check(&claims, is_access_token, &self.clock, trust)
+        let verified = self.verified(keys, Token::parse(token)?)?;
+        let typ_is_at_jwt = verified.is_access_token();
+        let claims = verified.into_claims()?;
+        self.rules.check(&object(&claims)?, typ_is_at_jwt, &self.clock, self.trust.as_ref())
     }
 
-    /// Whether the header says that it is an access token, once a key has verified the signature.
-    fn verified(&self, keys: &[ReadyKey], token: &Token<'_>) -> Result<bool, TokenError> {
+    /// The token, once a key has verified its signature.
+    fn verified<'a>(
+        &self,
+        keys: &[ReadyKey],
+        mut token: Token<'a>,
+    ) -> Result<Verified<'a>, TokenError> {
         let text = token.header_text();
-        let verifies = |key: &ReadyKey| key.verifies(token.message(), token.signature());
         // A header that was read before need not be read again. Any other goes the long way, and so
         // does one whose signature is of another key.
         let seen = keys.iter().find_map(|key| Some((key, key.knows(text)?)));
         let mut tried = None;
         if let Some((key, header)) = seen {
-            if verifies(key) {
-                return Ok(header.is_access_token);
+            if let Some(verified) = token.verified_by(key, header) {
+                return Ok(verified);
             }
             tried = Some(key);
         }
@@ -187,9 +195,9 @@ impl JwtVerifier {
         for key in candidates(keys, kid).filter(|key| key.algorithm == header.algorithm) {
             // A signature that does not verify costs no more than one try of a key.
             let again = tried.is_some_and(|tried| std::ptr::eq(tried, key));
-            if !again && verifies(key) {
+            if !again && let Some(verified) = token.verified_by(key, &header) {
                 key.remember(text, &header);
-                return Ok(header.is_access_token);
+                return Ok(verified);
             }
             refused = match kid {
                 // One that is not held may be meant.
@@ -294,9 +302,10 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Requires the audience to be this, or one of several given so.
+    /// Requires the audience to be this. Audiences are alternatives: called twice, it takes tokens that
+    /// are meant for one of them.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.rules.audiences.push(audience.into());
+        self.rules.policy.audience(audience);
         self
     }
 
@@ -309,25 +318,74 @@ impl JwtVerifierBuilder {
     /// Takes access tokens of RFC 9068 only: `typ` is `at+jwt`, and all claims of section 2.2 are
     /// there. Default: any token that is not plainly of another kind.
     pub fn require_at_jwt(mut self) -> Self {
-        self.rules.only_access_tokens = true;
+        self.rules.policy.only_access_tokens();
         self
     }
 
-    /// Refuses tokens that live longer than this, from `iat` to `exp`. Default: any.
+    /// Refuses tokens that live longer than this, from `iat` to `exp`, and those that do not say how
+    /// long. Called twice, the shorter time counts. Default: any.
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
-        self.rules.max_lifetime = Some(lifetime);
+        self.rules.policy.max_lifetime(lifetime);
         self
     }
 
-    /// Lets the issuer speak for these tenants only, whatever its tokens claim. Default: any.
+    /// Lets the issuer speak for these tenants only, whatever its tokens claim. A token that claims
+    /// others as well proves these only; one that claims others only is refused (403
+    /// `tenant.mismatch`, and the log names issuer and tenants). Called twice, both bounds hold.
+    ///
+    /// Default: any, which an issuer among [several](crate::auth::TrustedIssuers) must say by
+    /// [`any_tenant`](Self::any_tenant).
     pub fn tenants<T: Into<String>>(mut self, tenants: impl IntoIterator<Item = T>) -> Self {
-        self.rules.tenants = Some(tenants.into_iter().map(Into::into).collect());
+        self.rules.tenants.bind(tenants);
         self
     }
 
-    /// Lets the issuer speak for these envs only, whatever its tokens claim. Default: any.
+    /// Says that the issuer may speak for any tenant, where an issuer among
+    /// [several](crate::auth::TrustedIssuers) has to say something. A bound that
+    /// [`tenants`](Self::tenants) sets holds all the same.
+    pub fn any_tenant(mut self) -> Self {
+        self.rules.any_tenant = true;
+        self
+    }
+
+    /// Takes tokens without a tenant claim to speak for these tenants. Only where the claim is absent:
+    /// one that is there counts, be it an empty array. Called twice, it adds to the defaults.
+    ///
+    /// Defaults come before bounds, so each must be among [`tenants`](Self::tenants) where these are
+    /// named. Default: none, so that such a token proves no tenant, and the guard refuses it.
+    pub fn default_tenants<T: Into<String>>(
+        mut self,
+        tenants: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.rules.tenants.default_to(tenants);
+        self
+    }
+
+    /// Lets the issuer speak for these envs only, whatever its tokens claim. A token that claims others
+    /// as well proves these only; one that claims others only is refused (403 `env.mismatch`, and the
+    /// log names issuer and envs). Called twice, both bounds hold. Default: any.
     pub fn envs<T: Into<String>>(mut self, envs: impl IntoIterator<Item = T>) -> Self {
-        self.rules.envs = Some(envs.into_iter().map(Into::into).collect());
+        self.rules.envs.bind(envs);
+        self
+    }
+
+    /// Takes tokens without an env claim to speak for these envs, where the issuer cannot name one.
+    /// Only where the claim is absent: one that is there counts, be it an empty array. Called twice, it
+    /// adds to the defaults.
+    ///
+    /// Defaults come before bounds, so each must be among [`envs`](Self::envs) where these are named.
+    /// Default: none, so that such a token proves no env, and the guard refuses it.
+    ///
+    /// ```
+    /// use tower_tenancy::auth::{JwtConfigError, JwtVerifier, JwtVerifierBuilder};
+    ///
+    /// /// An issuer of `prod` whose tokens say nothing of it. One that says `dev` is refused.
+    /// fn of_prod(builder: JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError> {
+    ///     builder.envs(["prod"]).default_envs(["prod"]).build()
+    /// }
+    /// ```
+    pub fn default_envs<T: Into<String>>(mut self, envs: impl IntoIterator<Item = T>) -> Self {
+        self.rules.envs.default_to(envs);
         self
     }
 
@@ -367,10 +425,10 @@ impl JwtVerifierBuilder {
     ///
     /// # Errors
     ///
-    /// No key, an unusable key, two keys with one `kid`, keys next to a key set, no crypto backend, or
-    /// a claim name that is no JSON pointer.
+    /// No key, an unusable key, two keys with one `kid`, keys next to a key set, no crypto backend, a
+    /// claim name that is no JSON pointer, or a default that is not among what the issuer may speak for.
     pub fn build(self) -> Result<JwtVerifier, JwtConfigError> {
-        self.rules.check_names()?;
+        self.rules.check_config()?;
         let keys = self.ready_keys()?;
         Ok(JwtVerifier {
             id: next_id(),

@@ -1,0 +1,152 @@
+//! What is asked of a proof, by a verifier and by a route alike.
+
+use super::AuthContext;
+use std::time::Duration;
+
+/// Requirements, all of which a proof must meet. To add one never takes back another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Policy {
+    /// The proof must be meant for one of these, if any are named.
+    audiences: Vec<String>,
+    only_access_tokens: bool,
+    max_lifetime: Option<Duration>,
+    scopes: Vec<String>,
+    /// Of each of these, the caller must have one.
+    roles: Vec<Vec<String>>,
+}
+
+/// The first requirement that a proof does not meet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unmet<'a> {
+    /// It is meant for nobody of these.
+    Audience,
+    /// It is no access token of RFC 9068.
+    AccessToken,
+    /// It lives too long, or nobody knows how long.
+    Lifetime,
+    /// All scopes that are needed.
+    Scopes(&'a [String]),
+    /// One of these roles is needed.
+    Roles(&'a [String]),
+}
+
+impl Policy {
+    /// An audience that the proof may be meant for: of several, one is enough.
+    pub(crate) fn audience(&mut self, audience: impl Into<String>) {
+        self.audiences.push(audience.into());
+    }
+
+    /// The one audience that the proof may be meant for, in place of those that were added.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn only_audience(&mut self, audience: impl Into<String>) {
+        self.audiences = vec![audience.into()];
+    }
+
+    #[cfg(feature = "jwt")]
+    pub(crate) fn names_audience(&self) -> bool {
+        !self.audiences.is_empty()
+    }
+
+    pub(crate) fn only_access_tokens(&mut self) {
+        self.only_access_tokens = true;
+    }
+
+    pub(crate) fn max_lifetime(&mut self, lifetime: Duration) {
+        self.max_lifetime = Some(self.max_lifetime.map_or(lifetime, |other| other.min(lifetime)));
+    }
+
+    pub(crate) fn scope(&mut self, scope: impl Into<String>) {
+        self.scopes.push(scope.into());
+    }
+
+    /// One of these roles. Of none, nobody has one.
+    pub(crate) fn any_role<T: Into<String>>(&mut self, roles: impl IntoIterator<Item = T>) {
+        self.roles.push(roles.into_iter().map(Into::into).collect());
+    }
+
+    /// Holds a proof against all requirements.
+    pub(crate) fn check(&self, auth: &AuthContext) -> Result<(), Unmet<'_>> {
+        let is_ours = |audience: &str| self.audiences.iter().any(|ours| ours == audience);
+        if !self.audiences.is_empty() && !auth.audiences().any(is_ours) {
+            return Err(Unmet::Audience);
+        }
+        if self.only_access_tokens && !auth.is_access_token() {
+            return Err(Unmet::AccessToken);
+        }
+        if let Some(longest) = self.max_lifetime {
+            let from = auth.issued_at();
+            // One that ends before it begins says nothing of its life.
+            let lifetime = from.and_then(|from| auth.expires_at().duration_since(from).ok());
+            if lifetime.is_none_or(|lifetime| lifetime > longest) {
+                return Err(Unmet::Lifetime);
+            }
+        }
+        if !self.scopes.iter().all(|scope| auth.has_scope(scope)) {
+            return Err(Unmet::Scopes(&self.scopes));
+        }
+        for roles in &self.roles {
+            if !roles.iter().any(|role| auth.has_role(role)) {
+                return Err(Unmet::Roles(roles));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Policy, Unmet};
+    use crate::{auth::AuthContext, clock::from_unix, id::Subject};
+    use std::time::Duration;
+
+    fn auth() -> AuthContext {
+        AuthContext::new(Subject::new("ada").unwrap(), from_unix(1000))
+    }
+
+    fn policy(add: impl Fn(&mut Policy)) -> Policy {
+        let mut policy = Policy::default();
+        add(&mut policy);
+        policy
+    }
+
+    #[test]
+    fn each_requirement_holds_whatever_is_added_after_it() {
+        let both = policy(|policy| {
+            policy.any_role(["a"]);
+            policy.any_role(["b", "c"]);
+        });
+        assert_eq!(both.check(&auth().with_roles(["a", "c"])), Ok(()));
+        let (a, b) = (both.check(&auth().with_roles(["a"])), both.check(&auth().with_roles(["b"])));
+        assert_eq!(a, Err(Unmet::Roles(&["b".to_owned(), "c".to_owned()])));
+        assert_eq!(b, Err(Unmet::Roles(&["a".to_owned()])));
+        let nobody = policy(|policy| policy.any_role(Vec::<String>::new()));
+        assert_eq!(nobody.check(&auth().with_roles(["a"])), Err(Unmet::Roles(&[])));
+        let scopes = policy(|policy| ["r", "w"].into_iter().for_each(|scope| policy.scope(scope)));
+        assert_eq!(scopes.check(&auth().with_scopes(["w", "r"])), Ok(()));
+        assert!(scopes.check(&auth().with_scopes(["w"])).is_err());
+        for order in [[10, 20], [20, 10]] {
+            let short = policy(|policy| {
+                order.into_iter().for_each(|s| policy.max_lifetime(Duration::from_secs(s)));
+            });
+            assert_eq!(short.check(&auth().with_issued_at(from_unix(990))), Ok(()));
+            let longer = auth().with_issued_at(from_unix(989));
+            assert_eq!(short.check(&longer), Err(Unmet::Lifetime), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn audiences_are_alternatives_and_a_life_must_be_known() {
+        let chat = policy(|policy| ["chat", "admin"].into_iter().for_each(|a| policy.audience(a)));
+        assert_eq!(chat.check(&auth().with_audiences(["x", "admin"])), Ok(()));
+        assert_eq!(chat.check(&auth().with_audiences(["x"])), Err(Unmet::Audience));
+        assert_eq!(chat.check(&auth()), Err(Unmet::Audience));
+        let short = policy(|policy| policy.max_lifetime(Duration::from_secs(600)));
+        assert_eq!(short.check(&auth()), Err(Unmet::Lifetime), "no `iat`");
+        let backwards = auth().with_issued_at(from_unix(1001));
+        assert_eq!(short.check(&backwards), Err(Unmet::Lifetime), "`exp` before `iat`");
+        let kind = policy(Policy::only_access_tokens);
+        assert_eq!(kind.check(&auth()), Err(Unmet::AccessToken));
+        assert_eq!(kind.check(&auth().with_access_token(true)), Ok(()));
+        assert_eq!(Policy::default().check(&auth()), Ok(()));
+    }
+}
