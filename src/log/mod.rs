@@ -16,8 +16,8 @@ pub use publisher::{PublishError, Publisher};
 pub use subscription::{OnGap, Subscription};
 
 use crate::{
-    event::{Cursor, Epoch, NewEvent, StreamEvent},
-    id::ThreadKey,
+    event::{Cursor, Epoch, NewEvent, Routing, StreamEvent},
+    id::{TenantId, ThreadKey},
     rejection::{BoxError, Rejection, RejectionKind},
 };
 use std::{
@@ -67,6 +67,10 @@ pub enum LogError {
     /// The log does not answer.
     #[error("the log does not answer")]
     Unavailable(#[source] BoxError),
+    /// The thread was erased while it was being read. What is published into it from now on belongs
+    /// to a new epoch, and needs a new reader.
+    #[error("the thread was erased")]
+    Erased,
     /// The log broke its contract: events out of order, doubled, or with a hole.
     #[error("the log broke its contract: {0}")]
     Broken(&'static str),
@@ -77,6 +81,8 @@ impl From<LogError> for Rejection {
         match error {
             LogError::TooLarge { .. } => Self::new(RejectionKind::MessageInvalid)
                 .with_detail(format!("Not published: {error}.")),
+            // To the client it is a thread like any other that does not exist.
+            LogError::Erased => Self::new(RejectionKind::ThreadForbidden).with_source(error),
             LogError::Unavailable(_) | LogError::Broken(_) => {
                 Self::new(RejectionKind::LogUnavailable).with_source(error)
             }
@@ -114,6 +120,27 @@ pub trait EventLog: Send + Sync {
 
     /// A reader of one thread. Only grants give keys away.
     fn reader(&self, thread: &ThreadKey) -> Self::Reader;
+
+    /// Erases all events of the thread that the routing names. A thread without any is fine.
+    ///
+    /// The thread begins a new [`Epoch`]: no cursor that was given out before is good any more. Its
+    /// open readers end with [`LogError::Erased`], and the log wakes those that wait. An append at
+    /// the same time either comes before, and is erased as well, or is the first of the new epoch.
+    ///
+    /// Remove the thread from its registry first: until then anybody may open it anew.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Unavailable`]: then it is not known whether the thread was erased. Try again.
+    fn erase_thread(&self, thread: &Routing) -> impl Future<Output = Result<(), LogError>> + Send;
+
+    /// Erases all threads of the tenant, in all envs, each as [`erase_thread`](Self::erase_thread)
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Unavailable`]: then it is not known which threads were erased. Try again.
+    fn erase_tenant(&self, tenant: &TenantId) -> impl Future<Output = Result<(), LogError>> + Send;
 }
 
 /// Reads one thread of an [`EventLog`].
@@ -122,7 +149,7 @@ pub trait LogReader: Send {
     ///
     /// # Errors
     ///
-    /// [`LogError::Unavailable`].
+    /// [`LogError::Unavailable`]; [`LogError::Erased`].
     fn poll_extent(&mut self, cx: &mut Context<'_>) -> Poll<Result<Extent, LogError>>;
 
     /// Appends the events after `after` to `into`, oldest first, until they take `max_bytes`
@@ -133,7 +160,7 @@ pub trait LogReader: Send {
     ///
     /// # Errors
     ///
-    /// [`LogError::Unavailable`].
+    /// [`LogError::Unavailable`]; [`LogError::Erased`].
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -141,6 +168,12 @@ pub trait LogReader: Send {
         max_bytes: usize,
         into: &mut VecDeque<StreamEvent>,
     ) -> Poll<Result<Extent, LogError>>;
+
+    /// Whether the thread was erased, as far as is known here.
+    ///
+    /// It is asked before each event is given out, those that were read before among them. So it
+    /// must be cheap, and once it is true it stays so.
+    fn is_erased(&self) -> bool;
 }
 
 impl<L: EventLog> EventLog for Arc<L> {
@@ -155,5 +188,13 @@ impl<L: EventLog> EventLog for Arc<L> {
 
     fn reader(&self, thread: &ThreadKey) -> Self::Reader {
         (**self).reader(thread)
+    }
+
+    fn erase_thread(&self, thread: &Routing) -> impl Future<Output = Result<(), LogError>> + Send {
+        (**self).erase_thread(thread)
+    }
+
+    fn erase_tenant(&self, tenant: &TenantId) -> impl Future<Output = Result<(), LogError>> + Send {
+        (**self).erase_tenant(tenant)
     }
 }

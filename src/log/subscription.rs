@@ -4,6 +4,7 @@ use super::{EventLog, Extent, LogError, LogReader};
 use crate::{
     access::ThreadGrant,
     delivery::{Delivery, Gap, GapReason, Position},
+    ending::Ending,
     event::{Cursor, LastEventId, StreamEvent},
     id::ThreadKey,
     rejection::{Rejection, RejectionKind},
@@ -84,8 +85,10 @@ impl ThreadGrant {
 
 /// A stream of a thread's events after a cursor, live once it has caught up.
 ///
-/// It begins with a position, or with a gap if the client's cursor cannot be served. It is meant
-/// for [`ThreadGrant::guard`], which alone can read what it gives: a [`Delivery`] is opaque.
+/// It begins with a position, or with a gap if the client's cursor cannot be served. It ends with
+/// [`Ending::AccessRevoked`] once the thread is [erased](EventLog::erase_thread), and gives out
+/// nothing that it had read before. It is meant for [`ThreadGrant::guard`], which alone can read what
+/// it gives: a [`Delivery`] is opaque.
 #[must_use = "streams do nothing unless polled"]
 pub struct Subscription<R> {
     /// Of the grant: whose thread this is.
@@ -149,6 +152,14 @@ impl<R: LogReader> Subscription<R> {
         Gap::of(&self.thread, reason, requested, extent.earliest(), resumes_at).into()
     }
 
+    /// Ends for the client as if its access was withdrawn: what it reads is no more, and a thread of
+    /// the same id may be somebody else's.
+    fn erased(&mut self) -> Delivery {
+        self.ended = true;
+        self.batch = VecDeque::new();
+        Ending::AccessRevoked.into()
+    }
+
     /// Gives out `event` if it is the very next one.
     fn advance(&mut self, event: StreamEvent) -> Result<Delivery, LogError> {
         let next = Cursor::new(self.at.epoch(), self.at.seq() + 1);
@@ -185,6 +196,10 @@ impl<R: LogReader + Unpin> Stream for Subscription<R> {
         if this.ended {
             return Poll::Ready(None);
         }
+        // What was read before the erasure is not to be given out after it either.
+        if this.reader.is_erased() {
+            return Poll::Ready(Some(Ok(this.erased())));
+        }
         match std::mem::replace(&mut this.start, Start::Said) {
             Start::Said => {}
             Start::Position => {
@@ -204,6 +219,7 @@ impl<R: LogReader + Unpin> Stream for Subscription<R> {
                     this.batch.clear();
                     return Poll::Ready(Some(Ok(this.gap(reason, extent))));
                 }
+                Err(LogError::Erased) => return Poll::Ready(Some(Ok(this.erased()))),
                 Err(error) => {
                     this.ended = true;
                     return Poll::Ready(Some(Err(error)));
@@ -231,8 +247,10 @@ mod tests {
     use crate::{
         access::tests::grant,
         delivery::{Delivery, GapReason, Item},
-        event::{Cursor, Epoch, EventType, LastEventId, NewEvent, StreamEvent, tests::routing},
-        id::ThreadKey,
+        event::{
+            Cursor, Epoch, EventType, LastEventId, NewEvent, Routing, StreamEvent, tests::routing,
+        },
+        id::{TenantId, ThreadKey},
         log::{EventLog, Extent, LogError, LogReader},
         scope::tests::scope,
     };
@@ -281,6 +299,14 @@ mod tests {
         fn reader(&self, _: &ThreadKey) -> Self {
             self.clone()
         }
+
+        fn erase_thread(&self, _: &Routing) -> impl Future<Output = Result<(), LogError>> + Send {
+            ready(Err(LogError::Unavailable("read only".into())))
+        }
+
+        fn erase_tenant(&self, _: &TenantId) -> impl Future<Output = Result<(), LogError>> + Send {
+            ready(Err(LogError::Unavailable("read only".into())))
+        }
     }
 
     impl LogReader for Lying {
@@ -297,6 +323,10 @@ mod tests {
         ) -> Poll<Result<Extent, LogError>> {
             into.extend(self.1.drain(..));
             Poll::Ready(Ok(self.0))
+        }
+
+        fn is_erased(&self) -> bool {
+            false
         }
     }
 

@@ -1,14 +1,16 @@
 //! The log in memory: one ring a thread, one waker slot a waiting reader.
 
+mod account;
 mod ring;
+mod room;
 #[cfg(test)]
 mod tests;
 
 use super::{EventLog, Extent, LogError, LogReader};
 use crate::{
     clock::{self, Clock},
-    event::{Cursor, NewEvent, StreamEvent},
-    id::ThreadKey,
+    event::{Cursor, NewEvent, Routing, StreamEvent},
+    id::{TenantId, ThreadKey},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,13 +19,15 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use ring::{Appended, Ring, WakerId, size};
+use account::{Account, Accounts, Resource};
+use ring::{Ring, WakerId, size};
+use room::Gauge;
 
 /// Threads are found through one of these many maps: only who makes or drops a thread keeps others
 /// out of one.
@@ -31,9 +35,18 @@ const SHARDS: usize = 64;
 
 /// An [`EventLog`] in memory, bounded in every direction. Clones share it.
 ///
-/// It keeps of each thread the newest 10,000 events of at most 8 MiB together and an hour of age,
-/// and of all threads together 256 MiB and 100,000 threads, unless [built](Self::builder)
-/// otherwise. What makes room are the threads that were written longest ago and that nobody reads.
+/// Unless [built](Self::builder) otherwise, it keeps of each thread the newest 10,000 events, of at
+/// most 8 MiB together and an hour of age, and of all threads together 256 MiB and 100,000 threads.
+///
+/// When one of these totals is exceeded, each tenant and env has a fair share of it: the limit
+/// divided by the number of tenants and envs that hold anything. Only those above their share give,
+/// and those that hold most give first. A tenant and env within its share loses nothing, whatever
+/// others do. Where a tenant and env has to give, it first loses whole threads that nobody reads, in
+/// the order in which they were last written. If these are not enough, its largest threads lose the
+/// older half of their events. A thread that is being read is never dropped as a whole, and a
+/// reader that missed events is told so by a [`Gap`](crate::Gap).
+///
+/// Erasing a thread or a tenant frees what it holds at once, and ends its readers.
 ///
 /// It is gone with the process: a cursor of before a restart is answered with a gap.
 #[derive(Clone)]
@@ -44,7 +57,9 @@ struct Shared {
     clock: Arc<dyn Clock>,
     hasher: RandomState,
     shards: [Shard; SHARDS],
-    totals: Totals,
+    accounts: Accounts,
+    bytes: Gauge,
+    threads: Gauge,
 }
 
 /// On cache lines of its own: who looks up a thread writes to the lock.
@@ -52,41 +67,61 @@ struct Shared {
 #[repr(align(128))]
 struct Shard(RwLock<HashMap<ThreadKey, Arc<Thread>>>);
 
+/// What is kept of one thread.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     events: usize,
     bytes: usize,
     age: Duration,
-    total_bytes: usize,
-    threads: usize,
 }
 
-#[derive(Default)]
-struct Totals {
-    bytes: AtomicUsize,
-    threads: AtomicUsize,
-    /// Looking for threads to let go of takes long when all are in use: the next look is due when
-    /// there are this many, or in another second than the last.
-    next_sweep_at: AtomicUsize,
-    last_sweep: AtomicU64,
-}
+impl Shared {
+    fn shard(&self, key: &ThreadKey) -> &Shard {
+        let [first, ..] = &self.shards;
+        let index = self.hasher.hash_one(key) as usize % SHARDS;
+        // There are so many shards, so the first one never stands in.
+        self.shards.get(index).unwrap_or(first)
+    }
 
-impl Totals {
     /// Changes what a ring holds, and counts it while the ring is locked: before anybody else can
     /// evict what came.
     ///
     /// A full thread that takes an event in as it lets one of the same size go changes nothing, and
-    /// keeps off a counter that the publishers of all threads share.
-    fn counting<T>(&self, ring: &mut Ring, change: impl FnOnce(&mut Ring) -> T) -> T {
+    /// keeps off the counters that publishers of other threads share.
+    fn counting<T>(
+        &self,
+        thread: &Thread,
+        ring: &mut Ring,
+        change: impl FnOnce(&mut Ring) -> T,
+    ) -> T {
         let before = ring.bytes;
         let outcome = change(ring);
         let after = ring.bytes;
-        if after > before {
-            self.bytes.fetch_add(after - before, Ordering::Relaxed);
-        } else if after < before {
-            self.bytes.fetch_sub(before - after, Ordering::Relaxed);
+        for counter in [&thread.account.bytes, &self.bytes.used] {
+            if after > before {
+                counter.fetch_add(after - before, Ordering::Relaxed);
+            } else if after < before {
+                counter.fetch_sub(before - after, Ordering::Relaxed);
+            }
         }
         outcome
+    }
+
+    /// Ends a thread that was just taken out of its map, and tells how many bytes it held.
+    ///
+    /// Whoever still has it, to write or to read, finds that it is erased.
+    fn end(&self, key: &ThreadKey, thread: &Thread) -> usize {
+        let (held, aftermath) = {
+            let mut ring = lock(&thread.ring);
+            let held = ring.bytes;
+            let aftermath = self.counting(thread, &mut ring, Ring::erase);
+            thread.head.store(ERASED, Ordering::Release);
+            (held, aftermath)
+        };
+        self.threads.used.fetch_sub(1, Ordering::Relaxed);
+        self.accounts.close(key);
+        aftermath.settle();
+        held
     }
 }
 
@@ -106,121 +141,75 @@ impl MemoryLog {
     /// Starts with the default limits.
     pub fn builder() -> MemoryLogBuilder {
         MemoryLogBuilder {
-            limits: Limits {
-                events: 10_000,
-                bytes: 8 << 20,
-                age: Duration::from_secs(3600),
-                total_bytes: 256 << 20,
-                threads: 100_000,
-            },
+            limits: Limits { events: 10_000, bytes: 8 << 20, age: Duration::from_secs(3600) },
+            total_bytes: 256 << 20,
+            threads: 100_000,
             clock: clock::system(),
         }
     }
 
     fn thread(&self, key: &ThreadKey) -> Arc<Thread> {
         let shared = &*self.0;
-        let index = shared.hasher.hash_one(key) as usize % SHARDS;
-        let Some(shard) = shared.shards.get(index) else { return Arc::default() };
+        let shard = shared.shard(key);
         if let Some(thread) = read(&shard.0).get(key) {
             return Arc::clone(thread);
         }
-        self.make_room_for_thread();
         let mut threads = write(&shard.0);
         let thread = threads.entry(key.clone()).or_insert_with(|| {
-            shared.totals.threads.fetch_add(1, Ordering::Relaxed);
-            Arc::default()
+            shared.threads.used.fetch_add(1, Ordering::Relaxed);
+            Arc::new(Thread::new(shared.accounts.open(key)))
         });
-        Arc::clone(thread)
+        let thread = Arc::clone(thread);
+        drop(threads);
+        // The new thread is in use, so it makes no room itself.
+        if shared.threads.is_exceeded() {
+            self.make_room(Resource::Threads, shared.clock.now());
+        }
+        thread
     }
 
     fn append_now(&self, event: NewEvent) -> Result<StreamEvent, LogError> {
         let shared = &*self.0;
-        let thread = self.thread(event.routing().key());
         let now = shared.clock.now();
-        let (sealed, outcome) = {
+        let (thread, sealed, aftermath) = loop {
+            let thread = self.thread(event.routing().key());
             let mut ring = lock(&thread.ring);
+            if ring.erased {
+                // It was taken out of its map before, so the next look finds or makes another.
+                continue;
+            }
             let sealed = event.seal(Cursor::new(ring.epoch, ring.next), now);
             if size(&sealed) > shared.limits.bytes {
                 return Err(LogError::TooLarge { max: shared.limits.bytes });
             }
             let push = |ring: &mut Ring| ring.push(sealed.clone(), now, shared.limits);
-            let outcome = shared.totals.counting(&mut ring, push);
+            let aftermath = shared.counting(&thread, &mut ring, push);
             thread.head.store(ring.extent().head().seq(), Ordering::Release);
-            (sealed, outcome)
+            drop(ring);
+            break (thread, sealed, aftermath);
         };
-        // Outside the lock: dropping events and waking readers both take their time.
-        let Appended { evicted, wakers } = outcome;
-        drop(evicted);
-        wakers.into_iter().for_each(Waker::wake);
-        if shared.totals.bytes.load(Ordering::Relaxed) > shared.limits.total_bytes {
-            self.make_room_for_bytes();
+        aftermath.settle();
+        if shared.bytes.is_exceeded() {
+            self.make_room(Resource::Bytes, now);
         }
+        // Until here, so that room is not made by the thread that was just written.
+        drop(thread);
         Ok(sealed)
     }
 
-    fn make_room_for_thread(&self) {
-        let Shared { limits, totals, clock, .. } = &*self.0;
-        let threads = totals.threads.load(Ordering::Relaxed);
-        let second = clock.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        if threads < limits.threads
-            || (threads < totals.next_sweep_at.load(Ordering::Relaxed)
-                && totals.last_sweep.load(Ordering::Relaxed) == second)
-        {
-            return;
-        }
-        let target = limits.threads - limits.threads / 8;
-        self.release_idle(|totals| totals.threads.load(Ordering::Relaxed) >= target);
-        let left = totals.threads.load(Ordering::Relaxed);
-        totals.next_sweep_at.store(left + left / 8 + 1, Ordering::Relaxed);
-        totals.last_sweep.store(second, Ordering::Relaxed);
-    }
-
-    fn make_room_for_bytes(&self) {
-        let Shared { limits, totals, shards, .. } = &*self.0;
-        let target = limits.total_bytes - limits.total_bytes / 8;
-        let too_many = |totals: &Totals| totals.bytes.load(Ordering::Relaxed) > target;
-        self.release_idle(too_many);
-        // What is left is being read: each thread gives its older half, and says so by its extent.
-        for shard in shards {
-            if !too_many(totals) {
-                return;
-            }
-            let threads: Vec<_> = read(&shard.0).values().cloned().collect();
-            for thread in threads {
-                let evicted = totals.counting(&mut lock(&thread.ring), Ring::give_older_half);
-                drop(evicted);
-            }
+    fn erase_thread_now(&self, key: &ThreadKey) {
+        let erased = write(&self.0.shard(key).0).remove(key);
+        if let Some(thread) = erased {
+            self.0.end(key, &thread);
         }
     }
 
-    /// Lets go of threads that nobody reads or writes, longest unwritten first, while `too_many`.
-    ///
-    /// Who returns with a cursor of such a thread meets a new epoch, and is told of the gap.
-    fn release_idle(&self, too_many: impl Fn(&Totals) -> bool) {
-        let Shared { shards, totals, .. } = &*self.0;
-        // Nobody can take a thread up while its shard is locked for writing, so nobody is cut off.
-        let idle = |thread: &Arc<Thread>| Arc::strong_count(thread) == 1;
-        let mut candidates: Vec<(Option<SystemTime>, usize, ThreadKey)> = Vec::new();
-        for (index, shard) in shards.iter().enumerate() {
-            let threads = read(&shard.0);
-            let unread = threads.iter().filter(|(_, thread)| idle(thread));
-            candidates.extend(
-                unread.map(|(key, thread)| (lock(&thread.ring).written, index, key.clone())),
-            );
-        }
-        candidates.sort_unstable_by_key(|(written, ..)| *written);
-        for (_, index, key) in candidates {
-            if !too_many(totals) {
-                return;
-            }
-            let Some(shard) = shards.get(index) else { return };
-            let mut threads = write(&shard.0);
-            if threads.get(&key).is_some_and(idle)
-                && let Some(thread) = threads.remove(&key)
-            {
-                drop(threads);
-                totals.threads.fetch_sub(1, Ordering::Relaxed);
-                totals.bytes.fetch_sub(lock(&thread.ring).bytes, Ordering::Relaxed);
+    fn erase_tenant_now(&self, tenant: &TenantId) {
+        for shard in &self.0.shards {
+            let theirs = |key: &ThreadKey, _: &mut Arc<Thread>| key.tenant() == tenant;
+            let erased: Vec<_> = write(&shard.0).extract_if(theirs).collect();
+            for (key, thread) in erased {
+                self.0.end(&key, &thread);
             }
         }
     }
@@ -230,8 +219,8 @@ impl fmt::Debug for MemoryLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryLog")
             .field("limits", &self.0.limits)
-            .field("threads", &self.0.totals.threads)
-            .field("bytes", &self.0.totals.bytes)
+            .field("threads", &self.0.threads.used())
+            .field("bytes", &self.0.bytes.used())
             .finish_non_exhaustive()
     }
 }
@@ -241,6 +230,8 @@ impl fmt::Debug for MemoryLog {
 #[must_use]
 pub struct MemoryLogBuilder {
     limits: Limits,
+    total_bytes: usize,
+    threads: usize,
     clock: Arc<dyn Clock>,
 }
 
@@ -264,15 +255,17 @@ impl MemoryLogBuilder {
         self
     }
 
-    /// Keeps at most this many bytes of all threads together.
+    /// Keeps at most this many bytes of all threads together, shared fairly among the tenants and
+    /// envs. While many of them are about at their share, it may be an eighth more.
     pub fn max_total_bytes(mut self, bytes: usize) -> Self {
-        self.limits.total_bytes = bytes;
+        self.total_bytes = bytes;
         self
     }
 
-    /// Keeps at most this many threads, not counting more that are being read.
+    /// Keeps at most this many threads, shared fairly among the tenants and envs, not counting more
+    /// that are being read. While many of them are about at their share, it may be an eighth more.
     pub fn max_threads(mut self, threads: usize) -> Self {
-        self.limits.threads = threads;
+        self.threads = threads;
         self
     }
 
@@ -290,7 +283,9 @@ impl MemoryLogBuilder {
             clock: self.clock,
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Shard::default()),
-            totals: Totals::default(),
+            accounts: Accounts::default(),
+            bytes: Gauge::new(self.total_bytes),
+            threads: Gauge::new(self.threads),
         }))
     }
 }
@@ -303,6 +298,16 @@ impl EventLog for MemoryLog {
         event: NewEvent,
     ) -> impl Future<Output = Result<StreamEvent, LogError>> + Send {
         ready(self.append_now(event))
+    }
+
+    fn erase_thread(&self, thread: &Routing) -> impl Future<Output = Result<(), LogError>> + Send {
+        self.erase_thread_now(thread.key());
+        ready(Ok(()))
+    }
+
+    fn erase_tenant(&self, tenant: &TenantId) -> impl Future<Output = Result<(), LogError>> + Send {
+        self.erase_tenant_now(tenant);
+        ready(Ok(()))
     }
 
     fn reader(&self, thread: &ThreadKey) -> MemoryReader {
@@ -326,11 +331,22 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[derive(Default)]
 struct Thread {
     ring: Mutex<Ring>,
     /// The number of the newest event, for readers that wait: while it stands, they need no lock.
+    /// [`ERASED`] is told here as well.
     head: AtomicU64,
+    /// Of the thread's tenant and env.
+    account: Arc<Account>,
+}
+
+/// The head of a thread that was erased. No event ever has this number.
+const ERASED: u64 = u64::MAX;
+
+impl Thread {
+    fn new(account: Arc<Account>) -> Self {
+        Self { ring: Mutex::default(), head: AtomicU64::new(0), account }
+    }
 }
 
 /// Reads one thread of a [`MemoryLog`].
@@ -368,11 +384,15 @@ impl Waits {
 
 impl LogReader for MemoryReader {
     fn poll_extent(&mut self, _: &mut Context<'_>) -> Poll<Result<Extent, LogError>> {
-        let Shared { limits, clock, totals, .. } = &*self.log.0;
-        let now = clock.now();
+        let shared = &*self.log.0;
+        let now = shared.clock.now();
         let (evicted, extent) = {
             let mut ring = lock(&self.thread.ring);
-            let evicted = totals.counting(&mut ring, |ring| ring.expire(now, limits.age));
+            if ring.erased {
+                return Poll::Ready(Err(LogError::Erased));
+            }
+            let expire = |ring: &mut Ring| ring.expire(now, shared.limits.age);
+            let evicted = shared.counting(&self.thread, &mut ring, expire);
             (evicted, ring.extent())
         };
         drop(evicted);
@@ -391,6 +411,9 @@ impl LogReader for MemoryReader {
             return Poll::Pending;
         }
         let mut ring = lock(&thread.ring);
+        if ring.erased {
+            return Poll::Ready(Err(LogError::Erased));
+        }
         if after == ring.extent().head() {
             // There is nothing that could be too old to be served, so the time is not asked.
             let stale = Waits::begin(waits, &mut ring, cx.waker());
@@ -398,9 +421,9 @@ impl LogReader for MemoryReader {
             drop(stale);
             return Poll::Pending;
         }
-        let Shared { limits, clock, totals, .. } = &*log.0;
-        let expire = |ring: &mut Ring| ring.expire(clock.now(), limits.age);
-        let evicted = totals.counting(&mut ring, expire);
+        let shared = &*log.0;
+        let expire = |ring: &mut Ring| ring.expire(shared.clock.now(), shared.limits.age);
+        let evicted = shared.counting(thread, &mut ring, expire);
         let extent = ring.extent();
         // Who has all there is begins to wait under the same lock.
         let has_all = ring.copy_after(after, max_bytes, into);
@@ -408,6 +431,10 @@ impl LogReader for MemoryReader {
         drop(ring);
         drop((stale, evicted));
         Poll::Ready(Ok(extent))
+    }
+
+    fn is_erased(&self) -> bool {
+        self.thread.head.load(Ordering::Acquire) == ERASED
     }
 }
 

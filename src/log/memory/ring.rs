@@ -27,11 +27,23 @@ pub(super) struct Ring {
     pub(super) bytes: usize,
     pub(super) written: Option<SystemTime>,
     pub(super) waiting: Waiting,
+    /// It is for good: nothing is written to it or read from it any more.
+    pub(super) erased: bool,
 }
 
-pub(super) struct Appended {
-    pub(super) evicted: Vec<StreamEvent>,
-    pub(super) wakers: Vec<Waker>,
+/// What a change leaves to be done once the lock is given back: to drop events and to wake readers
+/// both take their time.
+#[must_use]
+pub(super) struct Aftermath {
+    evicted: Vec<StreamEvent>,
+    wakers: Vec<Waker>,
+}
+
+impl Aftermath {
+    pub(super) fn settle(self) {
+        drop(self.evicted);
+        self.wakers.into_iter().for_each(Waker::wake);
+    }
 }
 
 impl Default for Ring {
@@ -43,16 +55,27 @@ impl Default for Ring {
             bytes: 0,
             written: None,
             waiting: Waiting::default(),
+            erased: false,
         }
     }
 }
 
 impl Ring {
+    #[cfg(test)]
+    pub(super) fn recount(&self) -> usize {
+        self.events.iter().map(|(_, event)| size(event)).sum()
+    }
+
     pub(super) fn extent(&self) -> Extent {
         Extent { epoch: self.epoch, oldest: self.next - self.events.len() as u64, next: self.next }
     }
 
-    pub(super) fn push(&mut self, event: StreamEvent, now: SystemTime, limits: Limits) -> Appended {
+    pub(super) fn push(
+        &mut self,
+        event: StreamEvent,
+        now: SystemTime,
+        limits: Limits,
+    ) -> Aftermath {
         self.next += 1;
         self.bytes += size(&event);
         self.written = Some(now);
@@ -61,7 +84,7 @@ impl Ring {
         while self.events.len() > limits.events || self.bytes > limits.bytes {
             evicted.extend(self.evict());
         }
-        Appended { evicted, wakers: self.waiting.take() }
+        Aftermath { evicted, wakers: self.waiting.take() }
     }
 
     fn evict(&mut self) -> Option<StreamEvent> {
@@ -104,6 +127,14 @@ impl Ring {
             }
         }
         from < self.events.len() && left.len() == 0
+    }
+
+    /// Gives up everything it holds, and wakes all who wait.
+    pub(super) fn erase(&mut self) -> Aftermath {
+        self.erased = true;
+        self.bytes = 0;
+        let evicted = mem::take(&mut self.events).into_iter().map(|(_, event)| event).collect();
+        Aftermath { evicted, wakers: self.waiting.take() }
     }
 
     pub(super) fn give_older_half(&mut self) -> Vec<StreamEvent> {

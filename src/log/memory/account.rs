@@ -1,0 +1,175 @@
+//! What each tenant and env holds of the log, and how far each must come down when room is needed.
+
+use super::lock;
+use crate::id::{Env, TenantId, ThreadKey};
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// The bytes that one tenant holds in one env.
+///
+/// It is on cache lines of its own: only publishers of this tenant and env write to it.
+#[derive(Default)]
+#[repr(align(128))]
+pub(super) struct Account {
+    pub(super) bytes: AtomicUsize,
+}
+
+/// What is shared fairly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resource {
+    Bytes,
+    Threads,
+}
+
+/// An account, and how many threads hold it open.
+struct Open {
+    account: Arc<Account>,
+    threads: usize,
+}
+
+/// The accounts of all tenants and envs that have a thread.
+///
+/// The lock is taken when a thread begins or ends, and when room is made; never for an event. Who
+/// has it takes no other lock.
+#[derive(Default)]
+pub(super) struct Accounts(Mutex<HashMap<(TenantId, Env), Open>>);
+
+impl Accounts {
+    /// The account of a thread that begins.
+    pub(super) fn open(&self, key: &ThreadKey) -> Arc<Account> {
+        let owner = (key.tenant().clone(), key.env().clone());
+        let mut accounts = lock(&self.0);
+        let open =
+            accounts.entry(owner).or_insert_with(|| Open { account: Arc::default(), threads: 0 });
+        open.threads += 1;
+        Arc::clone(&open.account)
+    }
+
+    /// Counts a thread that ended. The account of the last one is closed.
+    pub(super) fn close(&self, key: &ThreadKey) {
+        let owner = (key.tenant().clone(), key.env().clone());
+        let mut accounts = lock(&self.0);
+        let Some(open) = accounts.get_mut(&owner) else { return };
+        open.threads -= 1;
+        if open.threads == 0 {
+            accounts.remove(&owner);
+        }
+    }
+
+    /// What each account uses of the resource. Those that use nothing are left out.
+    pub(super) fn uses(&self, of: Resource) -> Vec<(Arc<Account>, usize)> {
+        let accounts = lock(&self.0);
+        let uses = accounts.values().map(|open| {
+            let used = match of {
+                Resource::Bytes => open.account.bytes.load(Ordering::Relaxed),
+                Resource::Threads => open.threads,
+            };
+            (Arc::clone(&open.account), used)
+        });
+        uses.filter(|(_, used)| *used > 0).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn snapshot(&self) -> HashMap<(TenantId, Env), (usize, usize)> {
+        let accounts = lock(&self.0);
+        let held = |open: &Open| (open.account.bytes.load(Ordering::Relaxed), open.threads);
+        accounts.iter().map(|(owner, open)| (owner.clone(), held(open))).collect()
+    }
+}
+
+/// Who has to give when room is needed, and how much.
+///
+/// The fair share is the limit divided by the number of accounts that use anything. Only accounts
+/// above it give, and nobody is taken more than an eighth below it. Within that, those that use
+/// most come down to one common level, until seven eighths of the limit are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fair {
+    /// No account that uses this much or less gives anything.
+    share: usize,
+    /// What a giver comes down to.
+    level: usize,
+    /// What all givers together need to free at most.
+    pub(super) excess: usize,
+}
+
+impl Fair {
+    pub(super) fn of(limit: usize, uses: impl IntoIterator<Item = usize>) -> Self {
+        let mut uses: Vec<usize> = uses.into_iter().collect();
+        uses.sort_unstable_by_key(|used| Reverse(*used));
+        let total: usize = uses.iter().sum();
+        let target = limit - limit / 8;
+        let share = limit / uses.len().max(1);
+        let mut level = share;
+        // What those use that do not come down to the level.
+        let mut others = total;
+        for (index, used) in uses.iter().enumerate() {
+            if *used <= share {
+                break;
+            }
+            others -= used;
+            level = target.saturating_sub(others) / (index + 1);
+            if uses.get(index + 1).is_none_or(|next| *next <= level) {
+                break;
+            }
+        }
+        let level = level.max(share - share / 8);
+        Self { share, level, excess: total.saturating_sub(target) }
+    }
+
+    /// How much an account gives that uses this much.
+    pub(super) fn gives(&self, used: usize) -> usize {
+        if used > self.share { used.saturating_sub(self.level) } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fair;
+    use proptest::{collection::vec, prop_assert, proptest};
+
+    fn left(limit: usize, uses: &[usize]) -> Vec<usize> {
+        let fair = Fair::of(limit, uses.iter().copied());
+        uses.iter().map(|used| used - fair.gives(*used)).collect()
+    }
+
+    #[test]
+    fn the_largest_come_down_to_one_level_and_the_small_keep_all() {
+        assert_eq!(left(800, &[900]), [700], "one alone has the whole limit");
+        assert_eq!(left(800, &[700, 100, 1]), [599, 100, 1]);
+        assert_eq!(left(800, &[500, 300, 100]), [300, 300, 100]);
+        assert_eq!(left(800, &[400, 390, 100]), [300, 300, 100]);
+        assert_eq!(left(800, &[401, 400]), [350, 400], "a share is 400, and nobody gives of less");
+        assert_eq!(left(800, &[401, 401]), [350, 350]);
+        assert_eq!(left(0, &[5, 0, 1]), [0, 0, 0]);
+        assert_eq!(left(1, &[1, 1]), [0, 0], "a share is nothing");
+    }
+
+    proptest! {
+        #[test]
+        fn who_is_within_its_share_gives_nothing_and_what_the_others_give_is_enough(
+            limit in 0..2000_usize,
+            uses in vec(1..500_usize, 0..30),
+        ) {
+            let fair = Fair::of(limit, uses.iter().copied());
+            let kept: usize = left(limit, &uses).iter().sum();
+            prop_assert!(kept <= limit, "{kept}");
+            for used in &uses {
+                let gives = fair.gives(*used);
+                if used * uses.len() <= limit {
+                    prop_assert!(gives == 0);
+                }
+                // Nobody is pushed far below its share, or below one who has less.
+                prop_assert!(used - gives >= (*used).min((limit / uses.len()) * 7 / 8));
+                for other in uses.iter().filter(|other| *other < used) {
+                    prop_assert!(used - gives >= (*other).min(fair.level));
+                }
+            }
+        }
+    }
+}
