@@ -7,14 +7,14 @@ use axum::{
     },
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tower_tenancy::{
-    ClientMessage, CloseRefusedUpgrades, LastEventId, MemoryLog, MemoryRegistry, OnClaims,
-    Registered, Rejection, RejectionKind, RequireTenantScope, TenantScope, ThreadAccess, ThreadId,
-    ThreadRecord, TicketIssuer, auth::KeySet, verify_thread_access,
+    ClientMessage, CloseRefusedUpgrades, EventLog as _, LastEventId, MemoryLog, MemoryRegistry,
+    OnClaims, Registered, Rejection, RejectionKind, RequireClaims, RequireTenantScope, TenantScope,
+    ThreadAccess, ThreadId, ThreadRecord, TicketIssuer, auth::KeySet, verify_thread_access,
 };
 
 /// The thread named in the path, checked against the registry.
@@ -52,6 +52,9 @@ pub(crate) fn router(
     close_refused_upgrades: bool,
 ) -> Router {
     let by_token = Router::new()
+        .route("/threads/{thread_id}", delete(remove))
+        // Only for the routes before it.
+        .route_layer(RequireClaims::new().role("admin"))
         .route("/threads/{thread_id}", put(create))
         .route("/chat/{thread_id}/messages", post(say))
         .route("/tickets", post(ticket))
@@ -89,6 +92,18 @@ async fn create(
         _ => StatusCode::OK,
     };
     Ok((status, Json(body)).into_response())
+}
+
+/// Removes a thread of the caller's own tenant and env, and all that was said in it.
+async fn remove(thread: Thread, State(app): State<App>) -> Result<StatusCode, Rejection> {
+    let routing = thread.routing();
+    // First the registry: once it does not know the thread, nobody can open it anew.
+    if !app.threads.remove(routing) {
+        // Somebody else removed it meanwhile, and erases it.
+        return Err(RejectionKind::ThreadForbidden.into());
+    }
+    app.log.erase_thread(routing).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// What a message has to say. Whose it is, is not for the client to say.

@@ -48,6 +48,9 @@ pub(crate) struct Options {
     /// Keep at most this many events of a thread.
     #[arg(long, value_name = "N")]
     retain: Option<NonZeroUsize>,
+    /// Keep at most this many bytes of all threads together, shared fairly among tenants and envs.
+    #[arg(long, value_name = "N")]
+    log_bytes: Option<usize>,
     /// How far the issuer's clock may differ from ours.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     leeway: u64,
@@ -123,8 +126,14 @@ impl Options {
                 threads.register(&thread);
             }
         }
-        let log = MemoryLog::builder();
-        let log = self.retain.map_or(log.clone(), |events| log.max_events(events.get())).build();
+        let mut log = MemoryLog::builder();
+        if let Some(events) = self.retain {
+            log = log.max_events(events.get());
+        }
+        if let Some(bytes) = self.log_bytes {
+            log = log.max_total_bytes(bytes);
+        }
+        let log = log.build();
         let envs = if self.envs.is_empty() { Envs::default() } else { Envs::new(&self.envs)? };
         let (verifier, keys) = self.verifier()?;
         Ok(Rails { verifier, keys, envs, threads, log })

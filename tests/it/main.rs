@@ -20,6 +20,7 @@ mod hosts;
 mod keys;
 mod layering;
 mod layers;
+mod log;
 #[cfg(feature = "test-util")]
 mod proof;
 mod providers;

@@ -1,0 +1,152 @@
+//! What a shared log keeps: nobody loses anything to another tenant, and an erased thread is gone.
+
+use crate::support::{Chat, Events, Socket, claims, refusal, sign};
+use serde_json::json;
+
+/// What the log of these servers holds in all.
+const BUDGET: usize = 2 << 20;
+
+fn id(envelope: &serde_json::Value) -> String {
+    envelope["id"].as_str().unwrap().to_owned()
+}
+
+/// Waits for the event, and takes nothing else for it.
+async fn hears(events: &mut Events, text: &str) {
+    let block = events.event().await.expect("the server does not end the stream");
+    assert_eq!(block.event, None, "no gap, no end: {block:?}");
+    assert_eq!(block.json()["data"]["text"], text);
+}
+
+#[tokio::test]
+async fn one_tenant_that_posts_ten_times_the_budget_takes_nothing_of_another() {
+    let chat = Chat::start_with(&["--log-bytes", &BUDGET.to_string()]);
+    let mut idle = Vec::new();
+    let mut live = Vec::new();
+    for i in 0..100 {
+        let thread = format!("b-{i}");
+        let put = chat.request("PUT", &format!("/threads/{thread}"), "t_beta").send().await;
+        assert_eq!(put.unwrap().status(), 201);
+        let first = id(&chat.say("t_beta", &thread, "first").await);
+        chat.say("t_beta", &thread, "second").await;
+        if i % 5 == 0 {
+            let mut events = chat.listen("t_beta", &thread, Some(&first)).await;
+            hears(&mut events, "second").await;
+            live.push((thread, first, events));
+        } else {
+            idle.push((thread, first));
+        }
+    }
+    // Some of it in a thread that is being read.
+    let mut own = chat.listen("t_alpha", "th", None).await;
+    let text = "x".repeat(60_000);
+    for i in 0..10 * BUDGET / text.len() {
+        chat.say("t_alpha", "th", &text).await;
+        if i % 50 == 0 {
+            for (thread, _, events) in &mut live {
+                let text = format!("{i}");
+                chat.say("t_beta", thread, &text).await;
+                hears(events, &text).await;
+            }
+        }
+    }
+    for (thread, _, events) in &mut live {
+        chat.say("t_beta", thread, "last").await;
+        hears(events, "last").await;
+    }
+    for (thread, first) in &idle {
+        let mut events = chat.listen("t_beta", thread, Some(first)).await;
+        hears(&mut events, "second").await;
+    }
+    for (thread, first, _) in &live {
+        let mut events = chat.listen("t_beta", thread, Some(first)).await;
+        hears(&mut events, "second").await;
+        hears(&mut events, "0").await;
+    }
+    // Whoever posted this much has lost some of it, or the budget was no budget.
+    let mut seqs = Vec::new();
+    let last = id(&chat.say("t_alpha", "th", "last").await);
+    let mut earliest = chat.listen("t_alpha", "th", Some("earliest")).await;
+    while earliest.cursor.as_ref() != Some(&last) {
+        seqs.push(earliest.event().await.unwrap().json()["meta"]["seq"].as_u64().unwrap());
+    }
+    assert!(seqs[0] > 300, "{seqs:?}");
+    assert!(own.event().await.is_some());
+}
+
+impl Chat {
+    async fn remove(&self, tenant: &str, thread: &str, roles: &[&str]) -> reqwest::Response {
+        let mut claims = claims(tenant, "prod", "root");
+        claims["roles"] = json!(roles);
+        let request = self.bare("DELETE", &format!("/threads/{thread}"));
+        let request = request.header("x-tenant-id", tenant).header("x-env", "prod");
+        request.bearer_auth(sign(&claims)).send().await.unwrap()
+    }
+
+    async fn is_forbidden(&self, tenant: &str, thread: &str, from: Option<&str>) {
+        let mut request = self.request("GET", &format!("/sse/chat/{thread}"), tenant);
+        if let Some(cursor) = from {
+            request = request.header("last-event-id", cursor);
+        }
+        let refused = refusal(request.send().await.unwrap()).await;
+        assert_eq!(refused, (403, "thread.forbidden".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_removed_thread_is_gone_for_its_readers_and_its_next_owner_sees_none_of_it() {
+    let chat = Chat::start();
+    let old = id(&chat.say("t_alpha", "th", "secret").await);
+    let foreign = id(&chat.say("t_beta", "th", "of beta").await);
+    let mut sse = chat.listen("t_alpha", "th", Some("earliest")).await;
+    hears(&mut sse, "secret").await;
+    let mut beta = chat.listen("t_beta", "th", None).await;
+    let mut socket = Socket::listen(&chat.base, "t_alpha", "th", None).await;
+    let ticket = chat.request("POST", "/tickets", "t_alpha");
+    let ticket = ticket.json(&json!({"thread_id": "th", "last_event_id": old}));
+    let ticket: serde_json::Value = ticket.send().await.unwrap().json().await.unwrap();
+    let by_ticket = format!("/sse/chat/th?ticket={}", ticket["ticket"].as_str().unwrap());
+    let opened = Events::of(chat.bare("GET", &by_ticket).send().await.unwrap());
+
+    let no_admin = refusal(chat.remove("t_alpha", "th", &["ops"]).await).await;
+    assert_eq!(no_admin, (403, "auth.insufficient_scope".to_owned()));
+    for elsewhere in ["only-beta", "nowhere"] {
+        let refused = refusal(chat.remove("t_alpha", elsewhere, &["admin"]).await).await;
+        assert_eq!(refused, (403, "thread.forbidden".to_owned()), "{elsewhere}");
+    }
+    assert_eq!(chat.remove("t_alpha", "th", &["admin"]).await.status(), 204);
+
+    // Who waits is told, and told to stop.
+    let end = sse.event().await.unwrap();
+    assert_eq!(end.event.as_deref(), Some("access.revoked"), "{end:?}");
+    assert_eq!(sse.next().await, None);
+    drop(opened);
+    let close = loop {
+        match socket.next().await {
+            Ok(message) => assert_eq!(message["type"], "access.revoked"),
+            Err((code, _)) => break code,
+        }
+    };
+    assert_eq!(close, 4403);
+    chat.is_forbidden("t_alpha", "th", Some(&old)).await;
+    let again = refusal(chat.remove("t_alpha", "th", &["admin"]).await).await;
+    assert_eq!(again, (403, "thread.forbidden".to_owned()));
+
+    // The id is given to another one.
+    assert_eq!(chat.request("PUT", "/threads/th", "t_alpha").send().await.unwrap().status(), 201);
+    let reopened = chat.bare("GET", &by_ticket).header("last-event-id", &old).send().await.unwrap();
+    assert_eq!(refusal(reopened).await, (401, "auth.invalid".to_owned()), "a used ticket");
+    let mut events = chat.listen("t_alpha", "th", Some(&old)).await;
+    let gap = events.event().await.unwrap();
+    assert_eq!(gap.json()["reason"], "unknown", "{gap:?}");
+    let new = chat.say("t_alpha", "th", "mine").await;
+    assert_eq!(new["meta"]["seq"], 1);
+    hears(&mut events, "mine").await;
+    let mut earliest = chat.listen("t_alpha", "th", Some("earliest")).await;
+    hears(&mut earliest, "mine").await;
+
+    // The thread of the same id in the other tenant is as it was.
+    chat.say("t_beta", "th", "still here").await;
+    hears(&mut beta, "still here").await;
+    let mut resumed = chat.listen("t_beta", "th", Some(&foreign)).await;
+    hears(&mut resumed, "still here").await;
+}
