@@ -26,7 +26,7 @@ use tower::{ServiceBuilder, service_fn};
 use tower_tenancy::{
     BoxError, CutOff, LastEventId, MemoryLog, MemoryRegistry, OnClaims, Rejection,
     RequireTenantScope, TenantScope,
-    rejection::{ByContentType, Client, RejectWith as _, WrapBody},
+    rejection::{ByContentType, Dialect, RejectWith as _, WrapBody},
     verify_thread_access,
 };
 
@@ -51,7 +51,8 @@ struct App {
 impl App {
     /// `GET /sse/chat/{thread}` listens, `POST /chat/{thread}/messages` says something.
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let client = Client::of(request.method(), request.headers());
+        // The one route that answers a GET opens a stream.
+        let dialect = Dialect::of_stream(&request);
         let path = request.uri().path().to_owned();
         let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
         let answer = match (request.method(), parts.as_slice()) {
@@ -59,7 +60,7 @@ impl App {
             (&Method::POST, ["chat", thread, "messages"]) => self.say(request, thread).await,
             _ => Ok(text(StatusCode::NOT_FOUND, "no such route")),
         };
-        Ok(answer.unwrap_or_else(|rejection| ByContentType.reject(&rejection, client).map(whole)))
+        Ok(answer.unwrap_or_else(|rejection| ByContentType.reject(&rejection, dialect).map(whole)))
     }
 
     async fn listen(
@@ -113,7 +114,7 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     let app = App { threads, log };
     let service = ServiceBuilder::new()
         // hyper's own bodies cannot be made from bytes, so that refusals need a wrapper.
-        .layer(RequireTenantScope::new(verifier).envs(envs).reject_with(WrapBody))
+        .layer(RequireTenantScope::new(verifier).envs(envs).opens_streams().reject_with(WrapBody))
         .service(service_fn(move |request| app.clone().answer(request)));
 
     let listener = TcpListener::bind(addr).await;
@@ -135,13 +136,13 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
             Ok((tcp, _)) => tcp,
             Err(error) => {
                 // Out of descriptors, for one: other connections will end.
-                tracing::warn!(%error, "a connection was not accepted");
+                tracing::warn!(error = error.to_string(), "a connection was not accepted");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 continue;
             }
         };
         if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
+            tracing::debug!(error = error.to_string(), "TCP_NODELAY");
         }
         let service = TowerToHyperService::new(service.clone());
         // HTTP/1 alone, and the connection itself as the task: half the memory of a server that takes
@@ -149,6 +150,10 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .serve_connection(TokioIo::new(tcp), service);
-        tokio::spawn(connection.inspect_err(|error| tracing::debug!(%error, "a connection broke")));
+        tokio::spawn(
+            connection.inspect_err(|error| {
+                tracing::debug!(error = error.to_string(), "a connection broke")
+            }),
+        );
     }
 }

@@ -23,8 +23,9 @@ use http::request::Parts;
 use std::{fmt, marker::PhantomData, ops::Deref};
 
 impl IntoResponse for Rejection {
-    /// As problem+json. The nearest layer of this crate outside tells it again, in the dialect of
-    /// the request and in the application's own style.
+    /// As problem+json. The nearest layer of this crate outside tells it anew, in the dialect of the
+    /// request and in the application's own style, unless something in between has changed its
+    /// status, its content type or its body.
     fn into_response(self) -> Response {
         problem(&self).map(Body::from)
     }

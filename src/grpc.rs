@@ -143,13 +143,14 @@ fn status(grpc: u8, code: &'static str, detail: &str, retry: Option<Duration>) -
 }
 
 impl From<Rejection> for Status {
-    /// With the stable code in the metadata `tenancy-code`. The log is told: to make a status of a
+    /// With the stable code in the metadata `tenancy-code`, and `cache-control: no-store`. The log is told: to make a status of a
     /// rejection is to refuse.
     fn from(mut rejection: Rejection) -> Self {
         rejection.log();
         let kind = rejection.kind();
         let mut status =
             status(kind.grpc_code(), kind.code(), rejection.detail(), rejection.retry_after());
+        status.metadata_mut().insert("cache-control", MetadataValue::from_static("no-store"));
         status.set_source(std::sync::Arc::new(rejection));
         status
     }
@@ -202,6 +203,7 @@ mod tests {
             let status = Status::from(Rejection::new(kind));
             assert_eq!(status.code() as u8, kind.grpc_code());
             assert_eq!(status.metadata().get("tenancy-code").unwrap(), kind.code());
+            assert_eq!(status.metadata().get("cache-control").unwrap(), "no-store");
             assert_eq!(status.metadata().contains_key(RETRY_PUSHBACK), kind.is_retryable());
         }
     }

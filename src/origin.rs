@@ -6,7 +6,7 @@
 
 use http::{HeaderMap, HeaderName, Method, Request, Uri, header};
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What the rule looks at.
 #[derive(Clone, Copy)]

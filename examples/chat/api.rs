@@ -63,7 +63,7 @@ pub(crate) fn router(
     let streams = Router::new()
         .route("/sse/chat/{thread_id}", get(listen))
         .route("/ws/chat/{thread_id}", get(talk))
-        .route_layer(tenancy.clone().or_ticket());
+        .route_layer(tenancy.clone().or_ticket().opens_streams());
     let streams =
         if close_refused_upgrades { streams.layer(CloseRefusedUpgrades) } else { streams };
     let open = Router::new()

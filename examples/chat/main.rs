@@ -74,7 +74,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
     // Without it, small events wait for the acknowledgement of earlier ones.
     let listener = listener.tap_io(|tcp| {
         if let Err(error) = tcp.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
+            tracing::debug!(error = error.to_string(), "TCP_NODELAY");
         }
     });
     println!("listening on http://{addr}");

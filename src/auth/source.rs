@@ -1,10 +1,10 @@
 //! Where a request may bear its token.
 
 use crate::{
-    origin::Head,
+    origin::{Head, SEC_FETCH_SITE},
     rejection::{Rejection, RejectionKind},
 };
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use std::{fmt, sync::Arc};
 
 /// A token in a list of WebSocket protocols: `bearer.<token>`.
@@ -85,6 +85,18 @@ impl TokenSources {
     #[must_use]
     pub fn allow_origin(self, origin: impl Into<String>) -> Self {
         self.with(|sources| sources.origins.push(origin.into()))
+    }
+
+    /// Names the headers that a token is looked for in, and those that say whether it counts.
+    pub(crate) fn reads(&self, names: &mut Vec<HeaderName>) {
+        let Sources { cookie, protocol, .. } = &*self.0;
+        names.push(header::AUTHORIZATION);
+        if cookie.is_some() {
+            names.extend([header::COOKIE, header::ORIGIN, SEC_FETCH_SITE]);
+        }
+        if *protocol {
+            names.push(header::SEC_WEBSOCKET_PROTOCOL);
+        }
     }
 
     /// Takes the token off the request.

@@ -6,13 +6,13 @@ use crate::{
         AuthContext, AuthFuture, AuthRequest, Authenticator, Found, Policy, TokenSources, Unmet,
         Verdict, two_tokens,
     },
-    context::{self, Envs, Named, RequestContext, X_REQUEST_ID},
+    context::{self, Envs, Named, RequestContext, X_ENV, X_REQUEST_ID, X_TENANT_ID},
     id::RequestId,
     origin::Head,
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
 };
-use http::{Extensions, HeaderMap, HeaderValue, Request, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, header};
 use std::{fmt, mem, sync::Arc};
 use tracing::{Span, field};
 
@@ -23,7 +23,7 @@ pub trait Check: Clone + sealed::Check {}
 impl<C: Clone + sealed::Check> Check for C {}
 
 pub(super) mod sealed {
-    use super::{Begun, Extensions, Rejection, Request};
+    use super::{Begun, Extensions, HeaderName, Rejection, Request};
     use crate::auth::AuthContext;
 
     pub trait Check {
@@ -36,6 +36,9 @@ pub(super) mod sealed {
             extensions: &mut Extensions,
             answer: Result<AuthContext, Rejection>,
         ) -> Result<(), Rejection>;
+
+        /// Names the headers that the verdict depends on.
+        fn reads(&self, _names: &mut Vec<HeaderName>) {}
     }
 }
 
@@ -76,7 +79,7 @@ impl ContextCheck {
         };
         begun.span = tracing::info_span!(
             "request",
-            method = %request.method(),
+            method = request.method().as_str(),
             path = request.uri().path(),
             request_id = id.as_str(),
             tenant = field::Empty,
@@ -134,6 +137,10 @@ impl sealed::Check for ContextCheck {
         answer: Result<AuthContext, Rejection>,
     ) -> Result<(), Rejection> {
         answer.map(|_| ())
+    }
+
+    fn reads(&self, names: &mut Vec<HeaderName>) {
+        names.extend([X_TENANT_ID, X_ENV]);
     }
 }
 
@@ -207,6 +214,10 @@ impl sealed::Check for AuthCheck {
         };
         Contexts::set_auth(extensions, auth);
         Ok(())
+    }
+
+    fn reads(&self, names: &mut Vec<HeaderName>) {
+        self.sources.reads(names);
     }
 }
 
@@ -307,5 +318,10 @@ impl sealed::Check for ScopeCheck {
     ) -> Result<(), Rejection> {
         self.auth.finish(extensions, answer)?;
         Contexts::conclude(extensions)
+    }
+
+    fn reads(&self, names: &mut Vec<HeaderName>) {
+        self.context.reads(names);
+        self.auth.reads(names);
     }
 }

@@ -1,7 +1,11 @@
 //! Refused upgrades that a browser can read.
 
-use crate::{context::X_REQUEST_ID, rejection::Rejection, ws::Handshake};
-use http::{Request, Response};
+use crate::{
+    context::X_REQUEST_ID,
+    rejection::{Rejection, nobody_stores},
+    ws::Handshake,
+};
+use http::{Request, Response, StatusCode, header};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -87,6 +91,8 @@ where
         let this = self.project();
         let response = ready!(this.response.poll(cx))?;
         let refused = response.extensions().get::<Rejection>();
+        // A handler may accept an upgrade, and say for other reasons what else it refused.
+        let refused = refused.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS);
         let (Some(rejection), Some(handshake)) = (refused, this.handshake.take()) else {
             return Poll::Ready(Ok(response));
         };
@@ -96,6 +102,10 @@ where
         if let Some(id) = parts.headers.get(X_REQUEST_ID) {
             accepted.headers_mut().insert(X_REQUEST_ID, id.clone());
         }
+        for value in parts.headers.get_all(header::VARY) {
+            accepted.headers_mut().append(header::VARY, value.clone());
+        }
+        nobody_stores(accepted.headers_mut());
         *accepted.extensions_mut() = parts.extensions;
         Poll::Ready(Ok(accepted.map(|()| ResBody::default())))
     }

@@ -1,15 +1,15 @@
 //! The response of a checked request, or its refusal.
 
-use super::Check;
+use super::{Check, vary};
 use crate::{
-    auth::AuthFuture,
+    auth::{AuthContext, AuthFuture},
     context::X_REQUEST_ID,
-    rejection::{Client, RejectWith, Rejection, problem},
+    rejection::{Dialect, Plain, RejectWith, Rejection, belongs_to_body, nobody_stores},
 };
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -33,91 +33,113 @@ pin_project! {
     enum State<S, F, C, ReqBody> {
         Refused { rejection: Option<Rejection> },
         Waiting { answer: AuthFuture, held: Option<Box<Held<S, C, ReqBody>>> },
+        Queueing { held: Option<Box<Held<S, C, ReqBody>>> },
         Calling { #[pin] response: F },
     }
 }
 
-/// What waits for an authenticator's answer. Kept out of line: most answers are there at once.
+/// What waits for an authenticator's answer, and then for the inner service to be ready. Kept out of
+/// line: most answers are there at once.
 pub(super) struct Held<S, C, ReqBody> {
     pub(super) request: Request<ReqBody>,
-    /// The instance of the inner service that was polled ready.
-    pub(super) ready: S,
+    /// An instance of the inner service that reserves nothing yet.
+    pub(super) inner: S,
     pub(super) check: C,
 }
 
 /// How the request is answered, whatever the answer.
 pub(super) struct Reply<R> {
     pub(super) reject_with: R,
-    pub(super) client: Client,
+    pub(super) dialect: Dialect,
+    pub(super) to_head: bool,
     pub(super) span: Span,
     pub(super) echo: Option<HeaderValue>,
+    pub(super) vary: Option<HeaderValue>,
 }
 
 impl<R> Reply<R> {
+    /// Refuses on this layer's own account.
     fn refuse<B>(&mut self, mut rejection: Rejection) -> Response<R::Body>
     where
         R: RejectWith<B>,
     {
         let response = self.span.in_scope(|| {
             rejection.log();
-            rejection.dress();
-            self.reject_with.reject(&rejection, self.client)
+            self.tell(&rejection)
         });
-        self.echoing(response, Some(rejection))
+        self.finish(response, Some(rejection))
     }
 
+    /// Answers with what the inner service answers.
     fn pass<B>(&mut self, mut response: Response<B>) -> Response<R::Body>
     where
         R: RejectWith<B>,
     {
-        let mut rejection = response.extensions_mut().remove::<Rejection>();
-        if let Some(inner) =
-            rejection.take_if(|inner| !inner.is_dressed() && untouched(&response, inner))
-        {
-            // An extractor cannot know how this layer refuses, nor who asks.
-            let plain = problem(&inner);
-            let mut dressed = self.refuse(inner);
-            let (parts, _) = response.into_parts();
-            let kept = parts.headers.keys().filter(|name| {
-                !plain.headers().contains_key(*name) && *name != header::CONTENT_LENGTH
-            });
-            for name in kept {
-                for value in parts.headers.get_all(name) {
-                    dressed.headers_mut().append(name, value.clone());
-                }
+        let Some(mut rejection) = response.extensions_mut().remove::<Rejection>() else {
+            let response = self.reject_with.pass(response);
+            return self.finish(response, None);
+        };
+        // A refusal from inside. The log is told here, unless a layer further in did.
+        let response = self.span.in_scope(|| {
+            rejection.log();
+            let plain = response.extensions_mut().remove::<Plain>();
+            match plain.and_then(|plain| plain.still(&response, self.to_head)) {
+                // An extractor cannot know how this layer refuses, nor who asks.
+                Some(told) => self.tell_anew(response, &told),
+                None => self.reject_with.pass(response),
             }
-            return dressed;
-        }
-        // Told in a way of its own; the log is told here, unless a layer further in did.
-        if let Some(inner) = &mut rejection {
-            self.span.in_scope(|| inner.log());
-        }
-        let response = self.reject_with.pass(response);
-        self.echoing(response, rejection)
+        });
+        self.finish(response, Some(rejection))
     }
 
-    /// Layers outside count and restyle by the rejection in the extensions.
-    fn echoing<B>(
+    /// The rejection in the dialect of the request and in the style of this layer: no layer outside
+    /// tells it once more.
+    fn tell<B>(&self, rejection: &Rejection) -> Response<R::Body>
+    where
+        R: RejectWith<B>,
+    {
+        let mut response = self.reject_with.reject(rejection, self.dialect);
+        response.extensions_mut().remove::<Plain>();
+        response
+    }
+
+    /// Puts the rejection in the place of what was said in plain words. What others inside said
+    /// about the response, and not about its body, stays.
+    fn tell_anew<B>(&self, plain: Response<B>, rejection: &Rejection) -> Response<R::Body>
+    where
+        R: RejectWith<B>,
+    {
+        let mut response = self.tell(rejection);
+        let (mut parts, _) = plain.into_parts();
+        for name in parts.headers.keys().filter(|name| !belongs_to_body(name)) {
+            for value in parts.headers.get_all(name) {
+                response.headers_mut().append(name, value.clone());
+            }
+        }
+        parts.extensions.extend(mem::take(response.extensions_mut()));
+        *response.extensions_mut() = parts.extensions;
+        response
+    }
+
+    /// What every answer bears, and what every refusal does.
+    fn finish<B>(
         &mut self,
         mut response: Response<B>,
         rejection: Option<Rejection>,
     ) -> Response<B> {
         if let Some(rejection) = rejection {
+            nobody_stores(response.headers_mut());
+            // Layers outside count and restyle by it.
             response.extensions_mut().insert(rejection);
+        }
+        if let Some(names) = &self.vary {
+            vary::add(response.headers_mut(), names);
         }
         if let Some(id) = self.echo.take() {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         response
     }
-}
-
-/// Whether the response still is what [`problem`] made of the rejection: a handler or a layer
-/// inside may have put its own answer in its place.
-fn untouched<B>(response: &Response<B>, rejection: &Rejection) -> bool {
-    let content_type = response.headers().get(header::CONTENT_TYPE);
-    response.status() == rejection.status()
-        && content_type.is_some_and(|value| value == "application/problem+json")
 }
 
 impl<S, F, C, R, ReqBody> RequireFuture<S, F, C, R, ReqBody> {
@@ -158,19 +180,34 @@ where
                 },
                 StateProj::Waiting { answer, held } => {
                     let answer = ready!(reply.span.in_scope(|| answer.as_mut().poll(cx)));
-                    let Some(Held { mut request, mut ready, check }) =
-                        held.take().map(|held| *held)
+                    let Some(mut held) = held.take() else {
+                        return Poll::Pending; // as above
+                    };
+                    let Held { request, check, .. } = &mut *held;
+                    let allowed =
+                        reply.span.in_scope(|| check.finish(request.extensions_mut(), answer));
+                    match allowed {
+                        Ok(()) => this.state.set(State::Queueing { held: Some(held) }),
+                        Err(rejection) => return Poll::Ready(Ok(reply.refuse(rejection))),
+                    }
+                }
+                StateProj::Queueing { held: waiting } => {
+                    let Some(held) = waiting else {
+                        return Poll::Pending; // as above
+                    };
+                    ready!(reply.span.in_scope(|| held.inner.poll_ready(cx)))?;
+                    let Some(Held { request, mut inner, .. }) = waiting.take().map(|held| *held)
                     else {
                         return Poll::Pending; // as above
                     };
-                    let called = reply.span.in_scope(|| {
-                        check.finish(request.extensions_mut(), answer)?;
-                        Ok(ready.call(request))
-                    });
-                    match called {
-                        Ok(response) => this.state.set(State::Calling { response }),
-                        Err(rejection) => return Poll::Ready(Ok(reply.refuse(rejection))),
+                    // The queue may have been long.
+                    if let Ok(Some(auth)) = AuthContext::optional(request.extensions())
+                        && let Err(over) = auth.remaining()
+                    {
+                        return Poll::Ready(Ok(reply.refuse(over)));
                     }
+                    let response = reply.span.in_scope(|| inner.call(request));
+                    this.state.set(State::Calling { response });
                 }
             }
         }

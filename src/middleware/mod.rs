@@ -36,12 +36,25 @@
 //! `Request<ReqBody> -> Result<Response<ResBody>, S::Error>` in and out, for any bodies. A refusal
 //! is a response, made by the layer's [`RejectWith`](crate::rejection::RejectWith); the
 //! [`Rejection`](crate::Rejection) is in its extensions. A rejection that a handler or an extractor
-//! answers with is told in the same way on its way out.
+//! answers with is told in the same way on its way out; an answer of their own, and a rejection whose
+//! status, content type or body something in between has changed, pass as they are.
+//!
+//! # Caches
+//!
+//! Every refusal has `cache-control: no-store`. Every answer that passes a layer, and every refusal,
+//! names in `Vary` the headers that the layer reads, so that a cache in front does not serve one
+//! tenant's answer to another ([RFC 9110 section 12.5.5]).
+//!
+//! [RFC 9110 section 12.5.5]: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
 //!
 //! # Backpressure
 //!
-//! Readiness of the inner service is held while a check decides, and never assumed of a clone
-//! ([tower's rule][clone]). An answer that is ready at once costs no clone of the inner service.
+//! A request holds what the readiness of the inner service reserved, such as the permit of a
+//! concurrency limit, only while the inner service works on it. A refusal gives it back. So does a
+//! check whose authenticator has to wait: once the token is found good, the request asks a clone of
+//! the inner service for readiness, queues like any other, and calls that very clone
+//! ([tower's rule][clone]). If the inner service fails to become ready, the request fails with that
+//! error. An answer that is ready at once costs no clone of the inner service.
 //!
 //! [clone]: tower_service::Service#be-careful-when-cloning-inner-services
 
@@ -52,6 +65,7 @@ mod future;
 #[cfg(feature = "tickets")]
 mod redeem;
 mod service;
+mod vary;
 
 pub use check::{AuthCheck, Check, ClaimsCheck, ContextCheck, GuardCheck, ScopeCheck};
 #[cfg(feature = "tokio-tungstenite")]
@@ -66,6 +80,7 @@ use crate::{
     context::Envs,
     rejection::ByContentType,
 };
+use http::HeaderName;
 use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
@@ -76,6 +91,8 @@ pub struct Require<C, R = ByContentType> {
     check: C,
     reject_with: R,
     pass_preflight: bool,
+    opens_streams: bool,
+    vary_by: Vec<HeaderName>,
 }
 
 /// Refuses requests that do not name one tenant and one served env (400), names the request, and
@@ -135,7 +152,13 @@ pub type RequireTenantScope<R = ByContentType> = Require<ScopeCheck, R>;
 
 impl<C> Require<C> {
     const fn with_check(check: C) -> Self {
-        Self { check, reject_with: ByContentType, pass_preflight: false }
+        Self {
+            check,
+            reject_with: ByContentType,
+            pass_preflight: false,
+            opens_streams: false,
+            vary_by: Vec::new(),
+        }
     }
 }
 
@@ -143,7 +166,51 @@ impl<C, R> Require<C, R> {
     /// Refuses in another way: [`GrpcStatus`](crate::rejection::GrpcStatus),
     /// [`WrapBody`](crate::rejection::WrapBody), or a closure `Fn(&Rejection) -> Response<_>`.
     pub fn reject_with<T>(self, reject_with: T) -> Require<C, T> {
-        Require { check: self.check, reject_with, pass_preflight: self.pass_preflight }
+        let Self { check, reject_with: _, pass_preflight, opens_streams, vary_by } = self;
+        Require { check, reject_with, pass_preflight, opens_streams, vary_by }
+    }
+
+    /// Says that the routes inside open event streams for browsers.
+    ///
+    /// A browser's `EventSource` gives up for good on anything but a 200. On these routes, and on no
+    /// other, it is therefore answered what is worth trying again (429 and 503) by a 200 stream that
+    /// holds the notice, a delay, and its end: a `GET` that names `text/event-stream` in `Accept` and
+    /// bears no `Authorization` header. Of several layers, each says so. Never put it in front of a
+    /// route that a proxy asks whether to let a request in: a 200 is its "yes".
+    ///
+    /// ```
+    /// use axum::{Router, routing::{get, post}};
+    /// use tower_tenancy::RequireTenantScope;
+    ///
+    /// # async fn listen() {}
+    /// # async fn say() {}
+    /// fn router(tenancy: RequireTenantScope) -> Router {
+    ///     let streams = Router::new()
+    ///         .route("/sse/{thread}", get(listen))
+    ///         .route_layer(tenancy.clone().opens_streams());
+    ///     Router::new().route("/{thread}", post(say)).route_layer(tenancy).merge(streams)
+    /// }
+    /// ```
+    pub fn opens_streams(mut self) -> Self {
+        self.opens_streams = true;
+        self
+    }
+
+    /// Names one more header that the answer depends on, in `Vary`: what an
+    /// [`Authenticator`] of the application's own reads besides the token. The headers that the layer
+    /// reads by itself are named already.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use tower_tenancy::{RequireTenantScope, auth::Authenticator};
+    ///
+    /// fn tenancy(api_keys: impl Authenticator + 'static) -> RequireTenantScope {
+    ///     RequireTenantScope::new(api_keys).vary_by(HeaderName::from_static("x-api-key"))
+    /// }
+    /// ```
+    pub fn vary_by(mut self, header: HeaderName) -> Self {
+        self.vary_by.push(header);
+        self
     }
 
     /// Lets CORS preflights through unchecked ([WHATWG Fetch section 3.3.2]), for a CORS layer that
@@ -329,11 +396,21 @@ impl<R> RequireTenantScope<R> {
     }
 }
 
-impl<S, C: Clone, R: Clone> Layer<S> for Require<C, R> {
+impl<S, C: Check, R: Clone> Layer<S> for Require<C, R> {
     type Service = RequireService<S, C, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let Self { check, reject_with, pass_preflight } = self;
-        RequireService::new(inner, check.clone(), reject_with.clone(), *pass_preflight)
+        let Self { check, reject_with, pass_preflight, opens_streams, vary_by } = self;
+        let mut reads = Vec::new();
+        check.reads(&mut reads);
+        reads.extend_from_slice(vary_by);
+        RequireService {
+            inner,
+            check: check.clone(),
+            reject_with: reject_with.clone(),
+            pass_preflight: *pass_preflight,
+            opens_streams: *opens_streams,
+            vary: vary::value(reads),
+        }
     }
 }

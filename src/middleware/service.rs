@@ -7,31 +7,27 @@ use super::{
 };
 use crate::{
     origin::Head,
-    rejection::{Client, RejectWith},
+    rejection::{Dialect, RejectWith},
 };
-use http::{Request, Response};
-use std::{
-    mem,
-    task::{Context, Poll},
-};
+use http::{HeaderValue, Method, Request, Response};
+use std::task::{Context, Poll};
 use tower_service::Service;
 
 /// Middleware that lets a request through only if its check allows it.
 ///
 /// See the [module docs](super) for its shape, and how it keeps readiness.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RequireService<S, C, R> {
-    inner: S,
-    check: C,
-    reject_with: R,
-    pass_preflight: bool,
+    pub(super) inner: S,
+    pub(super) check: C,
+    pub(super) reject_with: R,
+    pub(super) pass_preflight: bool,
+    pub(super) opens_streams: bool,
+    /// What the check reads, as a `Vary` value.
+    pub(super) vary: Option<HeaderValue>,
 }
 
 impl<S, C, R> RequireService<S, C, R> {
-    pub(super) const fn new(inner: S, check: C, reject_with: R, pass_preflight: bool) -> Self {
-        Self { inner, check, reject_with, pass_preflight }
-    }
-
     /// The service inside.
     pub const fn get_ref(&self) -> &S {
         &self.inner
@@ -53,13 +49,21 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let client = Client::of(request.method(), request.headers());
+        let dialect = Dialect::on(&request, self.opens_streams);
+        let to_head = request.method() == Method::HEAD;
         let mut begun = Begun::default();
         if !(self.pass_preflight && Head::of(&request).is_preflight()) {
             self.check.begin(&mut request, &mut begun);
         }
         let Begun { verdict, span, echo } = begun;
-        let reply = Reply { reject_with: self.reject_with.clone(), client, span, echo };
+        let reply = Reply {
+            reject_with: self.reject_with.clone(),
+            dialect,
+            to_head,
+            span,
+            echo,
+            vary: self.vary.clone(),
+        };
         match verdict {
             Step::Decided(Ok(())) => {
                 let response = reply.span.in_scope(|| self.inner.call(request));
@@ -71,10 +75,11 @@ where
                 RequireFuture::refused(rejection, reply)
             }
             Step::Waiting(answer) => {
-                // The instance that was polled ready goes with the request; a clone stays.
-                let clone = self.inner.clone();
-                let ready = mem::replace(&mut self.inner, clone);
-                let held = Held { request, ready, check: self.check.clone() };
+                // It is given back while nobody knows whether the inner service will be called. The
+                // clone that goes with the request is polled ready before it is called.
+                let inner = self.inner.clone();
+                self.inner = inner.clone();
+                let held = Held { request, inner, check: self.check.clone() };
                 RequireFuture::waiting(answer, held, reply)
             }
         }

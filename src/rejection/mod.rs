@@ -19,10 +19,12 @@
 mod respond;
 mod wire;
 
-pub use respond::{ByContentType, Client, GrpcStatus, RejectWith, WrapBody, WrappedBody};
+#[cfg(feature = "axum")]
+pub(crate) use respond::problem;
+pub use respond::{ByContentType, Dialect, GrpcStatus, RejectWith, WrapBody, WrappedBody};
+pub(crate) use respond::{Plain, belongs_to_body, nobody_stores, stream_headers};
 #[cfg(feature = "tonic")]
 pub(crate) use respond::{RETRY_PUSHBACK, TENANCY_CODE};
-pub(crate) use respond::{problem, stream_headers};
 pub use wire::RejectionKind;
 
 use http::StatusCode;
@@ -53,8 +55,6 @@ struct Told {
     retry_after: Option<Duration>,
     /// The scopes that would do (RFC 6750 section 3).
     scope: Option<Cow<'static, str>>,
-    /// A layer has told it in the dialect of the request; an extractor cannot.
-    dressed: bool,
     /// Whoever refused has already told the log, with more than a rejection knows.
     logged: bool,
 }
@@ -70,7 +70,6 @@ impl Rejection {
             source: None,
             retry_after,
             scope: None,
-            dressed: false,
             logged: false,
         }))
     }
@@ -123,15 +122,6 @@ impl Rejection {
         self
     }
 
-    /// Whether a layer has told it in the dialect of the request already.
-    pub(crate) fn is_dressed(&self) -> bool {
-        self.0.dressed
-    }
-
-    pub(crate) fn dress(&mut self) {
-        self.0.dressed = true;
-    }
-
     /// What kind of refusal this is.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
@@ -174,16 +164,17 @@ impl Rejection {
             return;
         }
         let (code, detail) = (self.code(), self.detail());
-        let cause = self.0.source.as_deref().map(|source| tracing::field::display(Chain(source)));
+        // As text, which the formatter quotes and escapes: it repeats claims, which are foreign.
+        let cause = || self.0.source.as_deref().map(|source| Chain(source).to_string());
         match self.status().as_u16() {
-            500.. => tracing::error!(code, detail, cause, "request refused"),
-            403 => tracing::warn!(code, detail, cause, "request refused"),
-            _ => tracing::info!(code, detail, cause, "request refused"),
+            500.. => tracing::error!(code, detail, cause = cause(), "request refused"),
+            403 => tracing::warn!(code, detail, cause = cause(), "request refused"),
+            _ => tracing::info!(code, detail, cause = cause(), "request refused"),
         }
     }
 }
 
-/// An error and what caused it, for a log line.
+/// An error and what caused it. A log line records it as a `String`: the text is foreign.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {

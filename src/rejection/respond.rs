@@ -6,10 +6,13 @@ use crate::{
     framing::{Block, jittered},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use http_body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
+    sync::{Arc, Weak},
     task::{Context, Poll},
 };
 
@@ -20,40 +23,100 @@ pub(crate) const TENANCY_CODE: &str = "tenancy-code";
 /// [gRFC A6]: https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
 pub(crate) const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// What the request tells about how its client reads a refusal.
+/// How the client of a request reads a refusal.
+///
+/// The layers find it out by themselves. A host without layers asks [`Dialect::of`], or
+/// [`Dialect::of_stream`] on a route that opens an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Client {
+pub enum Dialect {
     /// Reads HTTP statuses and bodies.
     Http,
-    /// Reads gRPC statuses: the request's content type is `application/grpc`, with or without a
-    /// `+` suffix, but not `application/grpc-web`.
+    /// Reads gRPC statuses. The request is a `POST` over HTTP/2 or later, and its one content type
+    /// is `application/grpc`, with or without a `+` suffix or parameters, but not
+    /// `application/grpc-web` ([gRPC protocol]). Nothing less will do: the HTTP status of such a
+    /// refusal is 200, which a proxy or a cache that speaks only HTTP takes for consent.
+    ///
+    /// [gRPC protocol]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
     Grpc,
-    /// A browser's `EventSource`: a `GET` that accepts `text/event-stream` and nothing else, and
-    /// bears no `Authorization` header. It gives up for good on anything but a 200.
+    /// A browser's `EventSource` on a route that opens a stream: a `GET` that names
+    /// `text/event-stream` in `Accept` and bears no `Authorization` header. It gives up for good on
+    /// anything but a 200 ([WHATWG HTML section 9.2.3]).
+    ///
+    /// [WHATWG HTML section 9.2.3]: https://html.spec.whatwg.org/multipage/server-sent-events.html
     EventSource,
 }
 
-impl Client {
-    /// Reads it off the head of a request.
+impl Dialect {
+    /// The dialect of a request on a route that opens no event stream: [`Http`](Self::Http) or
+    /// [`Grpc`](Self::Grpc).
     #[must_use]
-    pub fn of(method: &Method, headers: &HeaderMap) -> Self {
-        let starts = |name: HeaderName, prefix: &str| {
-            headers.get(name).and_then(|value| value.to_str().ok()?.strip_prefix(prefix))
-        };
-        if let Some(rest) = starts(header::CONTENT_TYPE, "application/grpc")
-            && (rest.is_empty() || rest.starts_with(['+', ';']))
+    pub fn of<B>(request: &Request<B>) -> Self {
+        Self::on(request, false)
+    }
+
+    /// The dialect of a request on a route that opens an event stream: may be
+    /// [`EventSource`](Self::EventSource), too.
+    #[must_use]
+    pub fn of_stream<B>(request: &Request<B>) -> Self {
+        Self::on(request, true)
+    }
+
+    pub(crate) fn on<B>(request: &Request<B>, opens_streams: bool) -> Self {
+        let headers = request.headers();
+        if request.method() == Method::POST
+            && request.version() >= Version::HTTP_2
+            && is_grpc(headers)
         {
             return Self::Grpc;
         }
-        // WHATWG HTML section 9.2.3 sets just this one value.
-        let asks_for_stream = method == Method::GET
-            && headers.get(header::ACCEPT).is_some_and(|value| value == "text/event-stream");
-        if asks_for_stream && !headers.contains_key(header::AUTHORIZATION) {
+        if opens_streams
+            && request.method() == Method::GET
+            && !headers.contains_key(header::AUTHORIZATION)
+            && accepts_event_stream(headers)
+        {
             return Self::EventSource;
         }
         Self::Http
     }
+}
+
+/// Whether the one `Content-Type` is gRPC's.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let (essence, _) = essence(value.as_bytes());
+    essence.split_at_checked(GRPC.len()).is_some_and(|(start, rest)| {
+        start.eq_ignore_ascii_case(GRPC) && (rest.is_empty() || rest.starts_with(b"+"))
+    })
+}
+
+/// Whether `Accept`, in one header or several, names `text/event-stream` (RFC 9110 section 12.5.1).
+/// A range such as `*/*` does not: everybody sends that. A weight of 0 means "not acceptable".
+fn accepts_event_stream(headers: &HeaderMap) -> bool {
+    let ranges = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    ranges.into_iter().any(|range| {
+        let (essence, parameters) = essence(range);
+        let refused = parameters.split(|byte| *byte == b';').any(|parameter| {
+            let mut pair = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+            pair.next().is_some_and(|name| name.eq_ignore_ascii_case(b"q"))
+                && pair
+                    .next()
+                    .is_none_or(|weight| weight.iter().all(|byte| matches!(byte, b'0' | b'.')))
+        });
+        essence.eq_ignore_ascii_case(b"text/event-stream") && !refused
+    })
+}
+
+/// Type and subtype of a media type, and its parameters.
+fn essence(value: &[u8]) -> (&[u8], &[u8]) {
+    let end = value.iter().position(|byte| *byte == b';').unwrap_or(value.len());
+    let (essence, parameters) = value.split_at_checked(end).unwrap_or((value, &[]));
+    (essence.trim_ascii(), parameters)
 }
 
 /// Makes the response that refuses a request, for services whose responses have body `B`.
@@ -64,13 +127,14 @@ impl Client {
 ///
 /// ```
 /// use bytes::Bytes;
-/// use http::{Method, HeaderMap};
-/// use tower_tenancy::{Rejection, RejectionKind, rejection::{ByContentType, Client, RejectWith as _}};
+/// use http::Request;
+/// use tower_tenancy::{Rejection, RejectionKind, rejection::{ByContentType, Dialect, RejectWith as _}};
 ///
 /// // By hand, in a host without layers of this crate in front:
-/// let client = Client::of(&Method::GET, &HeaderMap::new());
+/// let request = Request::new(());
+/// let dialect = Dialect::of(&request); // `of_stream` on a route that opens an event stream
 /// let rejection = Rejection::new(RejectionKind::ThreadForbidden);
-/// let response: http::Response<Bytes> = ByContentType.reject(&rejection, client);
+/// let response: http::Response<Bytes> = ByContentType.reject(&rejection, dialect);
 /// assert_eq!(response.status(), 403);
 /// assert_eq!(response.headers()["content-type"], "application/problem+json");
 /// ```
@@ -88,8 +152,8 @@ pub trait RejectWith<B> {
     /// Passes a response of the inner service on.
     fn pass(&self, response: Response<B>) -> Response<Self::Body>;
 
-    /// Refuses.
-    fn reject(&self, rejection: &Rejection, client: Client) -> Response<Self::Body>;
+    /// Refuses. A layer adds `cache-control: no-store`, unless the response says that by itself.
+    fn reject(&self, rejection: &Rejection, dialect: Dialect) -> Response<Self::Body>;
 }
 
 /// Refuses in the dialect of the request: problem+json, gRPC status, or an event stream that asks
@@ -105,13 +169,17 @@ impl<B: From<Bytes>> RejectWith<B> for ByContentType {
         response
     }
 
-    fn reject(&self, rejection: &Rejection, client: Client) -> Response<B> {
-        told_in_dialect(rejection, client).map(B::from)
+    fn reject(&self, rejection: &Rejection, dialect: Dialect) -> Response<B> {
+        told_in_dialect(rejection, dialect).map(B::from)
     }
 }
 
 /// Refuses with a gRPC status and no body ("Trailers-Only" of the [gRPC protocol]), whatever the
 /// request's content type. For bodies that only have a [`Default`], such as tonic's.
+///
+/// The HTTP status is 200 only for a request in the dialect [`Grpc`](Dialect::Grpc), as the protocol
+/// wants it. Any other request, such as a plain `GET` over HTTP/1.1, did not come from a gRPC client:
+/// it gets the HTTP status of the rejection as well, so that nobody takes a refusal for consent.
 ///
 /// [gRPC protocol]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
 #[derive(Clone, Copy, Debug, Default)]
@@ -125,8 +193,13 @@ impl<B: Default> RejectWith<B> for GrpcStatus {
         response
     }
 
-    fn reject(&self, rejection: &Rejection, _: Client) -> Response<B> {
-        grpc_trailers_only(rejection).map(|_| B::default())
+    fn reject(&self, rejection: &Rejection, dialect: Dialect) -> Response<B> {
+        let mut response = grpc_trailers_only(rejection);
+        if dialect != Dialect::Grpc {
+            *response.status_mut() = rejection.status();
+            challenge_or_delay(response.headers_mut(), rejection);
+        }
+        response.map(|_| B::default())
     }
 }
 
@@ -143,8 +216,8 @@ impl<B> RejectWith<B> for WrapBody {
         response.map(|inner| WrappedBody { body: Either::Inner { inner } })
     }
 
-    fn reject(&self, rejection: &Rejection, client: Client) -> Response<Self::Body> {
-        told_in_dialect(rejection, client)
+    fn reject(&self, rejection: &Rejection, dialect: Dialect) -> Response<Self::Body> {
+        told_in_dialect(rejection, dialect)
             .map(|bytes| WrappedBody { body: Either::Refusal { bytes: Some(bytes) } })
     }
 }
@@ -160,16 +233,16 @@ where
         response
     }
 
-    fn reject(&self, rejection: &Rejection, _: Client) -> Response<B> {
+    fn reject(&self, rejection: &Rejection, _: Dialect) -> Response<B> {
         self(rejection)
     }
 }
 
-fn told_in_dialect(rejection: &Rejection, client: Client) -> Response<Bytes> {
-    match client {
-        Client::Grpc => grpc_trailers_only(rejection),
-        Client::EventSource if rejection.kind().is_retryable() => come_back_later(rejection),
-        Client::EventSource | Client::Http => problem(rejection),
+fn told_in_dialect(rejection: &Rejection, dialect: Dialect) -> Response<Bytes> {
+    match dialect {
+        Dialect::Grpc => grpc_trailers_only(rejection),
+        Dialect::EventSource if rejection.kind().is_retryable() => come_back_later(rejection),
+        Dialect::EventSource | Dialect::Http => problem(rejection),
     }
 }
 
@@ -182,6 +255,8 @@ struct Problem<'a> {
     detail: &'a str,
 }
 
+const PROBLEM_JSON: &str = "application/problem+json";
+
 /// `application/problem+json`, and the challenge or the delay that belongs to the status.
 pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
     let status = rejection.status();
@@ -192,19 +267,101 @@ pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
         detail: rejection.detail(),
     };
     // Four strings and a number always serialise; were it otherwise, the status still tells.
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let mut response = Response::new(Bytes::from(body));
+    let document: Arc<[u8]> = serde_json::to_vec(&problem).unwrap_or_default().into();
+    let plain = Plain {
+        rejection: rejection.clone(),
+        length: document.len(),
+        document: Arc::downgrade(&document),
+    };
+    let mut response = Response::new(Bytes::from_owner(document));
     *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    nobody_stores(response.headers_mut());
+    challenge_or_delay(response.headers_mut(), rejection);
+    response.extensions_mut().insert(plain);
+    keeping(response, rejection)
+}
+
+/// Left in the extensions by [`problem`] alone: the response is a rejection in the crate's own plain
+/// words, so that the nearest layer outside may tell it anew, in the dialect of the request and in
+/// the application's style.
+#[derive(Clone, Debug)]
+pub(crate) struct Plain {
+    rejection: Rejection,
+    length: usize,
+    /// The body owns the document: whoever puts another body in its place drops it.
+    document: Weak<[u8]>,
+}
+
+impl Plain {
+    /// The rejection, if `response` still is what [`problem`] made of it: no handler and no layer
+    /// has put an answer of its own in its place. To compress the document, or to wrap its body in
+    /// another way, changes nothing about what it says.
+    ///
+    /// Hosts drop the body of an answer to a `HEAD`, so that its absence tells nothing there.
+    pub(crate) fn still<B>(self, response: &Response<B>, to_head: bool) -> Option<Rejection> {
+        let headers = response.headers();
+        let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+        let same_type = types.next().is_some_and(|value| value == PROBLEM_JSON);
+        let same_length = headers.contains_key(header::CONTENT_ENCODING)
+            || headers.get(header::CONTENT_LENGTH).is_none_or(|value| {
+                value.to_str().is_ok_and(|value| value.parse() == Ok(self.length))
+            });
+        let is_still = response.status() == self.rejection.status()
+            && same_type
+            && types.next().is_none()
+            && same_length
+            && (to_head || self.document.strong_count() > 0);
+        is_still.then_some(self.rejection)
+    }
+}
+
+/// Whether a header says something about the body that it came with, its freshness, or the refusal
+/// in plain words, and so must not outlive the body.
+pub(crate) fn belongs_to_body(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    // `Content-Encoding`, `-Language`, `-Length`, `-Range`, `-Type`, `-Digest`, ... of RFC 9110 and
+    // RFC 9530. A security policy is about the page and not its bytes.
+    (name.starts_with("content-") && !name.starts_with("content-security-policy"))
+        || matches!(
+            name,
+            "accept-ranges"
+                | "age"
+                | "cache-control"
+                | "digest"
+                | "etag"
+                | "expires"
+                | "last-modified"
+                | "repr-digest"
+                | "retry-after"
+                | "signature"
+                | "signature-input"
+                | "trailer"
+                | "transfer-encoding"
+                | "www-authenticate"
+        )
+}
+
+/// A cache must not keep a refusal, whatever it looks like (RFC 9111 section 5.2.2.5). What says so
+/// by itself is left as it is.
+pub(crate) fn nobody_stores(headers: &mut HeaderMap) {
+    let says_so = headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
+        let mut directives = value.as_bytes().split(|byte| *byte == b',');
+        directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-store"))
+    });
+    if !says_so {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// The challenge (RFC 6750 section 3) or the delay (RFC 9110 section 10.2.3), where there is one.
+fn challenge_or_delay(headers: &mut HeaderMap, rejection: &Rejection) {
     if let Some(challenge) = challenge(rejection) {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if let Some(delay) = rejection.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
     }
-    keeping(response, rejection)
 }
 
 /// RFC 6750 section 3: no error code where no token was sent, and no word of the request.
@@ -231,6 +388,7 @@ fn grpc_trailers_only(rejection: &Rejection) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    nobody_stores(headers);
     let status = u16::from(rejection.kind().grpc_code());
     headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(status));
     if let Ok(message) = HeaderValue::try_from(percent_encoded(rejection.detail())) {
@@ -340,39 +498,149 @@ impl<B: Body<Data = Bytes>> Body for WrappedBody<B> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ByContentType, Client, GrpcStatus, RejectWith, percent_encoded};
+    use super::{ByContentType, Dialect, GrpcStatus, Plain, RejectWith, percent_encoded};
     use crate::rejection::{Rejection, RejectionKind};
     use bytes::Bytes;
-    use http::{HeaderMap, Method, Response, header};
+    use http::{HeaderValue, Method, Request, Response, Version, header};
     use std::time::Duration;
 
-    fn client(pairs: &[(header::HeaderName, &'static str)]) -> Client {
-        let pairs = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
-        Client::of(&Method::GET, &pairs.collect::<HeaderMap>())
+    fn request(method: Method, version: Version, pairs: &[(&str, &str)]) -> Request<()> {
+        let mut request = Request::builder().method(method).version(version);
+        for (name, value) in pairs {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
     }
 
     #[test]
-    fn client_is_told_by_content_type_and_accept() {
-        use header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-        assert_eq!(client(&[(CONTENT_TYPE, "application/grpc")]), Client::Grpc);
-        assert_eq!(client(&[(CONTENT_TYPE, "application/grpc+proto")]), Client::Grpc);
-        assert_eq!(client(&[(CONTENT_TYPE, "application/grpc-web")]), Client::Http);
-        assert_eq!(client(&[(ACCEPT, "text/event-stream")]), Client::EventSource);
-        let fetch = [(ACCEPT, "text/event-stream"), (AUTHORIZATION, "Bearer x")];
-        assert_eq!(client(&fetch), Client::Http);
-        assert_eq!(client(&[]), Client::Http);
-        let mixed = [(ACCEPT, "application/json, text/event-stream")];
-        assert_eq!(client(&mixed), Client::Http, "no browser sends that");
+    fn grpc_is_a_post_over_http_2_with_that_content_type_and_nothing_less() {
+        let on = |method, version, types: &[&str]| {
+            let pairs: Vec<_> = types.iter().map(|value| ("content-type", *value)).collect();
+            let request = request(method, version, &pairs);
+            assert_eq!(Dialect::of(&request), Dialect::of_stream(&request));
+            Dialect::of(&request)
+        };
+        for good in [
+            "application/grpc",
+            "application/grpc+proto",
+            "Application/GRPC",
+            "application/grpc;x=y",
+            "application/grpc ; x=y",
+        ] {
+            assert_eq!(on(Method::POST, Version::HTTP_2, &[good]), Dialect::Grpc, "{good}");
+            assert_eq!(on(Method::POST, Version::HTTP_3, &[good]), Dialect::Grpc, "{good}");
+            assert_eq!(on(Method::POST, Version::HTTP_11, &[good]), Dialect::Http, "{good}");
+            assert_eq!(on(Method::POST, Version::HTTP_10, &[good]), Dialect::Http, "{good}");
+            for method in [Method::GET, Method::HEAD, Method::PUT, Method::OPTIONS] {
+                assert_eq!(on(method, Version::HTTP_2, &[good]), Dialect::Http, "{good}");
+            }
+        }
+        for bad in [
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/grpcx",
+            "text/plain; application/grpc",
+            "",
+        ] {
+            assert_eq!(on(Method::POST, Version::HTTP_2, &[bad]), Dialect::Http, "{bad}");
+        }
+        let twice = ["application/grpc", "application/grpc"];
+        assert_eq!(on(Method::POST, Version::HTTP_2, &twice), Dialect::Http);
+        assert_eq!(on(Method::POST, Version::HTTP_2, &[]), Dialect::Http);
     }
 
-    fn refused(kind: RejectionKind, client: Client) -> Response<Bytes> {
-        ByContentType.reject(&Rejection::new(kind), client)
+    #[test]
+    fn an_event_source_is_known_by_accept_and_only_where_a_route_opens_streams() {
+        let on = |method, accepts: &[&str]| {
+            let pairs: Vec<_> = accepts.iter().map(|value| ("accept", *value)).collect();
+            let request = request(method, Version::HTTP_11, &pairs);
+            assert_eq!(Dialect::of(&request), Dialect::Http, "{accepts:?}");
+            Dialect::of_stream(&request)
+        };
+        for good in [
+            &["text/event-stream"][..],
+            &["Text/Event-Stream"],
+            &["text/event-stream;q=1"],
+            &["text/event-stream ; charset=utf-8; q=0.1"],
+            &["application/json, text/event-stream"],
+            &["text/event-stream", "text/event-stream"],
+            &["application/json", "*/*, text/event-stream"],
+        ] {
+            assert_eq!(on(Method::GET, good), Dialect::EventSource, "{good:?}");
+            assert_eq!(on(Method::POST, good), Dialect::Http, "{good:?}");
+            assert_eq!(on(Method::HEAD, good), Dialect::Http, "{good:?}");
+        }
+        for bad in [
+            &[][..],
+            &["*/*"],
+            &["text/*"],
+            &["text/event-streams"],
+            &["text/event-stream;q=0"],
+            &["text/event-stream; Q=0.000"],
+            &["application/json; x=text/event-stream"],
+        ] {
+            assert_eq!(on(Method::GET, bad), Dialect::Http, "{bad:?}");
+        }
+        let fetch = [("accept", "text/event-stream"), ("authorization", "Bearer x")];
+        let fetch = request(Method::GET, Version::HTTP_11, &fetch);
+        assert_eq!(Dialect::of_stream(&fetch), Dialect::Http);
+    }
+
+    fn refused(kind: RejectionKind, dialect: Dialect) -> Response<Bytes> {
+        ByContentType.reject(&Rejection::new(kind), dialect)
+    }
+
+    #[test]
+    fn every_refusal_in_every_dialect_is_stored_nowhere() {
+        for kind in RejectionKind::ALL {
+            for dialect in [Dialect::Http, Dialect::Grpc, Dialect::EventSource] {
+                let grpc: Response<()> = GrpcStatus.reject(&Rejection::new(kind), dialect);
+                let by_content_type = refused(kind, dialect);
+                for headers in [grpc.headers(), by_content_type.headers()] {
+                    let value = headers[header::CACHE_CONTROL].to_str().unwrap();
+                    assert!(value.starts_with("no-store"), "{kind:?} {dialect:?}: {value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_plain_refusal_is_known_until_somebody_changes_what_it_says() {
+        let plain = || {
+            let mut response = refused(RejectionKind::ThreadForbidden, Dialect::Http);
+            let plain = response.extensions_mut().remove::<Plain>().unwrap();
+            (response, plain)
+        };
+        let still = |change: &dyn Fn(&mut Response<Bytes>), to_head| {
+            let (mut response, plain) = plain();
+            change(&mut response);
+            plain.still(&response, to_head).is_some()
+        };
+        let set = |name, value: &str| {
+            let value = HeaderValue::try_from(value).unwrap();
+            move |response: &mut Response<Bytes>| {
+                response.headers_mut().insert(&name, value.clone());
+            }
+        };
+        let length = plain().0.body().len().to_string();
+        assert!(still(&|_| {}, false));
+        assert!(still(&set(header::CONTENT_LENGTH, &length), false));
+        assert!(still(&set(header::CONTENT_ENCODING, "gzip"), false), "wrapped, not replaced");
+        assert!(!still(&set(header::CONTENT_LENGTH, "7"), false));
+        assert!(!still(&set(header::CONTENT_TYPE, "text/html"), false));
+        assert!(!still(&|r| *r.status_mut() = http::StatusCode::NOT_FOUND, false));
+        let replaced = |response: &mut Response<Bytes>| {
+            let same = Bytes::copy_from_slice(response.body());
+            *response.body_mut() = same;
+        };
+        assert!(!still(&replaced, false));
+        assert!(still(&replaced, true), "hosts drop the body of an answer to HEAD");
     }
 
     #[test]
     fn http_clients_get_a_problem_with_challenge_or_delay() {
         for kind in RejectionKind::ALL {
-            let response = refused(kind, Client::Http);
+            let response = refused(kind, Dialect::Http);
             assert_eq!(response.status(), kind.status());
             let headers = response.headers();
             assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
@@ -385,30 +653,34 @@ mod tests {
             assert_eq!(headers.contains_key(header::WWW_AUTHENTICATE), challenged);
             assert_eq!(headers.contains_key(header::RETRY_AFTER), kind.is_retryable());
         }
-        let missing = refused(RejectionKind::AuthMissing, Client::Http);
+        let missing = refused(RejectionKind::AuthMissing, Dialect::Http);
         assert!(!missing.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().contains("error"));
     }
 
     #[test]
     fn grpc_clients_get_trailers_only() {
-        let response = refused(RejectionKind::EnvMismatch, Client::Grpc);
+        let response = refused(RejectionKind::EnvMismatch, Dialect::Grpc);
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["grpc-status"], "7");
         assert_eq!(response.headers()["tenancy-code"], "env.mismatch");
         assert!(response.body().is_empty());
         let rejection = Rejection::new(RejectionKind::AuthMissing);
-        let same: Response<()> = GrpcStatus.reject(&rejection, Client::Http);
+        let same: Response<()> = GrpcStatus.reject(&rejection, Dialect::Http);
         assert_eq!(same.headers()["grpc-status"], "16");
+        assert_eq!(same.status(), 401, "who reads no gRPC reads the HTTP status");
+        assert!(same.headers().contains_key(header::WWW_AUTHENTICATE));
+        let called: Response<()> = GrpcStatus.reject(&rejection, Dialect::Grpc);
+        assert_eq!(called.status(), 200);
         assert_eq!(percent_encoded("50% ü\n"), "50%25 %C3%BC%0A");
         assert!(!same.headers().contains_key("grpc-retry-pushback-ms"));
-        let later = refused(RejectionKind::LogUnavailable, Client::Grpc);
+        let later = refused(RejectionKind::LogUnavailable, Dialect::Grpc);
         assert_eq!(later.headers()["grpc-retry-pushback-ms"], "5000");
     }
 
     #[test]
     fn event_source_is_asked_back_only_for_trouble_worth_retrying() {
         for kind in RejectionKind::ALL {
-            let response = refused(kind, Client::EventSource);
+            let response = refused(kind, Dialect::EventSource);
             if !kind.is_retryable() {
                 assert_eq!(response.status(), kind.status());
                 continue;
@@ -425,7 +697,7 @@ mod tests {
     fn a_delay_under_a_second_is_told_as_one() {
         let rejection =
             Rejection::new(RejectionKind::StreamLimit).with_retry_after(Duration::from_millis(10));
-        let response: Response<Bytes> = ByContentType.reject(&rejection, Client::Http);
+        let response: Response<Bytes> = ByContentType.reject(&rejection, Dialect::Http);
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
     }
 }

@@ -80,7 +80,7 @@ use crate::{
     id::{ActorType, Env, Subject, TenantId, ThreadId},
     log::EventLog,
     origin::Head,
-    rejection::{BoxError, Rejection, RejectionKind},
+    rejection::{BoxError, Chain, Rejection, RejectionKind},
 };
 use http::Method;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
@@ -440,6 +440,7 @@ impl TicketIssuer {
     /// Makes a ticket good for its first use again: trouble of ours was in the way.
     pub(crate) async fn give_back(&self, key: TicketKey, record: TicketRecord) {
         if let Err(error) = self.store.put(key, record, self.clock.now()).await {
+            let error = Chain(&*error).to_string();
             tracing::warn!(error, "a ticket was not given back");
         }
     }

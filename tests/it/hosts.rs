@@ -22,7 +22,7 @@ use tower_tenancy::{
     AuthContext, BoxError, CutOff, LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection,
     RequestContext, RequireAuth, RequireRequestContext, RequireTenantScope, Routing,
     TenantEnvGuard, TenantScope, ThreadAccess,
-    rejection::{ByContentType, Client, RejectWith as _},
+    rejection::{ByContentType, Dialect, RejectWith as _},
     verify_thread_access,
 };
 
@@ -80,9 +80,9 @@ async fn serve_hyper(app: App) -> SocketAddr {
             };
             let answer: Result<Response<Body>, Rejection> = answer.await;
             Ok::<_, Infallible>(answer.unwrap_or_else(|rejection| {
-                let client = Client::of(request.method(), request.headers());
+                let dialect = Dialect::of_stream(&request);
                 let body = |body: Full<_>| body.map_err(|never| match never {}).boxed_unsync();
-                ByContentType.reject(&rejection, client).map(body)
+                ByContentType.reject(&rejection, dialect).map(body)
             }))
         }
     });
@@ -120,7 +120,8 @@ where
     addr
 }
 
-/// Status, headers but the date, and body of a refusal.
+/// Status, headers but the date and `Vary`, and body of a refusal. (A layer says what it reads by
+/// itself: where there are three, the outermost refuses without a word of the others.)
 async fn told(
     addr: SocketAddr,
     change: &(&str, &str, &str),
@@ -138,7 +139,7 @@ async fn told(
     let response = asked.send().await.unwrap();
     let mut headers = BTreeMap::new();
     for (name, value) in response.headers() {
-        if name != "date" && name != "transfer-encoding" && name != "content-length" {
+        if !["date", "transfer-encoding", "content-length", "vary"].contains(&name.as_str()) {
             headers.insert(name.to_string(), value.to_str().unwrap().to_owned());
         }
     }

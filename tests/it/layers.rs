@@ -23,7 +23,7 @@ use tower_tenancy::{
     RequestContext, RequireAuth, RequireClaims, RequireRequestContext, RequireTenantScope, Routing,
     StreamEvent, Subject, TenantEnvGuard, TenantScope, Verdict,
     auth::{Algorithm, JwtKey, JwtVerifier},
-    rejection::{ByContentType, Client, GrpcStatus, RejectWith as _, WrapBody},
+    rejection::{ByContentType, Dialect, GrpcStatus, RejectWith as _, WrapBody},
     verify_thread_access,
 };
 
@@ -38,7 +38,7 @@ pub(crate) fn verifier() -> JwtVerifier {
 }
 
 /// The same verdicts, later.
-fn later(request: &AuthRequest<'_>) -> Verdict {
+pub(crate) fn later(request: &AuthRequest<'_>) -> Verdict {
     let token = request.bearer_token().map(str::to_owned);
     let verifier = verifier();
     Verdict::later(async move {
@@ -56,18 +56,18 @@ pub(crate) fn request() -> Request<()> {
         .unwrap()
 }
 
-fn without(mut request: Request<()>, name: &str) -> Request<()> {
+pub(crate) fn without(mut request: Request<()>, name: &str) -> Request<()> {
     request.headers_mut().remove(name);
     request
 }
 
-fn setting(mut request: Request<()>, name: &'static str, value: &str) -> Request<()> {
+pub(crate) fn setting(mut request: Request<()>, name: &'static str, value: &str) -> Request<()> {
     request.headers_mut().insert(name, value.parse().unwrap());
     request
 }
 
 /// A handler that counts how often it runs.
-fn counting(
+pub(crate) fn counting(
     calls: &Arc<AtomicUsize>,
 ) -> impl Service<Request<()>, Response = Response<Body>, Error = Infallible, Future: Send>
 + Clone
@@ -280,12 +280,12 @@ async fn rejections_are_restyled_by_a_closure_and_kept_for_outer_layers() {
 
 #[tokio::test]
 async fn a_rejection_from_inside_is_told_in_the_style_of_the_layer_and_in_the_clients_dialect() {
-    use axum::{Router, body::Body, routing::get};
+    use axum::{Router, body::Body, routing::any};
     use tower_tenancy::{MemoryRegistry, ThreadAccess};
     async fn handler(_: ThreadAccess<axum::extract::Path<String>, MemoryRegistry>) {}
     let router = |layer| {
         Router::new()
-            .route("/{thread}", get(handler))
+            .route("/{thread}", any(handler))
             .route_layer(layer)
             .with_state(MemoryRegistry::new())
     };
@@ -293,6 +293,8 @@ async fn a_rejection_from_inside_is_told_in_the_style_of_the_layer_and_in_the_cl
         let mut request = request().map(|()| Body::empty());
         *request.uri_mut() = "/th".parse().unwrap();
         request.headers_mut().insert("content-type", content_type.parse().unwrap());
+        *request.method_mut() = http::Method::POST;
+        *request.version_mut() = http::Version::HTTP_2;
         request
     };
     let plain = router(RequireTenantScope::new(verifier()));
@@ -306,7 +308,7 @@ async fn a_rejection_from_inside_is_told_in_the_style_of_the_layer_and_in_the_cl
 
     let styled = RequireTenantScope::new(verifier())
         .reject_with(|rejection: &Rejection| Response::new(Body::from(rejection.code())));
-    let router = Router::new().route("/{thread}", get(handler)).route_layer(styled);
+    let router = Router::new().route("/{thread}", any(handler)).route_layer(styled);
     let response =
         router.with_state(MemoryRegistry::new()).oneshot(ask("text/plain")).await.unwrap();
     assert_eq!(response.status(), 200, "the closure's own status");
@@ -465,7 +467,8 @@ async fn trouble_of_ours_is_503_and_a_browser_is_asked_to_come_back() {
     let down = |_: &AuthRequest<'_>| {
         Verdict::Ready(Err(Rejection::new(RejectionKind::KeysUnavailable).with_source("no route")))
     };
-    let service = RequireTenantScope::new(down).layer(counting(&Arc::default()));
+    let layer = RequireTenantScope::new(down).opens_streams();
+    let service = layer.layer(counting(&Arc::default()));
     let response = service.clone().oneshot(request()).await.unwrap();
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()["retry-after"], "5");
@@ -621,10 +624,10 @@ async fn preflights_pass_where_that_was_chosen_and_nothing_else_does() {
 
 #[tokio::test]
 async fn what_a_handler_refuses_in_its_own_way_is_logged_once_all_the_same() {
-    for client in [Client::Http, Client::Grpc, Client::EventSource] {
+    for dialect in [Dialect::Http, Dialect::Grpc, Dialect::EventSource] {
         let inner = service_fn(move |_: Request<()>| {
             let down = Rejection::new(RejectionKind::LogUnavailable).with_source("disk full");
-            std::future::ready(Ok::<_, Infallible>(ByContentType.reject(&down, client)))
+            std::future::ready(Ok::<_, Infallible>(ByContentType.reject(&down, dialect)))
         });
         let layers = (RequireRequestContext::new(), RequireAuth::new(verifier()));
         let log = logged(async {
@@ -632,7 +635,98 @@ async fn what_a_handler_refuses_in_its_own_way_is_logged_once_all_the_same() {
             assert!(response.extensions().get::<Rejection>().is_some());
         });
         let log = log.await;
-        assert_eq!(log.matches("log.unavailable").count(), 1, "{client:?}: {log}");
+        assert_eq!(log.matches("log.unavailable").count(), 1, "{dialect:?}: {log}");
         assert!(log.contains("disk full") && log.contains("t_alpha"), "{log}");
+    }
+}
+
+/// A line of `tracing_subscriber::fmt` without what it quotes, so that only what the crate wrote by
+/// itself is left.
+fn outside_quotes(line: &str) -> String {
+    let (mut outside, mut quoted, mut escaped) = (String::new(), false, false);
+    for char in line.chars() {
+        match char {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => {
+                quoted = !quoted;
+                outside.push('"');
+            }
+            _ if quoted => {}
+            _ => outside.push(char),
+        }
+    }
+    assert!(!quoted, "a quote is left open: {line}");
+    outside
+}
+
+#[tokio::test]
+async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
+    use tower_tenancy::auth::TrustedIssuers;
+    // Each would add a field, close a quote, colour the line or begin another one.
+    let hostile = [
+        "x request_id=forged code=forged",
+        "x\" request_id=\"forged\" code=\"forged",
+        "x\\\" request_id=forged",
+        "x\u{2028}forged",
+    ];
+    let with_control = "x\nERROR forged request_id=forged \u{1b}[31m";
+    for text in hostile.into_iter().chain([with_control]) {
+        let bearing = |claims: &serde_json::Value| {
+            setting(request(), "authorization", &format!("Bearer {}", sign(claims)))
+        };
+        let claiming = |name: &str, value: serde_json::Value| {
+            let mut claims = claims("t_alpha", "prod", "ada");
+            claims[name] = value;
+            claims
+        };
+        let is_subject = text != with_control;
+        let subject = if is_subject { text } else { "ada" };
+        let mut foreign_tenant = claiming("tenant_id", json!(text));
+        foreign_tenant["sub"] = json!(subject);
+        let mut foreign_env = claiming("env", json!(text));
+        foreign_env["sub"] = json!(subject);
+        let mut path = request();
+        // What a request line takes as a path, and a log must not take as its own.
+        *path.uri_mut() = "/x%20request_id=forged;code=forged".parse().unwrap();
+        let issuers = TrustedIssuers::new();
+        let ours = JwtVerifier::builder().key(key()).issuer("https://id.test").build().unwrap();
+        issuers.insert(ours).unwrap();
+        let method = {
+            let mut request = without(request(), "x-env");
+            *request.method_mut() = "GET|code".parse().unwrap();
+            request
+        };
+        let service_error = text.to_owned();
+        let failing = move |_: &AuthRequest<'_>| {
+            let error = io::Error::other(service_error.clone());
+            let rejection = Rejection::new(RejectionKind::KeysUnavailable).with_source(error);
+            Verdict::Ready(Err(rejection.with_detail(service_error.clone())))
+        };
+        let log = logged(async {
+            let plain = || RequireTenantScope::new(verifier());
+            assert_eq!(answer(plain(), bearing(&foreign_tenant)).await.0, 403);
+            assert_eq!(answer(plain(), bearing(&foreign_env)).await.0, 403);
+            answer(RequireTenantScope::new(issuers), bearing(&claiming("iss", json!(text)))).await;
+            assert_eq!(answer(RequireTenantScope::new(failing), request()).await.0, 503);
+            answer(plain(), without(path, "authorization")).await;
+            assert_eq!(answer(plain(), method).await.0, 400);
+            if let Ok(value) = http::HeaderValue::try_from(text) {
+                let mut request = without(request(), "x-env");
+                request.headers_mut().insert("x-request-id", value.clone());
+                request.headers_mut().insert("x-tenant-id", value);
+                assert_eq!(answer(plain(), request).await.0, 400);
+            }
+        });
+        let log = log.await;
+        assert!(log.lines().count() >= 6, "{log}");
+        for line in log.lines() {
+            let outside = outside_quotes(line);
+            assert!(outside.contains("request refused"), "not a line of ours: {line}");
+            assert!(!outside.contains("forged") && !outside.contains('\u{1b}'), "{line}");
+            for field in ["request_id=", " code=", "cause=", "detail=", "method=", "path="] {
+                assert!(outside.matches(field).count() <= 1, "{field} twice: {line}");
+            }
+        }
     }
 }

@@ -24,6 +24,8 @@ mod log;
 #[cfg(feature = "test-util")]
 mod proof;
 mod providers;
+mod readiness;
+mod refusals;
 mod resume;
 mod support;
 mod tickets;

@@ -460,8 +460,9 @@ async fn trouble_of_ours_uses_no_ticket_up_and_other_routes_take_none() {
         .route("/whoami", get(async |scope: TenantScope| scope.subject().to_string()))
         .route("/tickets/{thread}", post(issue))
         .with_state(app.threads);
-    let router =
-        streams.route_layer(tenancy.clone().or_ticket()).merge(others.route_layer(tenancy));
+    let router = streams
+        .route_layer(tenancy.clone().or_ticket().opens_streams())
+        .merge(others.route_layer(tenancy));
     let base = serve(RedeemTicket::new(tickets).layer(router)).await;
     let http = Client::new();
     let ticket = async || -> String {

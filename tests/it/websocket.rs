@@ -21,7 +21,7 @@ use tower_tenancy::{
     CloseRefusedUpgrades, LastEventId, MemoryLog, MemoryRegistry, Rejection, RequireTenantScope,
     TenantScope, ThreadAccess,
     auth::TokenSources,
-    rejection::{ByContentType, Client, RejectWith as _, WrapBody},
+    rejection::{ByContentType, Dialect, RejectWith as _, WrapBody},
     verify_thread_access,
     ws::Handshake,
 };
@@ -319,8 +319,8 @@ async fn serve_hyper(app: App) -> SocketAddr {
             Ok::<_, Infallible>(match answer {
                 Ok(response) => response.map(|()| Body::default()),
                 Err(rejection) => {
-                    let client = Client::of(request.method(), request.headers());
-                    ByContentType.reject(&rejection, client)
+                    let dialect = Dialect::of(&request);
+                    ByContentType.reject(&rejection, dialect)
                 }
             })
         }
