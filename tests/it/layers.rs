@@ -697,7 +697,8 @@ async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
         // What a request line takes as a path, and a log must not take as its own.
         *path.uri_mut() = "/x%20request_id=forged;code=forged".parse().unwrap();
         let issuers = TrustedIssuers::new();
-        let ours = JwtVerifier::builder().key(key()).issuer("https://id.test").build().unwrap();
+        let ours = JwtVerifier::builder().key(key()).issuer("https://id.test").any_tenant();
+        let ours = ours.build().unwrap();
         issuers.insert(ours).unwrap();
         let method = {
             let mut request = without(request(), "x-env");

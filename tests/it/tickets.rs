@@ -398,7 +398,7 @@ async fn a_revoked_session_ends_the_streams_of_its_tickets_too() {
     let ended = tokio::time::timeout(Duration::from_secs(10), events.event()).await;
     assert_eq!(ended.unwrap().unwrap().event.as_deref(), Some("access.revoked"));
     let again = http.get(&url).header("last-event-id", primed).send().await.unwrap();
-    assert_eq!(refused(again).await.0, 401);
+    assert_eq!(refused(again).await, (403, "access.revoked".to_owned()));
 }
 
 #[tokio::test]
