@@ -111,11 +111,46 @@ impl Text {
             Self::Long(text) => text,
         }
     }
+
+    /// How many bytes the text keeps outside of itself.
+    #[cfg(feature = "tickets")]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Short(_) => 0,
+            Self::Long(text) => text.len(),
+        }
+    }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
         ArrayString::from(text).map_or_else(|_| Self::Long(text.into()), Self::Short)
+    }
+}
+
+impl serde::Serialize for Text {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Text {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyText;
+
+        impl serde::de::Visitor<'_> for AnyText {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(text.into())
+            }
+        }
+
+        deserializer.deserialize_str(AnyText)
     }
 }
 

@@ -17,14 +17,17 @@ use std::{
     convert::Infallible,
     future::{Ready, ready},
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
+    time::{Duration, SystemTime},
 };
 use token::SECRET;
 use tower::{Layer as _, Service, service_fn};
 use tower_tenancy::{
-    LastEventId, Member, MemoryLog, MemoryRegistry, Publisher, RequireTenantScope, Routing,
-    StreamEvent, TenantScope, ThreadGrant, ThreadRecord,
-    auth::{Algorithm, JwtKey, JwtVerifier, TokenCache},
+    AuthContext, AuthRequest, LastEventId, Member, MemoryLog, MemoryRegistry, Publisher,
+    RequireTenantScope, Routing, StreamEvent, Subject, TenantScope, ThreadGrant, ThreadRecord,
+    Verdict,
+    auth::{Algorithm, JwtKey, JwtVerifier, Revocation, TokenCache},
     verify_thread_access,
 };
 
@@ -221,5 +224,85 @@ fn a_look_up_of_a_thread_copies_none_of_its_members() {
         let (is_member, bytes) = look_up(members, thread);
         assert_eq!(is_member, expected);
         assert!(bytes < 2048, "{thread}: {bytes} bytes for a thread of 50,000 members");
+    }
+}
+
+/// What a token with so many roles and scopes proves.
+fn auth(roles: usize) -> AuthContext {
+    let texts = |what: &str| (0..roles).map(|i| format!("{what}{i}")).collect::<Vec<_>>();
+    let subject = Subject::new("ada").unwrap();
+    AuthContext::new(subject, SystemTime::now() + Duration::from_secs(600))
+        .with_tenants(["t_alpha"])
+        .with_envs(["prod"])
+        .with_issuer("https://an.issuer.with.a.name.longer.than.forty.bytes.test/")
+        .with_roles(texts("r"))
+        .with_scopes(texts("s"))
+}
+
+#[test]
+fn clones_share_the_lists_of_a_token_also_when_something_is_added_to_them() {
+    let revocation = Revocation::new();
+    let added = |roles| {
+        let auth = auth(roles);
+        measure(|| drop(auth.clone().with_revocation(revocation.clone())))
+    };
+    let (few, many) = (added(2), added(1000));
+    assert_eq!((few.count_total, few.bytes_total), (many.count_total, many.bytes_total));
+}
+
+#[cfg(feature = "tickets")]
+fn grant_of(auth: AuthContext) -> ThreadGrant {
+    let tenant = auth.tenants().next().unwrap().to_owned();
+    let authenticator = move |_: &AuthRequest<'_>| Verdict::Ready(Ok(auth.clone()));
+    let mut service = RequireTenantScope::new(authenticator).layer(service_fn(scoped));
+    let mut request = request(None);
+    request.headers_mut().insert("x-tenant-id", tenant.parse().unwrap());
+    let response = service.call(request).now_or_never().unwrap().unwrap();
+    let scope = response.extensions().get::<TenantScope>().unwrap();
+    let threads = MemoryRegistry::new();
+    threads.register(&format!("{tenant}/prod/th").parse::<Routing>().unwrap());
+    verify_thread_access(&threads, scope, "th").now_or_never().unwrap().unwrap()
+}
+
+/// How many bytes the tickets of `grants` keep, one each, and for how many they count.
+#[cfg(feature = "tickets")]
+fn tickets(grants: &[ThreadGrant]) -> (usize, usize) {
+    use tower_tenancy::{TicketIssuer, ticket::MemoryTickets};
+    let store = Arc::new(MemoryTickets::new());
+    let issuer = TicketIssuer::new(Arc::clone(&store));
+    let kept = measure(|| {
+        for grant in grants {
+            drop(issuer.issue_once(grant).now_or_never().unwrap().unwrap());
+        }
+    });
+    (usize::try_from(kept.bytes_current).unwrap(), store.bytes())
+}
+
+#[cfg(feature = "tickets")]
+#[test]
+fn tickets_share_the_lists_of_their_token_and_count_for_no_less_than_they_keep() {
+    let of = |roles: usize| {
+        let auth = auth(roles);
+        let grants: Vec<_> = (0..32).map(|_| grant_of(auth.clone())).collect();
+        tickets(&grants)
+    };
+    let ((few, counted_few), (many, counted_many)) = (of(2), of(100));
+    assert_eq!(few, many, "shared");
+    assert!(few <= counted_few, "{few} bytes are kept, and {counted_few} counted");
+    // In full: the token may be gone before the ticket is.
+    assert!(counted_many > counted_few + 32 * 2 * 100 * 30, "{counted_few}, {counted_many}");
+    // Each of a caller of its own, and of a tenant of its own.
+    for tenants in [1, 300] {
+        let auths = (0..300).map(|i| {
+            let subject = Subject::new(format!("a subject of more than forty bytes, number {i}"));
+            let tenant = format!("a_tenant_of_more_than_forty_bytes_number_{}", i % tenants);
+            AuthContext::new(subject.unwrap(), SystemTime::now() + Duration::from_secs(600))
+                .with_tenants([tenant])
+                .with_envs(["prod"])
+        });
+        let grants: Vec<_> = auths.map(grant_of).collect();
+        let (kept, counted) = tickets(&grants);
+        assert!(kept <= counted, "{kept} bytes are kept, and {counted} counted");
+        assert!(counted <= kept * 4, "{kept} bytes are kept, and {counted} counted");
     }
 }

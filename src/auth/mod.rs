@@ -35,6 +35,7 @@ mod jwt;
 mod policy;
 mod revocation;
 mod source;
+mod texts;
 
 #[cfg(feature = "jwks-client")]
 pub use jwt::HttpClient;
@@ -57,6 +58,7 @@ pub use source::TokenSources;
 #[cfg(feature = "tokio-tungstenite")]
 pub(crate) use source::is_bearer_protocol;
 pub(crate) use source::{Found, two_tokens};
+pub(crate) use texts::Texts;
 
 use crate::{
     clock::{self, Clock},
@@ -90,25 +92,27 @@ use std::{
 /// # Ok::<(), tower_tenancy::id::InvalidId>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct AuthContext(Arc<Proven>);
+pub struct AuthContext(pub(crate) Arc<Proven>);
 
+/// What a token proves. A ticket carries it on: whoever adds a field decides there whether the
+/// ticket has it, too (`ticket::TicketRecord`).
 #[derive(Clone, Debug)]
-struct Proven {
-    subject: Subject,
-    expires_at: SystemTime,
-    leeway: Duration,
-    issuer: Option<String>,
-    issued_at: Option<SystemTime>,
-    audiences: Vec<Text>,
-    is_access_token: bool,
-    tenants: Vec<Text>,
-    envs: Vec<Text>,
-    roles: Vec<Text>,
-    scopes: Vec<Text>,
-    actor_type: Option<ActorType>,
-    clock: Arc<dyn Clock>,
-    revocations: Vec<Revocation>,
-    ticket: Option<Bound>,
+pub(crate) struct Proven {
+    pub(crate) subject: Subject,
+    pub(crate) expires_at: SystemTime,
+    pub(crate) leeway: Duration,
+    pub(crate) issuer: Option<Text>,
+    pub(crate) issued_at: Option<SystemTime>,
+    pub(crate) audiences: Texts,
+    pub(crate) is_access_token: bool,
+    pub(crate) tenants: Texts,
+    pub(crate) envs: Texts,
+    pub(crate) roles: Texts,
+    pub(crate) scopes: Texts,
+    pub(crate) actor_type: Option<ActorType>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) revocations: Vec<Revocation>,
+    pub(crate) ticket: Option<Bound>,
 }
 
 /// What a ticket is good for: it names what a request with a token names in headers.
@@ -121,7 +125,7 @@ pub(crate) struct Bound {
     pub(crate) reopens: bool,
 }
 
-fn texts<T: Into<String>>(all: impl IntoIterator<Item = T>) -> Vec<Text> {
+fn texts<T: Into<String>>(all: impl IntoIterator<Item = T>) -> Texts {
     all.into_iter().map(|text| Text::from(&*text.into())).collect()
 }
 
@@ -135,12 +139,12 @@ impl AuthContext {
             leeway: Duration::ZERO,
             issuer: None,
             issued_at: None,
-            audiences: Vec::new(),
+            audiences: Texts::default(),
             is_access_token: false,
-            tenants: Vec::new(),
-            envs: Vec::new(),
-            roles: Vec::new(),
-            scopes: Vec::new(),
+            tenants: Texts::default(),
+            envs: Texts::default(),
+            roles: Texts::default(),
+            scopes: Texts::default(),
             actor_type: None,
             clock: clock::system(),
             revocations: Vec::new(),
@@ -180,7 +184,7 @@ impl AuthContext {
     /// Who issued the proof.
     #[must_use]
     pub fn with_issuer(self, issuer: impl Into<String>) -> Self {
-        self.with(|proven| proven.issuer = Some(issuer.into()))
+        self.with(|proven| proven.issuer = Some(Text::from(&*issuer.into())))
     }
 
     /// When the proof was issued.
@@ -226,11 +230,6 @@ impl AuthContext {
     #[must_use]
     pub fn with_revocation(self, revocation: Revocation) -> Self {
         self.with(|proven| proven.revocations.push(revocation))
-    }
-
-    #[cfg(feature = "tickets")]
-    pub(crate) fn with_ticket(self, bound: Bound) -> Self {
-        self.with(|proven| proven.ticket = Some(bound))
     }
 
     /// What the proof is limited to, if it is a ticket's.
@@ -320,7 +319,7 @@ impl AuthContext {
     /// Who issued the token, if it says so.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.0.issuer.as_deref()
+        self.0.issuer.as_ref().map(Text::as_str)
     }
 
     /// When the token was issued, if it says so.

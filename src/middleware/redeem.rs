@@ -6,14 +6,13 @@ use crate::{
     query,
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
-    ticket::{Opening, Redeemed, TICKET_QUERY, TicketIssuer, TicketKey, TicketRecord},
+    ticket::{Opened, Opening, Redeemed, TICKET_QUERY, TicketIssuer},
 };
 use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
     future::Future,
-    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -28,6 +27,13 @@ use tower_service::Service;
 /// run.) It refuses nothing itself: a ticket that proves nothing is refused by the layers inside, in
 /// their style and with their request id, and so is one on a route whose layers do not
 /// [take tickets](crate::RequireTenantScope::or_ticket). A request without a ticket passes unchanged.
+///
+/// The inner service keeps nothing reserved while the store of the tickets answers: what its readiness
+/// stands for, such as a permit of a concurrency limit, is given back, and waited for again in turn
+/// before the call.
+///
+/// A ticket that opened no stream for trouble of ours (a 429 or 503, or an error of the inner service)
+/// is given back. One whose client goes before there is an answer is not: it stays used up.
 ///
 /// ```
 /// use axum::{Router, ServiceExt as _, extract::Request};
@@ -74,7 +80,7 @@ where
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = RedeemFuture<S, S::Future, ReqBody, ResBody>;
+    type Future = RedeemFuture<S, S::Future, ReqBody, ResBody, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -87,10 +93,11 @@ where
                 let opening = Opening::of(Head::of(&request));
                 let issuer = self.issuer.clone();
                 let answer = Box::pin(async move { issuer.redeem(&secret, opening).await });
-                // The instance that was polled ready goes with the request; a clone stays.
-                let clone = self.inner.clone();
-                let ready = mem::replace(&mut self.inner, clone);
-                State::Redeeming { answer, held: Some((ready, request)) }
+                // The instance that was polled ready is dropped, with all that it reserved. The
+                // clone that goes with the request becomes ready once the store has answered.
+                let inner = self.inner.clone();
+                self.inner = inner.clone();
+                State::Redeeming { answer, held: Some((inner, request)) }
             }
             Err(query::Repeated) => {
                 let rejection = Rejection::new(RejectionKind::ContextInvalid)
@@ -99,7 +106,7 @@ where
                 State::Calling { response: self.inner.call(request) }
             }
         };
-        RedeemFuture { state, issuer: self.issuer.clone(), first: None }
+        RedeemFuture { state, issuer: self.issuer.clone(), opened: None }
     }
 }
 
@@ -107,29 +114,41 @@ type Answer = Pin<Box<dyn Future<Output = Result<Redeemed, Rejection>> + Send>>;
 
 pin_project! {
     /// Response future of [`RedeemService`].
+    ///
+    /// Dropping it leaves the ticket as it is then: used up, if the store has been asked.
     #[must_use = "futures do nothing unless polled"]
-    pub struct RedeemFuture<S, F, ReqBody, ResBody> {
+    pub struct RedeemFuture<S, F, ReqBody, ResBody, E> {
         #[pin]
-        state: State<S, F, ReqBody, ResBody>,
+        state: State<S, F, ReqBody, ResBody, E>,
         issuer: TicketIssuer,
         // A ticket that was used for the first time, until its stream is open.
-        first: Option<(TicketKey, TicketRecord)>,
+        opened: Option<Opened>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, F, ReqBody, ResBody> {
+    enum State<S, F, ReqBody, ResBody, E> {
         Redeeming { answer: Answer, held: Option<(S, Request<ReqBody>)> },
+        /// What the ticket proves is known; the inner service is not ready for it yet.
+        Waiting { inner: S, request: Option<Request<ReqBody>> },
         Calling { #[pin] response: F },
         GivingBack {
             done: Pin<Box<dyn Future<Output = ()> + Send>>,
-            response: Option<Response<ResBody>>,
+            outcome: Option<Result<Response<ResBody>, E>>,
         },
     }
 }
 
-impl<S, F, ReqBody, ResBody, E> Future for RedeemFuture<S, F, ReqBody, ResBody>
+/// Whether no stream was opened, and that was no fault of the client's.
+fn is_trouble_of_ours<B, E>(outcome: &Result<Response<B>, E>) -> bool {
+    outcome.as_ref().map_or(true, |response| {
+        let refused = response.extensions().get::<Rejection>();
+        refused.is_some_and(|rejection| rejection.kind().is_retryable())
+    })
+}
+
+impl<S, F, ReqBody, ResBody, E> Future for RedeemFuture<S, F, ReqBody, ResBody, E>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>, Error = E, Future = F>,
     F: Future<Output = Result<Response<ResBody>, E>>,
@@ -139,42 +158,48 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            match this.state.as_mut().project() {
-                StateProj::Calling { response } => {
-                    let response = ready!(response.poll(cx))?;
-                    let refused = response.extensions().get::<Rejection>();
-                    let ours = refused.is_some_and(|rejection| rejection.kind().is_retryable());
-                    let Some((key, record)) = this.first.take().filter(|_| ours) else {
-                        return Poll::Ready(Ok(response));
-                    };
-                    // The browser is asked to come back, with the same URL.
-                    let issuer = this.issuer.clone();
-                    let done = Box::pin(async move { issuer.give_back(key, record).await });
-                    this.state.set(State::GivingBack { done, response: Some(response) });
-                }
-                StateProj::GivingBack { done, response } => {
+            let outcome = match this.state.as_mut().project() {
+                StateProj::Calling { response } => ready!(response.poll(cx)),
+                StateProj::GivingBack { done, outcome } => {
                     ready!(done.as_mut().poll(cx));
-                    return match response.take() {
-                        Some(response) => Poll::Ready(Ok(response)),
+                    return match outcome.take() {
+                        Some(outcome) => Poll::Ready(outcome),
                         None => Poll::Pending, // polled again after it was done
                     };
                 }
                 StateProj::Redeeming { answer, held } => {
                     let answer = ready!(answer.as_mut().poll(cx));
-                    let Some((mut inner, mut request)) = held.take() else {
+                    let Some((inner, mut request)) = held.take() else {
                         return Poll::Pending; // as above
                     };
                     let answer = answer.map(|redeemed| {
                         start(&mut request, redeemed.start());
-                        let auth = redeemed.auth.clone();
-                        *this.first = redeemed.into_first();
-                        auth
+                        *this.opened = redeemed.opened();
+                        redeemed.auth
                     });
                     Contexts::set_redeemed(request.extensions_mut(), answer);
-                    let response = inner.call(request);
-                    this.state.set(State::Calling { response });
+                    this.state.set(State::Waiting { inner, request: Some(request) });
+                    continue;
                 }
-            }
+                StateProj::Waiting { inner, request } => match ready!(inner.poll_ready(cx)) {
+                    Ok(()) => {
+                        let Some(request) = request.take() else {
+                            return Poll::Pending; // as above
+                        };
+                        let response = inner.call(request);
+                        this.state.set(State::Calling { response });
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            let Some(opened) = this.opened.take().filter(|_| is_trouble_of_ours(&outcome)) else {
+                return Poll::Ready(outcome);
+            };
+            // The browser is asked to come back, with the same URL.
+            let issuer = this.issuer.clone();
+            let done = Box::pin(async move { issuer.give_back(opened).await });
+            this.state.set(State::GivingBack { done, outcome: Some(outcome) });
         }
     }
 }
@@ -189,7 +214,7 @@ fn start<B>(request: &mut Request<B>, from: Option<&str>) {
     }
 }
 
-impl<S, F, ReqBody, ResBody> fmt::Debug for RedeemFuture<S, F, ReqBody, ResBody> {
+impl<S, F, ReqBody, ResBody, E> fmt::Debug for RedeemFuture<S, F, ReqBody, ResBody, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedeemFuture").finish_non_exhaustive()
     }

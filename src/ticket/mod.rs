@@ -37,8 +37,18 @@
 //! succeeds. Of a WebSocket, that is all. An `EventSource` repeats its URL whenever it reconnects:
 //! its ticket goes on to re-open that stream, and nothing else, for whoever sends a `Last-Event-ID`
 //! header of the thread's current log; the earlier connection is ended (`access.revoked`). When the
-//! token that the ticket was issued for expires, so does this. A stream that could not be opened for
-//! trouble of ours (503) leaves the ticket as it was.
+//! token that the ticket was issued for expires, so does this.
+//!
+//! A stream that could not be opened for trouble of ours (503) gives the ticket back: it opens a
+//! stream once more, within the same 30 seconds. It does not if somebody has used the ticket since,
+//! or if the client is gone before there is an answer: then the ticket stays used up, since nobody
+//! knows what became of it, and the page asks for another one.
+//!
+//! What the ticket proves is what the token proved, for this one tenant and env: subject, issuer,
+//! roles, scopes, audiences, actor type, `iat`, `exp`, and whether it was an access token. So a
+//! [`RequireClaims`](crate::RequireClaims) finds in a ticket what it would find in the token. The
+//! other tenants and envs of the token are not in the ticket. A token whose lists are too long for a
+//! ticket ([`TicketRecord::MAX_BYTES`]) gets none.
 //!
 //! # Threat model
 //!
@@ -74,10 +84,10 @@ pub use memory::MemoryTickets;
 
 use crate::{
     access::ThreadGrant,
-    auth::{AuthContext, Bound, Revocation},
+    auth::{AuthContext, Bound, Proven, Revocation, Texts},
     clock::{self, Clock},
     event::{Cursor, Epoch, LAST_EVENT_ID, LastEventId},
-    id::{ActorType, Env, Subject, TenantId, ThreadId},
+    id::{ActorType, Env, Subject, TenantId, Text, ThreadId},
     log::EventLog,
     origin::Head,
     rejection::{BoxError, Chain, Rejection, RejectionKind},
@@ -88,6 +98,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     fmt,
     future::Future,
+    io,
     pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -147,7 +158,7 @@ impl Serialize for Ticket {
 }
 
 /// What a store knows a ticket by: its hash. Shown, it is 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TicketKey([u8; 32]);
 
 impl TicketKey {
@@ -169,13 +180,26 @@ impl fmt::Debug for TicketKey {
 }
 
 /// What a ticket stands for, as a store keeps it.
+///
+/// A store that writes text serialises it. A record of an earlier version of this crate is read,
+/// too: what it does not say, its ticket does not prove.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TicketRecord {
     tenant: TenantId,
     env: Env,
     thread: ThreadId,
     subject: Subject,
-    roles: Vec<String>,
+    #[serde(default)]
+    issuer: Option<Text>,
+    roles: Texts,
+    #[serde(default)]
+    scopes: Texts,
+    #[serde(default)]
+    audiences: Texts,
+    #[serde(default)]
+    is_access_token: bool,
+    #[serde(default)]
+    issued_at: Option<SystemTime>,
     actor_type: Option<ActorType>,
     origin: Option<String>,
     /// Of the thread's log, when the ticket was issued: the first half of all cursors. `None` if
@@ -184,33 +208,170 @@ pub struct TicketRecord {
     /// Where the stream starts, as a client would say it.
     start: String,
     open_until: SystemTime,
+    /// When the token ends, the leeway included.
     valid_until: SystemTime,
+    /// How much of that is leeway.
+    #[serde(default)]
+    leeway: Duration,
     /// Of the token that the ticket was issued for. A store that writes text loses them.
     #[serde(skip)]
     revocations: Vec<Revocation>,
 }
 
 impl TicketRecord {
-    /// Until when a store has to keep the record: before it has opened a stream, and after.
+    /// The longest record that is issued, in bytes of JSON.
+    pub const MAX_BYTES: usize = 16 * 1024;
+
+    /// Until when a store has to keep the record of a ticket in this state. It may forget it then.
     #[must_use]
-    pub fn keep_until(&self, opened: bool) -> SystemTime {
-        if opened { self.valid_until } else { self.open_until }
+    pub fn keep_until(&self, state: TicketState) -> SystemTime {
+        match state {
+            TicketState::Unused | TicketState::UsedUp => self.open_until,
+            TicketState::Open => self.valid_until,
+        }
     }
 
-    /// Whose ticket this is, for limits.
+    /// Which account the ticket counts for: one tenant in one env.
     #[must_use]
-    pub fn holder(&self) -> (&TenantId, &Env, &Subject) {
-        (&self.tenant, &self.env, &self.subject)
+    pub fn account(&self) -> (&TenantId, &Env) {
+        (&self.tenant, &self.env)
+    }
+
+    /// Which caller of the account the ticket was issued to: an issuer and a subject.
+    #[must_use]
+    pub fn holder(&self) -> (Option<&str>, &Subject) {
+        (self.issuer.as_ref().map(Text::as_str), &self.subject)
+    }
+
+    /// What the grant's proof says, for its thread.
+    fn of(grant: &ThreadGrant, reads: Option<(Epoch, Cursor)>, open_until: SystemTime) -> Self {
+        let (scope, auth) = (grant.scope(), grant.scope().auth());
+        // Every field is named: a ticket drops nothing of a proof that nobody decided about.
+        let Proven {
+            subject,
+            expires_at,
+            leeway: _,
+            issuer,
+            issued_at,
+            audiences,
+            is_access_token,
+            tenants: _,
+            envs: _,
+            roles,
+            scopes,
+            actor_type,
+            clock: _,
+            revocations,
+            ticket: _,
+        } = &*auth.0;
+        let valid_until = auth.valid_until();
+        Self {
+            tenant: scope.tenant().clone(),
+            env: scope.env().clone(),
+            thread: grant.key().thread().clone(),
+            subject: subject.clone(),
+            issuer: issuer.clone(),
+            roles: roles.clone(),
+            scopes: scopes.clone(),
+            audiences: audiences.clone(),
+            is_access_token: *is_access_token,
+            issued_at: *issued_at,
+            actor_type: actor_type.clone(),
+            origin: scope.request().origin().map(str::to_owned),
+            epoch: reads.map(|(epoch, _)| epoch),
+            start: reads.map(|(_, from)| from.to_string()).unwrap_or_default(),
+            open_until,
+            valid_until,
+            leeway: valid_until.duration_since(*expires_at).unwrap_or_default(),
+            revocations: revocations.clone(),
+        }
+    }
+
+    /// Refuses a record that is longer than [`MAX_BYTES`](Self::MAX_BYTES), or that no store could
+    /// write.
+    fn check_size(&self) -> Result<(), serde_json::Error> {
+        /// Takes so many bytes, and no more.
+        struct Room(usize);
+
+        impl io::Write for Room {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let left = self.0.checked_sub(bytes.len());
+                self.0 = left.ok_or_else(|| io::Error::other("the record is too long"))?;
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        serde_json::to_writer(Room(Self::MAX_BYTES), self)
+    }
+
+    /// How many bytes the record keeps in memory. Lists that it shares count in full: what they are
+    /// shared with may end before it does.
+    fn kept_bytes(&self) -> usize {
+        let ids = [self.tenant.as_str(), self.env.as_str(), self.thread.as_str()];
+        let texts = ids.into_iter().chain([self.subject.as_str(), self.start.as_str()]);
+        let texts = texts.chain(self.actor_type.as_ref().map(ActorType::as_str));
+        let texts = texts.chain(self.origin.as_deref()).map(str::len).sum::<usize>();
+        let issuer = self.issuer.as_ref().map_or(0, Text::heap_bytes);
+        let lists = [&self.roles, &self.scopes, &self.audiences];
+        let lists = lists.into_iter().map(Texts::heap_bytes).fold(issuer, usize::saturating_add);
+        let revocations = size_of_val::<[Revocation]>(&self.revocations);
+        [size_of::<Self>(), texts, revocations].into_iter().fold(lists, usize::saturating_add)
     }
 }
 
-/// A record, and how often its ticket was used.
+/// What has become of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum TicketState {
+    /// It opens a stream: it never did, or was given back.
+    Unused,
+    /// It has opened a stream, which it may re-open.
+    Open,
+    /// It has opened a stream, and opens nothing more. It is kept only so that it can be given back.
+    UsedUp,
+}
+
+/// A ticket as a store has it.
 #[derive(Clone, Debug)]
 pub struct StoredTicket {
     /// What the ticket stands for.
-    pub record: TicketRecord,
-    /// 0 until the ticket opens a stream, then one more each time.
-    pub uses: u32,
+    pub record: Arc<TicketRecord>,
+    /// 0 when the ticket is inserted, and one more with each [`swap`](TicketStore::swap): no number
+    /// comes back.
+    pub revision: u64,
+    /// What has become of it.
+    pub state: TicketState,
+}
+
+impl StoredTicket {
+    /// The state of the ticket once it is used so at the time `now`, or why it cannot be.
+    fn after(&self, opening: &Opening, now: SystemTime) -> Result<TicketState, &'static str> {
+        let record = &*self.record;
+        if !opening.comes_from(record.origin.as_deref()) {
+            return Err("the ticket was issued to another origin");
+        }
+        let re_opens = opening.transport == Transport::Get && record.epoch.is_some();
+        match self.state {
+            TicketState::Unused if now >= record.open_until => {
+                Err("the ticket is too old to open a stream")
+            }
+            TicketState::Unused if re_opens => Ok(TicketState::Open),
+            TicketState::Unused => Ok(TicketState::UsedUp),
+            TicketState::Open if !re_opens => Err("the ticket is used up"),
+            TicketState::Open if now >= record.valid_until => {
+                Err("the token that the ticket was issued for has expired")
+            }
+            TicketState::Open if opening.resume.map(Cursor::epoch) != record.epoch => {
+                Err("the ticket is used, and the request does not go on from its stream")
+            }
+            TicketState::Open => Ok(TicketState::Open),
+            TicketState::UsedUp => Err("the ticket is used up"),
+        }
+    }
 }
 
 /// An answer of a [`TicketStore`].
@@ -219,28 +380,72 @@ pub type TicketFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> 
 /// Keeps tickets between being issued and being used. [`MemoryTickets`] serves one process; several
 /// that share their clients need a shared one.
 ///
-/// All rules are the issuer's; a store compares and swaps.
+/// All rules are the issuer's; a store inserts, looks, compares and swaps. Each method is atomic,
+/// and small enough to be one script or one statement of a database. The contract, for each ticket:
+///
+/// - The store holds the record, the revision and the state. Nothing but [`insert`](Self::insert)
+///   and [`swap`](Self::swap) changes them.
+/// - The revision is 0 at first, and one more after each swap. Who swaps names the revision that it
+///   saw: of all who saw the same one, one succeeds. A revision never comes back, so nobody takes a
+///   later state for the one that it saw.
+/// - A ticket is kept until [`keep_until`](TicketRecord::keep_until) of its state. It may be
+///   forgotten earlier for lack of room: it then is unknown, and a stream that it opened goes on.
 pub trait TicketStore: Send + Sync {
-    /// Keeps a record with 0 uses, in place of what it has of this ticket, from `now` on until
-    /// [`keep_until`](TicketRecord::keep_until).
+    /// Keeps a record, [`Unused`](TicketState::Unused) and at revision 0, if the store has nothing
+    /// of this ticket, and says whether that was so. It is `now`.
     ///
-    /// Fails with [`TooManyTickets`] if somebody has had enough.
-    fn put(&self, key: TicketKey, record: TicketRecord, now: SystemTime) -> TicketFuture<'_, ()>;
+    /// Fails with [`TooManyTickets`] if there is no room for it.
+    fn insert(
+        &self,
+        key: TicketKey,
+        record: TicketRecord,
+        now: SystemTime,
+    ) -> TicketFuture<'_, bool>;
 
-    /// The record and its uses. `None` for a ticket that is not, or no longer, known.
-    fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>>;
+    /// The ticket as it is. `None` if it is not, or no longer, known.
+    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>>;
 
-    /// If the ticket still has this number of uses: counts one more, or forgets the ticket unless
-    /// it is to `keep` it. `None` if not: somebody else was faster.
+    /// If the ticket is at `revision`: puts it into the state `next`, at the next revision, and uses
+    /// the [`Revocation`] that the last swap answered, in whichever process that was: it ends the
+    /// connection that is replaced. `None` if the ticket is at another revision, or unknown: nothing
+    /// happens then.
     ///
-    /// Atomic: of all who ask at once with the same number, one gets an answer. The answer is a
-    /// [`Revocation`] that the store uses when the ticket is used once more, in whichever process:
-    /// it ends the connection that is replaced.
-    fn swap(&self, key: TicketKey, uses: u32, keep: bool) -> TicketFuture<'_, Option<Revocation>>;
+    /// The answer is what the store uses at the next swap. A swap to [`Unused`](TicketState::Unused)
+    /// gives the ticket back: no connection has it then, and the answer is of no use.
+    fn swap(
+        &self,
+        key: TicketKey,
+        revision: u64,
+        next: TicketState,
+    ) -> TicketFuture<'_, Option<Revocation>>;
 }
 
-/// A [`TicketStore`] keeps no more tickets of this caller, this tenant or in all: told to the client
-/// as `stream.limit`.
+impl<T: TicketStore + ?Sized> TicketStore for Arc<T> {
+    fn insert(
+        &self,
+        key: TicketKey,
+        record: TicketRecord,
+        now: SystemTime,
+    ) -> TicketFuture<'_, bool> {
+        (**self).insert(key, record, now)
+    }
+
+    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
+        (**self).look(key)
+    }
+
+    fn swap(
+        &self,
+        key: TicketKey,
+        revision: u64,
+        next: TicketState,
+    ) -> TicketFuture<'_, Option<Revocation>> {
+        (**self).swap(key, revision, next)
+    }
+}
+
+/// A [`TicketStore`] keeps no more tickets of this caller, of this tenant and env, or in all: told
+/// to the client as `stream.limit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many tickets")]
 pub struct TooManyTickets;
@@ -291,8 +496,9 @@ impl TicketIssuer {
     ///
     /// # Errors
     ///
-    /// `auth.insufficient_scope` if the grant stems from a ticket itself; `auth.expired` or
-    /// `access.revoked` if the proof is over; `log.unavailable`; `stream.limit` for too many tickets; `auth.keys_unavailable` if the store
+    /// `auth.insufficient_scope` if the grant stems from a ticket itself, or if what its token says is
+    /// longer than [`TicketRecord::MAX_BYTES`]; `auth.expired` or `access.revoked` if the proof is over;
+    /// `log.unavailable`; `stream.limit` for too many tickets; `auth.keys_unavailable` if the store
     /// does not answer.
     pub async fn issue<L: EventLog>(
         &self,
@@ -325,8 +531,7 @@ impl TicketIssuer {
         grant: &ThreadGrant,
         reads: Option<(Epoch, Cursor)>,
     ) -> Result<Ticket, Rejection> {
-        let scope = grant.scope();
-        let auth = scope.auth();
+        let auth = grant.scope().auth();
         if auth.ticket().is_some() {
             return Err(Rejection::new(RejectionKind::InsufficientScope)
                 .with_detail("A ticket opens streams only. Ask for another with the token."));
@@ -336,24 +541,22 @@ impl TicketIssuer {
         let now = self.clock.now();
         let opens = now.checked_add(self.open_within);
         let expires_at = opens.map_or(valid_until, |opens| opens.min(valid_until));
-        let record = TicketRecord {
-            tenant: scope.tenant().clone(),
-            env: scope.env().clone(),
-            thread: grant.routing().thread().clone(),
-            subject: auth.subject().clone(),
-            roles: auth.roles().map(str::to_owned).collect(),
-            actor_type: auth.actor_type().cloned(),
-            origin: scope.request().origin().map(str::to_owned),
-            epoch: reads.map(|(epoch, _)| epoch),
-            start: reads.map(|(_, from)| from.to_string()).unwrap_or_default(),
-            open_until: expires_at,
-            valid_until,
-            revocations: auth.revocations().to_vec(),
-        };
+        let record = TicketRecord::of(grant, reads, expires_at);
+        record.check_size().map_err(|error| {
+            Rejection::new(RejectionKind::InsufficientScope)
+                .with_detail(
+                    "The token says too much for a ticket: its roles, scopes, audiences and the page's \
+                     origin must take at most 16 KiB. Send the token itself, or get one that says less.",
+                )
+                .with_source(error)
+        })?;
         // Two random UUIDs, [`SECRET_LEN`] digits: 244 random bits (RFC 9562 section 5.4).
         let [first, second] = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
         let secret = format!("{}{}", first.simple(), second.simple());
-        self.store.put(TicketKey::of(&secret), record, now).await.map_err(not_stored)?;
+        let inserted = self.store.insert(TicketKey::of(&secret), record, now).await;
+        if !inserted.map_err(not_stored)? {
+            return Err(unavailable("the store has this ticket already".into()));
+        }
         Ok(Ticket { secret, expires_at, starts_after: reads.map(|(_, from)| from) })
     }
 
@@ -375,73 +578,72 @@ impl TicketIssuer {
             return refuse("this is no ticket");
         }
         let key = TicketKey::of(secret);
-        let Some(StoredTicket { record, uses }) = self.store.get(key).await.map_err(unavailable)?
-        else {
+        let Some(stored) = self.store.look(key).await.map_err(unavailable)? else {
             return refuse("the ticket is unknown or used up");
         };
         // Whose it is: somebody may have stolen it.
         let refuse = |why: &str| {
-            let TicketRecord { tenant, env, thread, subject, .. } = &record;
+            let TicketRecord { tenant, env, thread, subject, .. } = &*stored.record;
             refuse(&format!("{why} (a ticket of {subject:?} for {tenant}/{env}/{thread})"))
         };
-        if !opening.comes_from(record.origin.as_deref()) {
-            return refuse("the ticket was issued to another origin");
-        }
-        let now = self.clock.now();
-        let web_socket = opening.transport == Transport::WebSocket;
-        if uses == 0 {
-            if now >= record.open_until {
-                return refuse("the ticket is too old to open a stream");
-            }
-        } else {
-            if web_socket || record.epoch.is_none() {
-                return refuse("the ticket is used up");
-            }
-            if now >= record.valid_until {
-                return refuse("the token that the ticket was issued for has expired");
-            }
-            if opening.resume.map(Cursor::epoch) != record.epoch {
-                return refuse(
-                    "the ticket is used, and the request does not go on from its stream",
-                );
-            }
-        }
-        let keep = !web_socket && record.epoch.is_some();
-        let Some(revocation) = self.store.swap(key, uses, keep).await.map_err(unavailable)? else {
+        let next = match stored.after(&opening, self.clock.now()) {
+            Ok(next) => next,
+            Err(why) => return refuse(why),
+        };
+        let swapped = self.store.swap(key, stored.revision, next).await.map_err(unavailable)?;
+        let Some(revocation) = swapped else {
             return refuse("somebody else was faster with this ticket");
         };
+        // The store may have taken its time.
+        if let Err(why) = stored.after(&opening, self.clock.now()) {
+            return refuse(why);
+        }
+        let first = stored.state == TicketState::Unused;
         Ok(Redeemed {
-            auth: self.proven(&record, revocation, uses > 0),
-            first: (uses == 0).then_some((key, record)),
+            auth: self.proven(&stored.record, revocation, !first),
+            // Revisions count swaps.
+            opened: first.then_some(Opened { key, revision: stored.revision.saturating_add(1) }),
+            record: stored.record,
         })
     }
 
     fn proven(&self, record: &TicketRecord, revocation: Revocation, reopens: bool) -> AuthContext {
-        let bound = Bound {
-            tenant: record.tenant.clone(),
-            env: record.env.clone(),
-            thread: record.thread.clone(),
-            reopens,
+        let (tenant, env, thread) =
+            (record.tenant.clone(), record.env.clone(), record.thread.clone());
+        // A record without the leeway has it in its end, and so has what it proves.
+        let (expires_at, leeway) = match record.valid_until.checked_sub(record.leeway) {
+            Some(expires_at) => (expires_at, record.leeway),
+            None => (record.valid_until, Duration::ZERO),
         };
-        let auth = AuthContext::new(record.subject.clone(), record.valid_until)
-            .with_tenants([record.tenant.as_str()])
-            .with_envs([record.env.as_str()])
-            .with_roles(record.roles.iter().cloned())
-            .with_clock(Arc::clone(&self.clock))
-            .with_ticket(bound);
-        let revocations = record.revocations.iter().cloned().chain([revocation]);
-        let auth = revocations.fold(auth, AuthContext::with_revocation);
-        match &record.actor_type {
-            Some(actor_type) => auth.with_actor_type(actor_type.clone()),
-            None => auth,
-        }
+        AuthContext(Arc::new(Proven {
+            subject: record.subject.clone(),
+            expires_at,
+            leeway,
+            issuer: record.issuer.clone(),
+            issued_at: record.issued_at,
+            audiences: record.audiences.clone(),
+            is_access_token: record.is_access_token,
+            tenants: Texts::One(tenant.as_str().into()),
+            envs: Texts::One(env.as_str().into()),
+            roles: record.roles.clone(),
+            scopes: record.scopes.clone(),
+            actor_type: record.actor_type.clone(),
+            clock: Arc::clone(&self.clock),
+            revocations: record.revocations.iter().cloned().chain([revocation]).collect(),
+            ticket: Some(Bound { tenant, env, thread, reopens }),
+        }))
     }
 
-    /// Makes a ticket good for its first use again: trouble of ours was in the way.
-    pub(crate) async fn give_back(&self, key: TicketKey, record: TicketRecord) {
-        if let Err(error) = self.store.put(key, record, self.clock.now()).await {
-            let error = Chain(&*error).to_string();
-            tracing::warn!(error, "a ticket was not given back");
+    /// Makes a ticket good for its first use again, since the server failed; unless somebody has used
+    /// it since.
+    pub(crate) async fn give_back(&self, Opened { key, revision }: Opened) {
+        match self.store.swap(key, revision, TicketState::Unused).await {
+            Ok(Some(_)) => {}
+            Ok(None) => tracing::debug!("a ticket was used since, and is not given back"),
+            Err(error) => {
+                let error = Chain(&*error).to_string();
+                tracing::warn!(error, "a ticket was not given back");
+            }
         }
     }
 }
@@ -449,19 +651,27 @@ impl TicketIssuer {
 /// A ticket that was used.
 pub(crate) struct Redeemed {
     pub(crate) auth: AuthContext,
-    /// The record, unless the ticket was used before.
-    first: Option<(TicketKey, TicketRecord)>,
+    record: Arc<TicketRecord>,
+    opened: Option<Opened>,
+}
+
+/// A ticket that was used for the first time, in the state that this left it in.
+#[derive(Clone, Copy)]
+pub(crate) struct Opened {
+    key: TicketKey,
+    revision: u64,
 }
 
 impl Redeemed {
     /// Where the stream starts that the ticket opens, if that was said when it was issued.
     pub(crate) fn start(&self) -> Option<&str> {
-        let (_, record) = self.first.as_ref()?;
-        Some(record.start.as_str()).filter(|start| !start.is_empty())
+        let start = self.record.start.as_str();
+        (self.opened.is_some() && !start.is_empty()).then_some(start)
     }
 
-    pub(crate) fn into_first(self) -> Option<(TicketKey, TicketRecord)> {
-        self.first
+    /// What to give back if the stream is not opened. `None` if the ticket was used before.
+    pub(crate) fn opened(&self) -> Option<Opened> {
+        self.opened
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a ticket is good for, by the clock and by the log.
 
-use super::{Opening, Redeemed, Ticket, TicketIssuer};
+use super::{
+    MemoryTickets, Opening, Redeemed, StoredTicket, Ticket, TicketFuture, TicketIssuer, TicketKey,
+    TicketRecord, TicketState, TicketStore,
+};
 use crate::{
     access::tests::grant,
-    auth::AuthContext,
+    auth::{AuthContext, Revocation},
     clock::{from_unix, manual::ManualClock},
     event::{Cursor, LastEventId},
     log::{EventLog as _, LogReader as _, MemoryLog},
@@ -13,7 +16,10 @@ use crate::{
 };
 use futures_util::FutureExt as _;
 use http::Request;
-use std::{future::poll_fn, time::Duration};
+use std::{
+    future::poll_fn,
+    time::{Duration, SystemTime},
+};
 
 struct Desk {
     clock: ManualClock,
@@ -30,12 +36,16 @@ impl Desk {
 
     /// For a token that is good for ten minutes.
     fn scope(&self) -> TenantScope {
+        self.scope_of(|auth| auth)
+    }
+
+    fn scope_of(&self, change: impl FnOnce(AuthContext) -> AuthContext) -> TenantScope {
         let auth = scopes::auth(&["t_a"], &["prod"]);
         let auth = AuthContext::new(auth.subject().clone(), from_unix(1600))
             .with_tenants(["t_a"])
             .with_envs(["prod"])
             .with_clock(self.clock.shared());
-        TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap()
+        TenantScope::agree(&scopes::request("t_a", "prod"), &change(auth)).unwrap()
     }
 
     fn issue(&self) -> Ticket {
@@ -156,11 +166,171 @@ fn a_ticket_says_where_its_stream_starts_the_first_time() {
 fn a_ticket_that_is_given_back_opens_a_stream_once_more() {
     let desk = Desk::open();
     let ticket = desk.issue();
-    let (key, record) = desk.redeemed(&ticket, None).unwrap().into_first().unwrap();
+    let opened = desk.redeemed(&ticket, None).unwrap().opened().unwrap();
     assert!(desk.redeem(&ticket, None).is_err());
-    desk.issuer.give_back(key, record).now_or_never().unwrap();
-    desk.redeem(&ticket, None).unwrap();
+    desk.issuer.give_back(opened).now_or_never().unwrap();
+    let second = desk.redeemed(&ticket, None).unwrap();
     assert!(desk.redeem(&ticket, None).is_err());
+    // Late, once more: the ticket is not theirs any more.
+    desk.issuer.give_back(opened).now_or_never().unwrap();
+    assert!(second.auth.remaining().is_ok());
+    assert!(desk.redeem(&ticket, None).is_err());
+}
+
+#[test]
+fn a_ticket_that_is_given_back_is_as_old_as_it_was() {
+    let desk = Desk::open();
+    let ticket = desk.issue();
+    let opened = desk.redeemed(&ticket, None).unwrap().opened().unwrap();
+    let cursor = desk.head(&desk.log);
+    desk.clock.advance(Duration::from_secs(31));
+    desk.issuer.give_back(opened).now_or_never().unwrap();
+    for from in [None, Some(cursor)] {
+        assert_eq!(desk.redeem(&ticket, from).unwrap_err().code(), "auth.invalid", "{from:?}");
+    }
+}
+
+#[test]
+fn who_was_displaced_stays_so_and_gives_nothing_back() {
+    let desk = Desk::open();
+    let ticket = desk.issue();
+    let first = desk.redeemed(&ticket, None).unwrap();
+    let cursor = desk.head(&desk.log);
+    let second = desk.redeemed(&ticket, Some(cursor)).unwrap();
+    assert!(second.opened().is_none(), "re-opened is not opened: there is nothing to give back");
+    desk.issuer.give_back(first.opened().unwrap()).now_or_never().unwrap();
+    assert!(first.auth.remaining().is_err() && second.auth.remaining().is_ok());
+    assert!(desk.redeem(&ticket, None).is_err());
+    desk.redeem(&ticket, Some(cursor)).unwrap();
+}
+
+#[test]
+fn a_stream_whose_ticket_was_forgotten_still_ends_with_its_session() {
+    let desk = Desk::open();
+    let session = Revocation::new();
+    let scope = desk.scope_of(|auth| auth.with_revocation(session.clone()));
+    let issue = || {
+        let grant = grant(scope.clone(), "th");
+        desk.issuer.issue(&grant, &desk.log, LastEventId::Live).now_or_never().unwrap().unwrap()
+    };
+    let oldest = issue();
+    let stream = desk.redeem(&oldest, None).unwrap();
+    let cursor = desk.head(&desk.log);
+    // All in use, so that the oldest makes room.
+    for _ in 0..64 {
+        desk.redeem(&issue(), None).unwrap();
+    }
+    assert_eq!(desk.redeem(&oldest, Some(cursor)).unwrap_err().code(), "auth.invalid");
+    assert!(stream.remaining().is_ok(), "it goes on");
+    session.revoke();
+    assert!(stream.remaining().is_err());
+}
+
+/// Takes its time for a swap.
+struct Slow(MemoryTickets, ManualClock, Duration);
+
+impl TicketStore for Slow {
+    fn insert(
+        &self,
+        key: TicketKey,
+        record: TicketRecord,
+        now: SystemTime,
+    ) -> TicketFuture<'_, bool> {
+        self.0.insert(key, record, now)
+    }
+
+    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
+        self.0.look(key)
+    }
+
+    fn swap(
+        &self,
+        key: TicketKey,
+        revision: u64,
+        next: TicketState,
+    ) -> TicketFuture<'_, Option<Revocation>> {
+        self.1.advance(self.2);
+        self.0.swap(key, revision, next)
+    }
+}
+
+#[test]
+fn a_ticket_that_ends_while_the_store_swaps_opens_nothing() {
+    for (slow, good) in [(29, true), (30, false)] {
+        let mut desk = Desk::open();
+        let store = Slow(MemoryTickets::new(), desk.clock.clone(), Duration::from_secs(slow));
+        desk.issuer = TicketIssuer::new(store).clock(desk.clock.shared());
+        assert_eq!(desk.redeem(&desk.issue(), None).is_ok(), good, "{slow}");
+    }
+    // And of a token that ends meanwhile, at 1600.
+    for (slow, good) in [(299, true), (300, false)] {
+        let mut desk = Desk::open();
+        let store = Slow(MemoryTickets::new(), desk.clock.clone(), Duration::from_secs(slow));
+        let issuer = TicketIssuer::new(store).clock(desk.clock.shared());
+        desk.issuer = issuer.open_within(Duration::from_secs(600));
+        let ticket = desk.issue();
+        desk.redeem(&ticket, None).unwrap();
+        let cursor = desk.head(&desk.log);
+        desk.clock.advance(Duration::from_secs(300 - slow));
+        assert_eq!(desk.redeem(&ticket, Some(cursor)).is_ok(), good, "{slow}");
+    }
+}
+
+#[test]
+fn a_ticket_proves_what_its_token_did_for_its_own_tenant_and_env() {
+    let desk = Desk::open();
+    let scope = desk.scope_of(|auth| {
+        auth.with_tenants(["t_b", "t_a"])
+            .with_envs(["dev", "prod"])
+            .with_issuer("https://id.test")
+            .with_issued_at(from_unix(900))
+            .with_audiences(["chat", "files"])
+            .with_access_token(true)
+            .with_roles(["ops", "dev"])
+            .with_scopes(["chat:read", "chat:write"])
+            .with_actor_type("agent".parse().unwrap())
+            .with_leeway(Duration::from_secs(60))
+    });
+    let token = scope.auth().clone();
+    let grant = grant(scope, "th");
+    let ticket = desk.issuer.issue(&grant, &desk.log, LastEventId::Live);
+    let ticket = ticket.now_or_never().unwrap().unwrap();
+    let cursor = desk.head(&desk.log);
+    for from in [None, Some(cursor)] {
+        let proven = desk.redeem(&ticket, from).unwrap();
+        assert_eq!(proven.subject(), token.subject());
+        assert_eq!(proven.issuer(), Some("https://id.test"));
+        assert_eq!(proven.issued_at(), Some(from_unix(900)));
+        assert_eq!(proven.expires_at(), from_unix(1600));
+        assert_eq!(proven.valid_until(), from_unix(1660));
+        assert!(proven.is_access_token());
+        assert_eq!(proven.actor_type(), token.actor_type());
+        assert!(proven.roles().eq(token.roles()) && proven.has_role("dev"));
+        assert!(proven.scopes().eq(token.scopes()) && proven.has_scope("chat:write"));
+        assert!(proven.audiences().eq(["chat", "files"]));
+        assert_eq!(proven.tenants().collect::<Vec<_>>(), ["t_a"]);
+        assert_eq!(proven.envs().collect::<Vec<_>>(), ["prod"]);
+    }
+}
+
+#[test]
+fn a_token_that_says_too_much_gets_no_ticket() {
+    let desk = Desk::open();
+    let issue = |change: &dyn Fn(AuthContext) -> AuthContext| {
+        let grant = grant(desk.scope_of(change), "th");
+        let ticket = desk.issuer.issue(&grant, &desk.log, LastEventId::Live);
+        ticket.now_or_never().unwrap().map_err(|refused| refused.code())
+    };
+    let texts = |len: usize| (0..len / 4).map(|_| "x".to_owned());
+    let half = TicketRecord::MAX_BYTES / 2;
+    assert!(issue(&|auth| auth.with_roles(texts(half))).is_ok());
+    assert!(issue(&|auth| auth.with_scopes(texts(half))).is_ok());
+    let refused = Err("auth.insufficient_scope");
+    let told = |issued: Result<Ticket, &'static str>| issued.map(|_| ());
+    assert_eq!(told(issue(&|auth| auth.with_roles(texts(half)).with_scopes(texts(half)))), refused);
+    assert_eq!(told(issue(&|auth| auth.with_audiences(texts(half * 2)))), refused);
+    assert_eq!(told(issue(&|auth| auth.with_roles(["x".repeat(half * 2)]))), refused);
+    assert_eq!(told(issue(&|auth| auth.with_issuer("x".repeat(half * 2)))), refused);
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod registry;
 mod resume;
 mod routes;
 mod support;
+mod ticket_model;
 mod tickets;
 mod ui;
 mod websocket;

@@ -11,24 +11,31 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use futures_util::poll;
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::{
+    convert::Infallible,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
 };
-use tokio::net::TcpListener;
-use tower::Layer as _;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tower::{Layer as _, Service, ServiceExt as _};
 use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, TraceLayer};
 use tower_tenancy::{
-    BoxError, Env, LastEventId, MemoryLog, MemoryRegistry, RedeemTicket, Rejection,
-    RequireTenantScope, TenantId, TenantScope, ThreadAccess, ThreadId, ThreadRecord,
-    ThreadRegistry, TicketIssuer,
+    AuthContext, BoxError, Env, LastEventId, MemoryLog, MemoryRegistry, RedeemTicket, Rejection,
+    RequireClaims, RequireTenantScope, Routing, TenantId, TenantScope, ThreadAccess, ThreadId,
+    ThreadRecord, ThreadRegistry, TicketIssuer,
     auth::{AuthRequest, Authenticator as _, Revocation, TokenSources, Verdict},
     middleware::RedeemService,
+    ticket::{
+        MemoryTickets, StoredTicket, TicketFuture, TicketKey, TicketRecord, TicketState,
+        TicketStore,
+    },
     verify_thread_access, ws,
 };
 
@@ -515,4 +522,222 @@ async fn tickets_work_in_any_host() {
     assert_eq!(body, "ada in t_alpha/prod");
     let second = tower::ServiceExt::oneshot(service, ask()).await.unwrap();
     assert_eq!(second.status(), 401);
+}
+
+type Plain = http::Response<http_body_util::Full<bytes::Bytes>>;
+
+/// A ticket for thread `th`, of what `auth` proves.
+async fn ticket_of(issuer: &TicketIssuer, auth: &AuthContext) -> String {
+    let (tickets, auth) = (issuer.clone(), auth.clone());
+    let threads = MemoryRegistry::new();
+    threads.register(&"t_alpha/prod/th".parse::<Routing>().unwrap());
+    let issue = tower::service_fn(move |request: http::Request<()>| {
+        let (tickets, threads) = (tickets.clone(), threads.clone());
+        async move {
+            let scope = TenantScope::from_extensions(request.extensions()).unwrap();
+            let grant = verify_thread_access(&threads, scope, "th").await.unwrap();
+            let ticket = tickets.issue(&grant, &MemoryLog::new(), LastEventId::Live).await.unwrap();
+            let body = ticket.secret().to_owned().into();
+            Ok::<_, Infallible>(Plain::new(body))
+        }
+    });
+    let authenticator = move |_: &AuthRequest<'_>| Verdict::Ready(Ok(auth.clone()));
+    let issue = RequireTenantScope::new(authenticator).layer(issue);
+    let answer = issue.oneshot(crate::layers::request()).await.unwrap();
+    let secret = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    String::from_utf8(secret.to_vec()).unwrap()
+}
+
+fn ada() -> AuthContext {
+    let soon = SystemTime::now() + Duration::from_secs(600);
+    AuthContext::new("ada".parse().unwrap(), soon).with_tenants(["t_alpha"]).with_envs(["prod"])
+}
+
+fn with_ticket(secret: &str) -> http::Request<()> {
+    http::Request::builder().uri(format!("/th?ticket={secret}")).body(()).unwrap()
+}
+
+fn without_ticket() -> http::Request<()> {
+    http::Request::builder().uri("/th").body(()).unwrap()
+}
+
+#[tokio::test]
+async fn a_route_finds_in_a_ticket_what_it_asks_of_a_token_and_refuses_what_is_not_there() {
+    let issuer = TicketIssuer::in_memory();
+    let good = || {
+        ada()
+            .with_roles(["ops"])
+            .with_scopes(["chat:read", "chat:write"])
+            .with_audiences(["chat"])
+            .with_access_token(true)
+            .with_issued_at(SystemTime::now())
+            .with_leeway(Duration::from_secs(60))
+    };
+    let none: [&str; 0] = [];
+    for (auth, status) in [
+        (good(), 200),
+        (good().with_roles(["dev"]), 403),
+        (good().with_scopes(["chat:read"]), 403),
+        (good().with_audiences(none), 401),
+        (good().with_access_token(false), 401),
+        (good().with_issued_at(SystemTime::now() - Duration::from_secs(60)), 401),
+    ] {
+        let handler = tower::service_fn(async |_: http::Request<()>| {
+            Ok::<_, Infallible>(Plain::new("stream".into()))
+        });
+        let claims = RequireClaims::new()
+            .role("ops")
+            .scope("chat:write")
+            .audience("chat")
+            .at_jwt()
+            .max_lifetime(Duration::from_secs(610));
+        let service = RequireTenantScope::new(verifier()).or_ticket().layer(claims.layer(handler));
+        let service = RedeemTicket::new(issuer.clone()).layer(service);
+        let mine = ticket_of(&issuer, &auth).await;
+        let answer = service.oneshot(with_ticket(&mine)).await.unwrap();
+        assert_eq!(answer.status(), status, "{auth:?}");
+    }
+}
+
+/// Answers when it is told to.
+struct Gated(MemoryTickets, Semaphore);
+
+impl TicketStore for Gated {
+    fn insert(
+        &self,
+        key: TicketKey,
+        record: TicketRecord,
+        now: SystemTime,
+    ) -> TicketFuture<'_, bool> {
+        self.0.insert(key, record, now)
+    }
+
+    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
+        Box::pin(async move {
+            self.1.acquire().await?.forget();
+            self.0.look(key).await
+        })
+    }
+
+    fn swap(
+        &self,
+        key: TicketKey,
+        revision: u64,
+        next: TicketState,
+    ) -> TicketFuture<'_, Option<Revocation>> {
+        self.0.swap(key, revision, next)
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_the_store_holds_nothing_of_the_service_and_waits_in_turn_for_it() {
+    let store = Arc::new(Gated(MemoryTickets::new(), Semaphore::new(0)));
+    let issuer = TicketIssuer::new(Arc::clone(&store));
+    // Whether it was by ticket: then it was said where the stream starts.
+    let (started, handler_may) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
+    let handler = {
+        let (started, may) = (Arc::clone(&started), Arc::clone(&handler_may));
+        tower::service_fn(move |request: http::Request<()>| {
+            let may = Arc::clone(&may);
+            started.lock().unwrap().push(request.headers().contains_key("last-event-id"));
+            async move {
+                may.acquire().await.unwrap().forget();
+                Ok::<_, Infallible>(Plain::new("stream".into()))
+            }
+        })
+    };
+    let service = RedeemTicket::new(issuer.clone())
+        .layer(tower::limit::ConcurrencyLimitLayer::new(1).layer(handler));
+    let ask = |request: http::Request<()>| {
+        let mut service = service.clone();
+        Box::pin(async move { service.ready().await.unwrap().call(request).await.unwrap() })
+    };
+    let mine = ticket_of(&issuer, &ada()).await;
+    let mut by_ticket = ask(with_ticket(&mine));
+    assert!(poll!(&mut by_ticket).is_pending(), "the store does not answer");
+    // The one permit is free meanwhile.
+    let mut first = ask(without_ticket());
+    assert!(poll!(&mut first).is_pending());
+    assert_eq!(*started.lock().unwrap(), [false]);
+    // The store answers; now the request waits in turn, and before who comes after it.
+    store.1.add_permits(1);
+    assert!(poll!(&mut by_ticket).is_pending());
+    let mut last = ask(without_ticket());
+    assert!(poll!(&mut last).is_pending());
+    assert_eq!(*started.lock().unwrap(), [false], "there is one permit");
+    handler_may.add_permits(3);
+    assert!(poll!(&mut first).is_ready());
+    drop(first);
+    assert!(poll!(&mut last).is_pending(), "not its turn");
+    let Poll::Ready(answer) = poll!(&mut by_ticket) else { panic!("its turn") };
+    assert_eq!(answer.status(), 200);
+    drop(by_ticket);
+    assert!(poll!(&mut last).is_ready());
+    assert_eq!(*started.lock().unwrap(), [false, true, false]);
+}
+
+/// Is ready as often as it is told to, and fails then.
+#[derive(Clone)]
+struct Readies(Arc<AtomicUsize>);
+
+impl Service<http::Request<()>> for Readies {
+    type Response = Plain;
+    type Error = &'static str;
+    type Future = std::future::Ready<Result<Plain, &'static str>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        Poll::Ready(left.map(drop).map_err(|_| "out of order"))
+    }
+
+    fn call(&mut self, request: http::Request<()>) -> Self::Future {
+        let by_ticket = TenantScope::from_extensions(request.extensions()).is_ok();
+        std::future::ready(Ok(Plain::new(if by_ticket { "ticket" } else { "none" }.into())))
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_service_passes_and_gives_the_ticket_back() {
+    let issuer = TicketIssuer::in_memory();
+    let mine = ticket_of(&issuer, &ada()).await;
+    let readies = Arc::new(AtomicUsize::new(1));
+    let tenancy = RequireTenantScope::new(verifier()).or_ticket();
+    let mut service =
+        RedeemTicket::new(issuer.clone()).layer(tenancy.clone().layer(Readies(readies.clone())));
+    let refused = service.ready().await.unwrap().call(with_ticket(&mine)).await;
+    assert_eq!(refused.unwrap_err(), "out of order", "when it was asked again");
+    // An error instead of an answer.
+    let broken = tower::service_fn(async |_: http::Request<()>| Err::<Plain, _>("broken"));
+    let broken = RedeemTicket::new(issuer).layer(tenancy.layer(broken));
+    assert_eq!(broken.oneshot(with_ticket(&mine)).await.unwrap_err(), "broken");
+    readies.store(10, Ordering::Relaxed);
+    let opened = service.ready().await.unwrap().call(with_ticket(&mine)).await.unwrap();
+    assert_eq!(opened.status(), 200);
+    let again = service.ready().await.unwrap().call(with_ticket(&mine)).await.unwrap();
+    assert_eq!(again.status(), 401);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_before_the_answer_has_used_its_ticket_once_the_store_was_asked() {
+    let store = Arc::new(Gated(MemoryTickets::new(), Semaphore::new(0)));
+    let issuer = TicketIssuer::new(Arc::clone(&store));
+    let tenancy = RequireTenantScope::new(verifier()).or_ticket();
+    let never = tower::service_fn(async |_: http::Request<()>| {
+        std::future::pending::<Result<Plain, Infallible>>().await
+    });
+    let silent = RedeemTicket::new(issuer.clone()).layer(tenancy.clone().layer(never));
+    let answers = tower::service_fn(async |_: http::Request<()>| {
+        Ok::<_, Infallible>(Plain::new("stream".into()))
+    });
+    let answers = RedeemTicket::new(issuer.clone()).layer(tenancy.layer(answers));
+    for (asked, status) in [(0, 200), (1, 401)] {
+        let mine = ticket_of(&issuer, &ada()).await;
+        store.1.add_permits(asked);
+        let mut gone = Box::pin(silent.clone().oneshot(with_ticket(&mine)));
+        assert!(poll!(&mut gone).is_pending());
+        drop(gone);
+        store.1.add_permits(1);
+        let answer = answers.clone().oneshot(with_ticket(&mine)).await.unwrap();
+        assert_eq!(answer.status(), status, "the store was asked {asked} times");
+    }
 }

@@ -350,14 +350,14 @@ impl Rules {
             subject,
             expires_at,
             leeway: self.leeway,
-            issuer: issuer.map(Cow::into_owned),
+            issuer: issuer.map(|issuer| Text::from(&*issuer)),
             issued_at,
-            audiences,
+            audiences: audiences.into(),
             is_access_token: typ_is_at_jwt && has_claims_of_access_token(claims),
-            tenants: tenants.proven,
-            envs: envs.proven,
-            roles: strings(claims, &self.names.roles)?.unwrap_or_default(),
-            scopes: self.scopes(claims)?,
+            tenants: tenants.proven.into(),
+            envs: envs.proven.into(),
+            roles: strings(claims, &self.names.roles)?.unwrap_or_default().into(),
+            scopes: self.scopes(claims)?.into(),
             actor_type,
             clock: Arc::clone(clock),
             revocations: trust.cloned().into_iter().collect(),
@@ -368,8 +368,8 @@ impl Rules {
             return Err(TokenError::Expired);
         }
         let issuer = auth.issuer();
-        Kind::Tenants.refuse(&tenants.beyond, auth.0.tenants.is_empty(), issuer)?;
-        Kind::Envs.refuse(&envs.beyond, auth.0.envs.is_empty(), issuer)?;
+        Kind::Tenants.refuse(&tenants.beyond, auth.tenants().next().is_none(), issuer)?;
+        Kind::Envs.refuse(&envs.beyond, auth.envs().next().is_none(), issuer)?;
         Ok(Checked { auth, not_before: begins.max(issued_at) })
     }
 

@@ -1,0 +1,105 @@
+//! A list of texts that clones share.
+
+use crate::id::Text;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{fmt, slice, sync::Arc};
+
+/// Texts of a token, such as its roles. A clone shares them; a list of none or of one allocates
+/// nothing of its own.
+#[derive(Clone, Default)]
+pub(crate) enum Texts {
+    #[default]
+    None,
+    One(Text),
+    Many(Arc<[Text]>),
+}
+
+impl Texts {
+    pub(crate) fn iter(&self) -> slice::Iter<'_, Text> {
+        let texts: &[Text] = match self {
+            Self::None => &[],
+            Self::One(text) => slice::from_ref(text),
+            Self::Many(texts) => texts,
+        };
+        texts.iter()
+    }
+
+    /// How many bytes the list keeps outside of itself.
+    #[cfg(feature = "tickets")]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let texts = self.iter().map(Text::heap_bytes).sum::<usize>();
+        match self {
+            Self::None | Self::One(_) => texts,
+            Self::Many(many) => texts.saturating_add(size_of_val::<[Text]>(many)),
+        }
+    }
+}
+
+impl From<Vec<Text>> for Texts {
+    fn from(mut texts: Vec<Text>) -> Self {
+        if texts.len() > 1 {
+            return Self::Many(texts.into());
+        }
+        texts.pop().map_or(Self::None, Self::One)
+    }
+}
+
+impl FromIterator<Text> for Texts {
+    fn from_iter<I: IntoIterator<Item = Text>>(texts: I) -> Self {
+        let mut texts = texts.into_iter();
+        match (texts.next(), texts.next()) {
+            (None, _) => Self::None,
+            (Some(one), None) => Self::One(one),
+            (Some(first), Some(second)) => {
+                Self::Many([first, second].into_iter().chain(texts).collect())
+            }
+        }
+    }
+}
+
+impl Serialize for Texts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Text::as_str))
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl fmt::Debug for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl PartialEq for Texts {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Texts;
+    use crate::id::Text;
+
+    #[test]
+    fn a_list_is_what_it_was_made_of_and_clones_share_it() {
+        for names in [vec![], vec!["a"], vec!["a", "b"], vec!["a", "b", "c"]] {
+            let texts: Vec<Text> = names.iter().map(|name| Text::from(*name)).collect();
+            let (list, collected) = (Texts::from(texts.clone()), texts.into_iter().collect());
+            assert_eq!(list, collected);
+            assert_eq!(list.iter().map(Text::as_str).collect::<Vec<_>>(), names);
+            let clone = list.clone();
+            if let (Texts::Many(list), Texts::Many(clone)) = (&list, &clone) {
+                assert!(std::sync::Arc::ptr_eq(list, clone));
+            }
+            assert_eq!(matches!(list, Texts::Many(_)), names.len() > 1);
+            let json = serde_json::to_string(&list).unwrap();
+            assert_eq!(serde_json::from_str::<Texts>(&json).unwrap(), list);
+        }
+    }
+}

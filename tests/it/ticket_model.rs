@@ -1,0 +1,318 @@
+//! All orders in which a few clients can use one ticket: each step of each of them before and after
+//! each step of the others.
+
+use crate::layers::{request, verifier};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
+use http::{Request, Response};
+use http_body_util::Full;
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::SystemTime,
+};
+use tower::{Layer as _, Service as _, ServiceExt as _, service_fn, util::BoxCloneService};
+use tower_tenancy::{
+    AuthContext, LastEventId, MemoryLog, MemoryRegistry, RedeemTicket, Rejection, RejectionKind,
+    RequireTenantScope, Routing, TenantScope, ThreadGrant, TicketIssuer,
+    auth::Revocation,
+    rejection::{ByContentType, Dialect, RejectWith as _},
+    ticket::{
+        MemoryTickets, StoredTicket, TicketFuture, TicketKey, TicketRecord, TicketState,
+        TicketStore,
+    },
+    verify_thread_access,
+};
+
+/// The store in memory, one step at a time: what it is asked for is done when it is polled again.
+struct Stepwise {
+    tickets: MemoryTickets,
+    /// The answer of a swap is a step of its own.
+    slow_answers: bool,
+    /// A fault: tickets are given back whatever happened to them since.
+    careless: bool,
+    /// The states that the ticket was in, one after the other.
+    states: Mutex<Vec<TicketState>>,
+}
+
+impl Stepwise {
+    fn times(&self, state: TicketState) -> usize {
+        self.states.lock().unwrap().iter().filter(|was| **was == state).count()
+    }
+}
+
+impl TicketStore for Stepwise {
+    fn insert(
+        &self,
+        key: TicketKey,
+        record: TicketRecord,
+        now: SystemTime,
+    ) -> TicketFuture<'_, bool> {
+        self.tickets.insert(key, record, now)
+    }
+
+    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            self.tickets.look(key).await
+        })
+    }
+
+    fn swap(
+        &self,
+        key: TicketKey,
+        revision: u64,
+        next: TicketState,
+    ) -> TicketFuture<'_, Option<Revocation>> {
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            let mut revision = revision;
+            if self.careless && next == TicketState::Unused {
+                revision = self.tickets.look(key).await?.unwrap().revision;
+            }
+            let swapped = self.tickets.swap(key, revision, next).await?;
+            if swapped.is_some() {
+                self.states.lock().unwrap().push(next);
+            }
+            if self.slow_answers {
+                tokio::task::yield_now().await;
+            }
+            Ok(swapped)
+        })
+    }
+}
+
+/// One try to open the stream.
+#[derive(Clone, Copy, Debug)]
+struct Try {
+    /// With a cursor, as a browser comes back.
+    re_opens: bool,
+    /// The registry does not answer.
+    fails: bool,
+}
+
+const OPEN: Try = Try { re_opens: false, fails: false };
+const FAIL: Try = Try { re_opens: false, fails: true };
+const RE_OPEN: Try = Try { re_opens: true, fails: false };
+const FAIL_AGAIN: Try = Try { re_opens: true, fails: true };
+
+/// What got through to the handler.
+#[derive(Clone)]
+struct Proof {
+    auth: AuthContext,
+    of: Try,
+}
+
+type Proofs = Arc<Mutex<Vec<Proof>>>;
+type Site = BoxCloneService<Request<()>, Response<Full<Bytes>>, Infallible>;
+
+fn grant(threads: &MemoryRegistry) -> ThreadGrant {
+    let scoped = service_fn(async |request: Request<()>| {
+        let mut response = Response::new(Full::<Bytes>::default());
+        let scope = TenantScope::from_extensions(request.extensions()).unwrap().clone();
+        response.extensions_mut().insert(scope);
+        Ok::<_, Infallible>(response)
+    });
+    let answer = RequireTenantScope::new(verifier()).layer(scoped).oneshot(request());
+    let answer = answer.now_or_never().unwrap().unwrap();
+    let scope = answer.extensions().get::<TenantScope>().unwrap();
+    verify_thread_access(threads, scope, "th").now_or_never().unwrap().unwrap()
+}
+
+/// A service as it is deployed, whose handler fails where the request says so.
+fn site(issuer: TicketIssuer, proofs: &Proofs) -> Site {
+    let proofs = Arc::clone(proofs);
+    let handler = service_fn(move |request: Request<()>| {
+        let scope = TenantScope::from_extensions(request.extensions()).unwrap();
+        let of = *request.extensions().get::<Try>().unwrap();
+        proofs.lock().unwrap().push(Proof { auth: scope.auth().clone(), of });
+        let unavailable = Rejection::new(RejectionKind::RegistryUnavailable);
+        let dialect = Dialect::of(&request);
+        std::future::ready(Ok::<_, Infallible>(match of.fails {
+            true => ByContentType.reject(&unavailable, dialect),
+            false => Response::new(Full::default()),
+        }))
+    });
+    let tenancy = RequireTenantScope::new(verifier()).or_ticket();
+    BoxCloneService::new(RedeemTicket::new(issuer).layer(tenancy.layer(handler)))
+}
+
+struct Model {
+    grant: ThreadGrant,
+    log: MemoryLog,
+    slow_answers: bool,
+    careless: bool,
+}
+
+impl Model {
+    fn new() -> Self {
+        let threads = MemoryRegistry::new();
+        threads.register(&"t_alpha/prod/th".parse::<Routing>().unwrap());
+        let (slow_answers, careless) = (false, false);
+        Self { grant: grant(&threads), log: MemoryLog::new(), slow_answers, careless }
+    }
+
+    /// Runs the clients in each order there is, and gives how many there are, or what is wrong with
+    /// one of them.
+    fn check(&self, clients: &[&[Try]]) -> Result<usize, String> {
+        let (mut orders, mut order) = (0, Vec::new());
+        loop {
+            self.run(clients, &mut order).map_err(|wrong| format!("{wrong}: {order:?}"))?;
+            orders += 1;
+            // The next order: the last step that could be somebody else's is.
+            loop {
+                match order.pop() {
+                    None => return Ok(orders),
+                    Some((step, could)) if step + 1 < could => {
+                        order.push((step + 1, could));
+                        break;
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+
+    /// One run. Each step of `order` says which of the clients that are not done yet makes it, and how
+    /// many these are; where it ends, the first one goes on.
+    fn run(&self, clients: &[&[Try]], order: &mut Vec<(usize, usize)>) -> Result<(), String> {
+        let proofs = Proofs::default();
+        let store = Arc::new(Stepwise {
+            tickets: MemoryTickets::new(),
+            slow_answers: self.slow_answers,
+            careless: self.careless,
+            states: Mutex::new(vec![TicketState::Unused]),
+        });
+        let issuer = TicketIssuer::new(Arc::clone(&store));
+        let ticket = issuer.issue(&self.grant, &self.log, LastEventId::Live);
+        let ticket = ticket.now_or_never().unwrap().unwrap();
+        let site = site(issuer, &proofs);
+        let uri = format!("/th?ticket={}", ticket.secret());
+        let cursor = ticket.starts_after().unwrap().to_string();
+        let ask = |of: Try| {
+            let mut request = Request::builder().uri(&uri);
+            if of.re_opens {
+                request = request.header("last-event-id", &cursor);
+            }
+            let request = request.extension(of).body(()).unwrap();
+            let mut site = site.clone();
+            async move { site.ready().await.unwrap().call(request).await.unwrap().status().as_u16() }
+        };
+        let mut waiting: Vec<LocalBoxFuture<'_, ()>> = Vec::new();
+        for tries in clients {
+            waiting.push(Box::pin(async {
+                for of in *tries {
+                    ask(*of).await;
+                }
+            }));
+        }
+        // Which of the proofs that were given out still hold.
+        let live = || -> Vec<usize> {
+            let proofs = proofs.lock().unwrap();
+            let holds = |i: &usize| proofs[*i].auth.remaining().is_ok();
+            (0..proofs.len()).filter(holds).collect()
+        };
+        let failed = |i: usize| proofs.lock().unwrap()[i].of.fails;
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut steps = 0;
+        while !waiting.is_empty() {
+            if steps == order.len() {
+                order.push((0, waiting.len()));
+            }
+            let (client, could) = order[steps];
+            assert_eq!(could, waiting.len(), "a run depends on nothing but its order");
+            steps += 1;
+            let (before, unused) = (live(), store.times(TicketState::Unused));
+            if let Poll::Ready(()) = waiting[client].as_mut().poll(&mut cx) {
+                drop(waiting.remove(client));
+            }
+            let after = live();
+            if after.len() > 1 {
+                return Err("two proofs hold".to_owned());
+            }
+            let ended = before.into_iter().any(|i| !failed(i) && !after.contains(&i));
+            if ended && store.times(TicketState::Unused) > unused {
+                return Err("who gave the ticket back ended somebody else's stream".to_owned());
+            }
+        }
+        drop(waiting);
+        // Whoever comes next, without a cursor.
+        let before = live();
+        let opens = store.states.lock().unwrap().last() == Some(&TicketState::Unused);
+        let mut again = || {
+            let mut again = Box::pin(ask(OPEN));
+            loop {
+                if let Poll::Ready(status) = again.as_mut().poll(&mut cx) {
+                    break status == 200;
+                }
+            }
+        };
+        if (again(), again()) != (opens, false) {
+            return Err(format!("a ticket is good for its first use once: {opens}"));
+        }
+        if before.iter().any(|i| !failed(*i)) && (opens || live() != before) {
+            return Err("a stream is open, and so is its ticket".to_owned());
+        }
+        let first_uses = proofs.lock().unwrap().iter().filter(|proof| !proof.of.re_opens).count();
+        if first_uses > store.times(TicketState::Unused) {
+            return Err("a ticket was used for the first time too often".to_owned());
+        }
+        Ok(())
+    }
+}
+
+const TRIES: [Try; 4] = [OPEN, FAIL, RE_OPEN, FAIL_AGAIN];
+
+#[test]
+fn one_client_opens_once_and_once_more_after_trouble_of_ours() {
+    let model = Model::new();
+    let mut order = Vec::new();
+    for tries in [&[OPEN, OPEN][..], &[FAIL, OPEN, OPEN], &[FAIL, FAIL, FAIL_AGAIN, OPEN]] {
+        model.run(&[tries], &mut order).unwrap();
+        order.clear();
+    }
+}
+
+#[test]
+fn two_clients_never_have_one_ticket_in_any_order() {
+    let model = Model { slow_answers: true, ..Model::new() };
+    for first in TRIES {
+        for second in TRIES {
+            let orders = model.check(&[&[first], &[second]]).unwrap();
+            assert!(orders > 50, "{orders} orders of {first:?} and {second:?}");
+        }
+    }
+    let model = Model::new();
+    let twice = [[FAIL, OPEN], [FAIL, RE_OPEN], [OPEN, RE_OPEN]];
+    for first in &twice {
+        for second in &twice {
+            let orders = model.check(&[first, second]).unwrap();
+            assert!(orders > 100, "{orders} orders of {first:?} and {second:?}");
+        }
+    }
+}
+
+#[test]
+fn three_clients_never_have_one_ticket_in_any_order() {
+    let model = Model::new();
+    for [first, second, third] in [
+        [OPEN, RE_OPEN, RE_OPEN],
+        [FAIL, RE_OPEN, OPEN],
+        [FAIL, FAIL, OPEN],
+        [FAIL, FAIL, RE_OPEN],
+        [FAIL, FAIL_AGAIN, RE_OPEN],
+        [FAIL, FAIL, FAIL],
+    ] {
+        let orders = model.check(&[&[first], &[second], &[third]]).unwrap();
+        assert!(orders > 1000, "{orders} orders of {first:?}, {second:?} and {third:?}");
+    }
+}
+
+/// What was wrong once: so that the model is known to find it.
+#[test]
+fn the_model_finds_a_store_that_gives_tickets_back_whatever_happened_since() {
+    let model = Model { careless: true, ..Model::new() };
+    let wrong = model.check(&[&[FAIL], &[RE_OPEN]]).unwrap_err();
+    assert!(wrong.starts_with("who gave the ticket back ended somebody else's stream"), "{wrong}");
+}
