@@ -113,13 +113,22 @@ impl Text {
     }
 
     /// How many bytes the text keeps outside of itself.
-    #[cfg(feature = "tickets")]
+    #[cfg(any(feature = "tickets", feature = "token-cache"))]
     pub(crate) fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Short(_) => 0,
-            Self::Long(text) => text.len(),
-        }
+        kept_aside(self.as_str())
     }
+}
+
+/// What the allocator takes for one allocation besides the bytes that it was asked for, in bytes: its
+/// header, and rounding up.
+#[cfg(any(feature = "tickets", feature = "token-cache"))]
+pub(crate) const ALLOCATION: usize = 16;
+
+/// What a [`Text`] keeps outside itself, in bytes.
+#[cfg(any(feature = "tickets", feature = "token-cache"))]
+pub(crate) fn kept_aside(text: &str) -> usize {
+    // The counters of its `Arc`.
+    if text.len() > IN_PLACE { 2 * size_of::<usize>() + text.len() + ALLOCATION } else { 0 }
 }
 
 impl From<&str> for Text {

@@ -174,6 +174,110 @@ fn an_event_of_a_log_costs_its_frame_and_nothing_else() {
     assert_eq!(counted.count_total, 1, "{counted:?}");
 }
 
+/// A token that says so, signed.
+fn signed(claims: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use jsonwebtoken::{EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
+
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
+    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::HS256, &key).unwrap();
+    let signature = signer.try_sign(message.as_bytes()).unwrap();
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[test]
+fn a_cache_of_tokens_keeps_no_more_than_its_bound_whatever_the_tokens_say() {
+    /// What an empty cache takes.
+    const FIXED: i64 = 24 * 1024;
+    const BOUND: usize = 1024 * 1024;
+
+    let list = |item: &str, count| vec![item; count].join(",");
+    let many = |item: &str, count| {
+        let list = list(item, count);
+        move |i| format!(r#"{{"sub":"{i}","exp":9999999999,"roles":[{list}]}}"#)
+    };
+    let long = "s".repeat(240);
+    let tenants = list("\"t\"", 1000);
+    let kinds: Vec<(&str, Box<dyn Fn(usize) -> String>)> = vec![
+        ("small", Box::new(many("", 0))),
+        ("empty roles", Box::new(many("\"\"", 1900))),
+        // One more than its list had room for, so that it has nearly twice the room.
+        ("a list that has just grown", Box::new(many("\"\"", 1025))),
+        ("short roles", Box::new(many("\"editor\"", 600))),
+        ("long roles", Box::new(many(&format!("{long:?}"), 20))),
+        (
+            "roles a little too long to stand in place",
+            Box::new(many(&format!("{:?}", "r".repeat(41)), 120)),
+        ),
+        ("long subjects", Box::new(move |i| format!(r#"{{"sub":"{long}{i}","exp":9999999999}}"#))),
+        (
+            "everything at once",
+            Box::new(move |i| {
+                format!(
+                    r#"{{"sub":"{i}","exp":9999999999,"iss":"{}","actor_type":"{}","tenant_ids":[{tenants}],"scope":"{}"}}"#,
+                    "i".repeat(100),
+                    "k".repeat(60),
+                    "s ".repeat(500)
+                )
+            }),
+        ),
+        (
+            "of the largest size",
+            Box::new(|i| format!(r#"{{"sub":"{i}","exp":9999999999,"x":"{}"}}"#, "x".repeat(5900))),
+        ),
+    ];
+    let mut mixed = Vec::new();
+    for (kind, claims) in kinds {
+        let tokens: Vec<_> = (0..2000).map(|i| signed(&claims(i))).collect();
+        mixed.extend(tokens.iter().step_by(5).cloned());
+        fills(kind, &tokens, BOUND, FIXED);
+    }
+    // Tables that were wide for small ones do not stay so for large ones.
+    fills("mixed", &mixed, BOUND, FIXED);
+}
+
+/// Fills a cache, measures what it holds, and holds that against its bound.
+fn fills(kind: &str, tokens: &[String], bound: usize, fixed: i64) {
+    let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
+    let verifier = |cache: &TokenCache| {
+        JwtVerifier::builder().key(key.clone()).cache(cache.clone()).build().unwrap()
+    };
+    // What starts once, starts before.
+    verifier(&TokenCache::bounded(10_000, bound)).verify(&tokens[0]).unwrap();
+    let mut cache = None;
+    let held = measure(|| {
+        let filled = TokenCache::bounded(10_000, bound);
+        let verifier = verifier(&filled);
+        for token in tokens {
+            drop(verifier.verify(token).unwrap());
+        }
+        cache = Some((filled, verifier));
+    });
+    let (cache, _verifier) = cache.unwrap();
+    let counted = cache.bytes();
+    println!(
+        "{kind}: {} tokens, {counted} bytes counted, {} held",
+        cache.len(),
+        held.bytes_current
+    );
+    assert!(counted <= bound, "{kind}: {counted}");
+    assert!(held.bytes_current <= counted as i64 + fixed, "{kind}: {counted} counted, {held:?}");
+    // And it is filled: the count is no exaggeration.
+    assert!(held.bytes_current >= bound as i64 / 2, "{kind}: {held:?}");
+}
+
+#[test]
+fn a_token_that_is_remembered_costs_no_allocation() {
+    let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
+    let verifier = JwtVerifier::builder().key(key).cache(TokenCache::new(100)).build().unwrap();
+    let token = token::mint().unwrap();
+    verifier.verify(&token).unwrap();
+    let counted = measure(|| drop(verifier.verify(&token).unwrap()));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
 #[test]
 fn an_idle_stream_keeps_less_than_a_kibibyte() {
     let log = MemoryLog::new();

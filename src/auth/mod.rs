@@ -232,6 +232,41 @@ impl AuthContext {
         self.with(|proven| proven.revocations.push(revocation))
     }
 
+    /// What is kept of the proof, in bytes, everything that it alone keeps included.
+    #[cfg(feature = "token-cache")]
+    pub(crate) fn kept(&self) -> usize {
+        use crate::id::{ALLOCATION, kept_aside};
+
+        // Each field is named, so that nobody adds one without a thought of what it keeps.
+        let Proven {
+            subject,
+            expires_at: _,
+            leeway: _,
+            issuer,
+            issued_at: _,
+            audiences,
+            is_access_token: _,
+            tenants,
+            envs,
+            roles,
+            scopes,
+            actor_type,
+            // Others keep it as well.
+            clock: _,
+            revocations,
+            // A token's proof has none.
+            ticket: _,
+        } = &*self.0;
+        // The counters of its `Arc`.
+        let proven = 2 * size_of::<usize>() + size_of::<Proven>() + ALLOCATION;
+        let issuer = issuer.as_ref().map_or(0, Text::heap_bytes);
+        let actor_type = actor_type.as_ref().map_or(0, |kind| kept_aside(kind.as_str()));
+        let revocations = revocations.capacity() * size_of::<Revocation>() + ALLOCATION;
+        let lists = [audiences, tenants, envs, roles, scopes];
+        let lists: usize = lists.into_iter().map(Texts::heap_bytes).sum();
+        proven + kept_aside(subject.as_str()) + issuer + actor_type + revocations + lists
+    }
+
     /// What the proof is limited to, if it is a ticket's.
     pub(crate) fn ticket(&self) -> Option<&Bound> {
         self.0.ticket.as_ref()

@@ -25,12 +25,17 @@ impl Texts {
     }
 
     /// How many bytes the list keeps outside of itself.
-    #[cfg(feature = "tickets")]
+    #[cfg(any(feature = "tickets", feature = "token-cache"))]
     pub(crate) fn heap_bytes(&self) -> usize {
         let texts = self.iter().map(Text::heap_bytes).sum::<usize>();
         match self {
             Self::None | Self::One(_) => texts,
-            Self::Many(many) => texts.saturating_add(size_of_val::<[Text]>(many)),
+            Self::Many(many) => {
+                // The counters of its `Arc` as well.
+                let list =
+                    2 * size_of::<usize>() + size_of_val::<[Text]>(many) + crate::id::ALLOCATION;
+                texts.saturating_add(list)
+            }
         }
     }
 }

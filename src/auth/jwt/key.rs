@@ -1,6 +1,6 @@
 //! Keys that tokens are verified with: one key, one algorithm.
 
-use super::{json::parse_object, token::Header};
+use super::{json::parse_object, secret::is_key_material, token::Header};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, crypto::CryptoProvider};
 use serde_json::Value;
@@ -19,6 +19,16 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 /// RFC 8410 section 3.
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
+/// Most keys that are tried for one token: what a token without a `kid`, from whomever it is, may cost
+/// before anybody is known.
+pub(super) const MAX_TRIES: usize = 4;
+
+/// Longest header that is remembered with its key, in bytes. Most take 100.
+const MAX_SEEN: usize = 512;
+
+/// Longest RSA key that is taken unless more is said, in bits. One of 8192 bits takes four times as long.
+const MAX_RSA_BITS: usize = 4096;
+
 /// The crypto library that verifies signatures.
 ///
 /// Chosen explicitly, never through jsonwebtoken's process-wide default, which panics when its
@@ -27,6 +37,8 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 pub struct Backend {
     name: &'static str,
     provider: &'static CryptoProvider,
+    /// What the library takes.
+    library_rsa_bits: usize,
     max_rsa_bits: usize,
     /// Makes a key that is kept parsed. Without it, the provider parses a key each time.
     parse: Option<fn(Algorithm, &Material) -> Option<Parsed>>,
@@ -41,7 +53,13 @@ impl Backend {
     #[must_use]
     pub fn aws_lc_rs() -> Self {
         let provider = &jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-        Self { name: "aws-lc-rs", provider, max_rsa_bits: 8192, parse: Some(super::aws_lc::parse) }
+        Self {
+            name: "aws-lc-rs",
+            provider,
+            library_rsa_bits: 8192,
+            max_rsa_bits: MAX_RSA_BITS,
+            parse: Some(super::aws_lc::parse),
+        }
     }
 
     /// The RustCrypto crates: no C compiler needed.
@@ -49,7 +67,31 @@ impl Backend {
     #[must_use]
     pub fn rust_crypto() -> Self {
         let provider = &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
-        Self { name: "rust-crypto", provider, max_rsa_bits: 4096, parse: None }
+        Self {
+            name: "rust-crypto",
+            provider,
+            library_rsa_bits: 4096,
+            max_rsa_bits: MAX_RSA_BITS,
+            parse: None,
+        }
+    }
+
+    /// Takes RSA keys of up to so many bits. Default: 2048 to 4096 bits. aws-lc-rs takes up to 8192 bits,
+    /// and RustCrypto up to 4096, whatever is said here.
+    ///
+    /// A longer key takes longer to verify with, and anybody may send a token that has to be verified.
+    ///
+    /// ```
+    /// # #[cfg(feature = "aws-lc-rs")] {
+    /// use tower_tenancy::auth::{Backend, JwtVerifier};
+    ///
+    /// let verifier = JwtVerifier::builder().backend(Backend::aws_lc_rs().with_max_rsa_bits(8192));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_max_rsa_bits(mut self, bits: usize) -> Self {
+        self.max_rsa_bits = bits.min(self.library_rsa_bits);
+        self
     }
 
     #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
@@ -80,7 +122,10 @@ impl fmt::Debug for Backend {
 #[non_exhaustive]
 pub enum JwtConfigError {
     /// No key was given, or a key set holds none that can verify a signature.
-    #[error("no key to verify tokens with")]
+    #[error(
+        "no key to verify tokens with: give the verifier a key or a key set, or look at what the JWK \
+         set holds (public keys for signatures: RSA, P-256, P-384, Ed25519)"
+    )]
     NoKey,
     /// No crypto backend is compiled in.
     #[error("no crypto backend: enable the feature `aws-lc-rs` or `rust-crypto`")]
@@ -89,13 +134,27 @@ pub enum JwtConfigError {
     #[error("unusable key: {0}")]
     Key(&'static str),
     /// Two keys of a set have the same `kid`.
-    #[error("two keys have the same `kid`")]
+    #[error("two keys have the same `kid`: give each its own, or leave one out")]
     DuplicateKid,
+    /// More keys without a `kid` fit the same tokens than are tried for one token.
+    #[error(
+        "{count} keys without a `kid` verify {algorithm:?}, and at most {MAX_TRIES} are tried for a \
+         token: name the keys by `kid` (`JwtKey::with_kid`) as the headers of the tokens do"
+    )]
+    TooManyUnnamed {
+        /// What the keys verify.
+        algorithm: Algorithm,
+        /// How many they are.
+        count: usize,
+    },
     /// A verifier was given both keys and a key set.
-    #[error("a verifier takes keys that are known from the start or a key set, not both")]
+    #[error(
+        "a verifier takes keys that are known from the start or a key set, not both: build one \
+         verifier for each, and put them into `TrustedIssuers`"
+    )]
     KeysAndKeySet,
     /// A key set was started outside a tokio runtime, which fetches its keys.
-    #[error("no tokio runtime to fetch keys in")]
+    #[error("no tokio runtime to fetch keys in: start the key set inside one")]
     NoRuntime,
     /// A verifier among several does not say whose tokens are its.
     #[error("the verifier requires no issuer: name it by `.issuer(..)`, or make it the fallback")]
@@ -155,7 +214,9 @@ impl JwtKey {
     ///
     /// # Errors
     ///
-    /// A secret shorter than the hash (RFC 7518 section 3.2): 32, 48 or 64 bytes.
+    /// A secret shorter than the hash (RFC 7518 section 3.2): 32, 48 or 64 bytes. What is plainly no
+    /// secret: a key or a certificate in PEM, DER, as a JWK or as an OpenSSH key. Whoever knows a public
+    /// key could sign with it (RFC 8725 section 2.1).
     pub fn hmac(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, JwtConfigError> {
         Self { kid: None, algorithm, material: Material::Secret(secret.as_ref().to_vec()) }.vetted()
     }
@@ -320,6 +381,13 @@ impl JwtKey {
     fn vetted(self) -> Result<Self, JwtConfigError> {
         let fits = match &self.material {
             Material::Secret(secret) => {
+                if is_key_material(secret) {
+                    return Err(JwtConfigError::Key(
+                        "this is a key or a certificate, and no secret: give a public key to \
+                         `JwtKey::public_pem`, `public_der` or `jwk`, and for HMAC the random secret \
+                         that the issuer signs with",
+                    ));
+                }
                 // RFC 7518 section 3.2.
                 let needed =
                     [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)];
@@ -374,11 +442,38 @@ impl JwtKey {
         Ok(ReadyKey {
             kid: self.kid.clone(),
             algorithm: self.algorithm,
+            signature_len: signature_len(self.algorithm, &material),
             form,
             backend,
             seen: Arc::default(),
         })
     }
+}
+
+/// How long a signature of the key is, in bytes: as its modulus (RFC 8017 section 8), two numbers of the
+/// curve's size (RFC 7518 section 3.4), 64 (RFC 8032 section 5.1), or as the hash.
+fn signature_len(algorithm: Algorithm, material: &Material) -> usize {
+    match material {
+        Material::Secret(_) if algorithm == Algorithm::HS256 => 32,
+        Material::Secret(_) if algorithm == Algorithm::HS384 => 48,
+        Material::Secret(_) => 64,
+        Material::Rsa { n, .. } | Material::RsaDer(n) => n.len(),
+        Material::Ec(point) => point.len() - 1,
+        Material::Ed(_) => 64,
+    }
+}
+
+/// The keys without a `kid` of which more fit the same tokens than are tried for one token: how many, and
+/// what they verify.
+pub(super) fn too_many_unnamed(keys: &[ReadyKey]) -> Option<(Algorithm, usize)> {
+    let unnamed = || keys.iter().filter(|key| key.kid.is_none());
+    let alike = |one: &ReadyKey| {
+        let fits = |key: &&ReadyKey| {
+            (key.algorithm, key.signature_len) == (one.algorithm, one.signature_len)
+        };
+        (one.algorithm, unnamed().filter(fits).count())
+    };
+    unnamed().map(alike).find(|(_, count)| *count > MAX_TRIES)
 }
 
 impl fmt::Debug for JwtKey {
@@ -411,7 +506,10 @@ fn rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<Material, JwtConfigError>
         return Err(JwtConfigError::Key("the RSA key is shorter than 2048 bits"));
     }
     if bits > backend.max_rsa_bits {
-        return Err(JwtConfigError::Key("the RSA key is longer than the crypto backend takes"));
+        return Err(JwtConfigError::Key(
+            "the RSA key is longer than is taken, which is 4096 bits unless \
+             `Backend::with_max_rsa_bits` says otherwise, and 8192 at most",
+        ));
     }
     if e.len() < 3 || e.len() > 4 || e.last().is_none_or(|byte| byte % 2 == 0) {
         return Err(JwtConfigError::Key(
@@ -432,11 +530,18 @@ fn decoding_key(material: &Material) -> DecodingKey {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How often this thread tried a key.
+    pub(super) static TRIES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// A vetted key in the form of its backend.
 #[derive(Clone)]
 pub(super) struct ReadyKey {
     pub(super) kid: Option<String>,
     pub(super) algorithm: Algorithm,
+    signature_len: usize,
     form: Form,
     backend: Backend,
     /// A header that came with a signature of this key, as it was sent.
@@ -456,12 +561,23 @@ impl ReadyKey {
         self.seen.get().filter(|(seen, _)| **seen == *text).map(|(_, header)| header)
     }
 
-    /// Remembers the first header: an issuer writes the same into each token of a key.
+    /// Remembers the first header, unless it is very long: an issuer writes the same into each token of
+    /// a key.
     pub(super) fn remember(&self, text: &str, header: &Header) {
+        if text.len() > MAX_SEEN {
+            return;
+        }
         self.seen.get_or_init(|| (text.into(), header.clone()));
     }
 
+    /// Whether a signature of this length can be one of this key. Costs nothing.
+    pub(super) fn can_have_signed(&self, signature: &[u8]) -> bool {
+        signature.len() == self.signature_len
+    }
+
     pub(super) fn verifies(&self, message: &[u8], signature: &Vec<u8>) -> bool {
+        #[cfg(test)]
+        TRIES.set(TRIES.get() + 1);
         match &self.form {
             Form::Parsed(verifies) => verifies(message, signature),
             Form::Provided(key) => {

@@ -19,6 +19,7 @@ mod json;
 mod key;
 #[cfg(feature = "jwks")]
 mod key_set;
+mod secret;
 #[cfg(test)]
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 mod tests;
@@ -48,6 +49,7 @@ use crate::{
     rejection::{Rejection, RejectionKind},
 };
 use claims::Kind;
+use key::MAX_TRIES;
 use std::time::Duration;
 
 /// Longest `kid` that is looked up, in bytes.
@@ -71,6 +73,11 @@ enum TokenError {
     NoSuchKey(Option<String>),
     #[error("the signature does not verify")]
     Signature,
+    #[error(
+        "the token's `kid` names no key, and more than {MAX_TRIES} keys that have no name of their \
+         own would have to be tried: its issuer has to name its keys by `kid`"
+    )]
+    TooManyKeys,
     #[error("{0}")]
     Claim(&'static str),
     /// What it says instead stands in no answer, and is not to be believed.
@@ -115,6 +122,7 @@ impl From<TokenError> for Rejection {
             | TokenError::Header(_)
             | TokenError::NoSuchKey(_)
             | TokenError::Signature
+            | TokenError::TooManyKeys
             | TokenError::Claim(_)
             | TokenError::Unexpected(..)
             | TokenError::Type(_) => RejectionKind::AuthInvalid,

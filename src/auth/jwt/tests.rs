@@ -322,6 +322,269 @@ fn a_public_key_is_never_taken_for_a_secret() {
     assert_eq!(verify(&rsa, &token).err(), Some("auth.invalid"));
 }
 
+fn der(name: &str) -> Vec<u8> {
+    spki::Document::from_pem(std::str::from_utf8(&pem(name)).unwrap())
+        .unwrap()
+        .1
+        .as_bytes()
+        .to_vec()
+}
+
+#[test]
+fn what_is_plainly_a_key_or_a_certificate_is_no_secret() {
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+    let names = [
+        "rsa.pub",
+        "rsa.pkcs1.pub",
+        "p256.pub",
+        "p384.pub",
+        "p521.pub",
+        "ed25519.pub",
+        "rsa",
+        "p256",
+        "ed25519",
+        "p256.cert",
+    ];
+    let mut keys = Vec::new();
+    for name in names {
+        let pem = String::from_utf8(pem(name)).unwrap();
+        keys.extend([
+            pem.clone().into_bytes(),
+            format!(" \r\n\t{pem}").into_bytes(),
+            format!("\u{feff}{pem}").into_bytes(),
+            format!("# our key\n{pem}").into_bytes(),
+            pem.replace('\n', "\\n").into_bytes(),
+            pem.replace('\n', "").into_bytes(),
+            [&[0xFF, 0xFE][..], &pem.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()]
+                .concat(),
+            STANDARD.encode(&pem).into_bytes(),
+            der(name),
+            [&der(name)[..], b"\r\n"].concat(),
+            STANDARD.encode(der(name)).into_bytes(),
+            URL_SAFE_NO_PAD.encode(der(name)).into_bytes(),
+            pem.lines()
+                .filter(|line| !line.starts_with('-'))
+                .collect::<Vec<_>>()
+                .join("\r\n")
+                .into_bytes(),
+        ]);
+    }
+    let ssh =
+        [&[0, 0, 0, 7][..], b"ssh-rsa", &[0, 0, 0, 3, 1, 0, 1, 0, 0, 1, 0], &[9; 256]].concat();
+    let ssh = STANDARD.encode(ssh);
+    let jwk =
+        r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x"}"#;
+    for text in [
+        jwk.to_owned(),
+        format!("\u{feff}\n{{\"keys\":[{jwk}]}}"),
+        format!("[{jwk}]"),
+        URL_SAFE.encode(jwk),
+        format!("ssh-rsa {ssh} ada@example"),
+        format!("\n# ada\nrestrict,command=\"x y\" ssh-rsa {ssh}"),
+        ssh,
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJmXoqh".to_owned(),
+        "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY".to_owned(),
+        "---- BEGIN SSH2 PUBLIC KEY ----\nComment: x\nAAAA\n---- END SSH2 PUBLIC KEY ----"
+            .to_owned(),
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjE".to_owned(),
+        "-----BEGIN WHATEVER-----\nand no end".to_owned(),
+    ] {
+        keys.push(text.into_bytes());
+    }
+    for key in keys {
+        let shown = String::from_utf8_lossy(&key).into_owned();
+        let refused = JwtKey::hmac(Algorithm::HS256, &key).expect_err(&shown).to_string();
+        assert!(
+            refused.contains("no secret") && refused.contains("public_pem"),
+            "{shown}: {refused}"
+        );
+        let jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(&key)}).to_string();
+        let refused = JwtKey::jwk(&jwk).expect_err(&shown).to_string();
+        assert!(refused.contains("no secret"), "{shown}: {refused}");
+    }
+    // Secrets, as random as they are written.
+    let hash = |i: u32| -> Vec<u8> {
+        use sha2::Digest as _;
+        sha2::Sha512::digest(i.to_be_bytes()).to_vec()
+    };
+    for i in 0..20_000 {
+        let bytes = hash(i);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        for secret in [&bytes[..], hex.as_bytes(), STANDARD.encode(&bytes).as_bytes()] {
+            assert!(JwtKey::hmac(Algorithm::HS512, secret).is_ok(), "{i}");
+        }
+        assert!(JwtKey::hmac(Algorithm::HS256, &bytes[..32]).is_ok(), "{i}");
+    }
+    for secret in [
+        "0".repeat(50),
+        "02".repeat(40),
+        "0".repeat(98),
+        "ssh-rsa, and more than thirty-two".into(),
+    ] {
+        assert!(JwtKey::hmac(Algorithm::HS256, &secret).is_ok(), "{secret}");
+    }
+}
+
+/// How many keys are tried while `f` runs.
+fn tries<T>(f: impl FnOnce() -> T) -> (usize, T) {
+    let before = super::key::TRIES.get();
+    let result = f();
+    (super::key::TRIES.get() - before, result)
+}
+
+/// A token that nobody signed, with a signature of so many bytes.
+fn garbage(header: &Value, signature: usize) -> String {
+    let [header, claims] =
+        [header, &good_claims()].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(vec![1; signature]))
+}
+
+/// An RSA key that is like no other one.
+fn some_rsa(bits: usize, i: u8) -> Value {
+    let mut n = vec![0xff; bits / 8];
+    n[1] = i;
+    json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode(n), "e": "AQAB"})
+}
+
+#[test]
+fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
+    let rsa = |i| JwtKey::jwk(&some_rsa(2048, i).to_string()).unwrap();
+    let hmac = |i| JwtKey::hmac(Algorithm::HS256, [i; 32]).unwrap();
+    let ours = || JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
+    for backend in backends() {
+        let build =
+            |keys: Vec<JwtKey>| JwtVerifierBuilder { keys, ..builder() }.backend(backend).build();
+        let named: Vec<_> = (0..64).map(|i| rsa(i).with_kid(format!("{i}"))).collect();
+        let unnamed = (0..4).flat_map(|i| {
+            let longer = JwtKey::jwk(&some_rsa(3072, i).to_string()).unwrap();
+            [rsa(i), longer, rsa(i).with_algorithm(Algorithm::PS256).unwrap(), hmac(i)]
+        });
+        let ec = [public("p256.pub"), public("p384.pub"), public("ed25519.pub")];
+        let verifier = build(named.into_iter().chain(unnamed).chain(ec).collect()).unwrap();
+        for (header, signature, expected) in [
+            (json!({"alg": "RS256"}), 256, 4),
+            (json!({"alg": "RS256"}), 384, 4),
+            (json!({"alg": "RS256"}), 255, 0),
+            (json!({"alg": "RS256"}), 512, 0),
+            (json!({"alg": "RS256"}), 0, 0),
+            (json!({"alg": "RS256", "kid": "7"}), 256, 1),
+            (json!({"alg": "RS256", "kid": "7"}), 384, 0),
+            (json!({"alg": "RS256", "kid": "unknown"}), 256, 4),
+            (json!({"alg": "RS384"}), 256, 0),
+            (json!({"alg": "PS256"}), 256, 4),
+            (json!({"alg": "HS256"}), 32, 4),
+            (json!({"alg": "HS256"}), 31, 0),
+            (json!({"alg": "HS256"}), 64, 0),
+            (json!({"alg": "ES256"}), 64, 1),
+            (json!({"alg": "ES256"}), 72, 0),
+            (json!({"alg": "ES384"}), 96, 1),
+            (json!({"alg": "ES384"}), 64, 0),
+            (json!({"alg": "EdDSA"}), 64, 1),
+            (json!({"alg": "EdDSA"}), 63, 0),
+        ] {
+            let (tries, refused) = tries(|| verifier.verify(&garbage(&header, signature)));
+            assert_eq!(refused.unwrap_err().code(), "auth.invalid");
+            assert_eq!(tries, expected, "{header}, {signature} bytes, {backend:?}");
+        }
+        // A header that was seen is tried with its own key first, and that counts as well.
+        let ours_last = build((0..3).map(hmac).chain([ours()]).collect()).unwrap();
+        let good = sign(&json!({"alg": "HS256"}), &good_claims(), Algorithm::HS256);
+        assert_eq!(tries(|| ours_last.verify(&good).is_ok()), (4, true));
+        assert_eq!(tries(|| ours_last.verify(&good).is_ok()), (1, true));
+        assert_eq!(
+            tries(|| ours_last.verify(&garbage(&json!({"alg": "HS256"}), 32)).is_ok()),
+            (4, false)
+        );
+        assert_eq!(
+            tries(|| ours_last.verify(&garbage(&json!({"alg": "HS256"}), 33)).is_ok()),
+            (0, false)
+        );
+
+        // More than are tried: said when the verifier is built, or named.
+        let keys = || (0..4).map(hmac).chain([ours()]);
+        let refused = build(keys().collect()).unwrap_err();
+        assert!(matches!(refused, JwtConfigError::TooManyUnnamed { count: 5, .. }));
+        assert!(refused.to_string().contains("name the keys by `kid`"), "{refused}");
+        let named =
+            build(keys().enumerate().map(|(i, key)| key.with_kid(format!("{i}"))).collect());
+        let named = named.unwrap();
+        let by_name = sign(&json!({"alg": "HS256", "kid": "4"}), &good_claims(), Algorithm::HS256);
+        assert_eq!(tries(|| named.verify(&by_name).is_ok()), (1, true));
+        let (tries, why) = tries(|| named.check(&good).unwrap_err());
+        assert_eq!((tries, why), (4, TokenError::TooManyKeys));
+    }
+}
+
+#[test]
+fn rsa_keys_are_bounded_and_the_bound_can_be_raised() {
+    let e = |e: &str| {
+        let mut jwk = some_rsa(2048, 0);
+        jwk["e"] = json!(e);
+        jwk
+    };
+    for backend in backends() {
+        let build = |jwk: &Value, backend| {
+            let key = JwtKey::jwk(&jwk.to_string()).unwrap();
+            JwtVerifierBuilder { keys: vec![key], ..builder() }.backend(backend).build()
+        };
+        assert!(build(&some_rsa(4096, 0), backend).is_ok());
+        for bits in [4104, 8192, 16_384, 65_536] {
+            let refused = build(&some_rsa(bits, 0), backend).unwrap_err().to_string();
+            assert!(refused.contains("with_max_rsa_bits"), "{refused}");
+        }
+        assert!(build(&some_rsa(16_384, 0), backend.with_max_rsa_bits(usize::MAX)).is_err());
+        assert!(build(&some_rsa(4096, 0), backend.with_max_rsa_bits(3072)).is_err());
+        let raised = build(&some_rsa(8192, 0), backend.with_max_rsa_bits(8192));
+        assert_eq!(raised.is_ok(), format!("{backend:?}") == "aws-lc-rs", "{backend:?}");
+        // 2^32 + 1, and longer.
+        for huge in ["AQAAAAE", "AQAAAAAAAAAB", &"_".repeat(340)] {
+            assert!(build(&e(huge), backend).is_err(), "{huge}");
+        }
+    }
+}
+
+#[test]
+fn a_header_that_is_very_long_is_not_kept() {
+    let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap().ready(backends()[0]).unwrap();
+    let header =
+        super::token::Header { algorithm: Algorithm::HS256, kid: None, is_access_token: false };
+    let long = "x".repeat(513);
+    key.remember(&long, &header);
+    assert!(key.knows(&long).is_none());
+    key.remember("x", &header);
+    assert!(key.knows("x").is_some());
+}
+
+#[cfg(feature = "jwks")]
+#[test]
+fn a_set_is_read_up_to_a_bound_and_its_garbage_tokens_try_no_key_twice() {
+    use super::KeySet;
+
+    let (set, install) = KeySet::by_hand(ManualClock::at(NOW).shared());
+    let verifier = JwtVerifierBuilder { keys: Vec::new(), ..builder() }.key_set(set.clone());
+    let verifier = verifier.build().unwrap();
+    let jwks = |count: u8, bits, named: bool| {
+        let keys = (0..count).map(|i| {
+            let mut jwk = some_rsa(bits, i);
+            if named {
+                jwk["kid"] = json!(format!("{i}"));
+            }
+            jwk
+        });
+        json!({"keys": keys.collect::<Vec<_>>()}).to_string()
+    };
+    let header = json!({"alg": "RS256"});
+    for (count, bits, named, held) in
+        [(200, 2048, true, 64), (200, 2048, false, 64), (200, 4096, true, 64), (4, 2048, false, 4)]
+    {
+        install(&jwks(count, bits, named));
+        assert_eq!(set.health().keys, held);
+        let (tries, refused) = tries(|| verifier.verify(&garbage(&header, bits / 8)));
+        assert_eq!((tries, refused.unwrap_err().code()), (4, "auth.invalid"));
+    }
+}
+
 #[test]
 fn kid_selects_among_keys_and_unnamed_keys_serve_unknown_names() {
     let other = JwtKey::hmac(Algorithm::HS256, [7; 32]).unwrap();
@@ -916,12 +1179,97 @@ mod cache {
         cache.forget(|auth| auth.subject().as_str() == "ada");
         assert_eq!(cache.len(), 1);
         assert!(!format!("{cache:?}{verifier:?}").contains(&token("bob")));
+        // Those of a verifier go with its last clone.
+        let (clone, len) = (verifier.clone(), cache.len());
+        drop(verifier);
+        assert_eq!(cache.len(), len);
+        drop(clone);
+        assert_eq!((cache.len(), cache.bytes()), (0, 0));
         // Bytes bound it as well.
         let small = TokenCache::bounded(100, 3000);
         let verifier = builder().cache(small.clone()).build().unwrap();
         for i in 0..50 {
             verifier.verify(&token(&format!("u{i}"))).unwrap();
         }
-        assert!(small.len() <= 4, "{}", small.len());
+        assert!(small.len() <= 4 && small.bytes() <= 3000, "{}", small.len());
+    }
+
+    /// A verifier of an audience of its own, and its tokens.
+    fn party(cache: &TokenCache, name: &'static str) -> (JwtVerifier, impl Fn(usize) -> String) {
+        let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
+        let verifier = JwtVerifier::builder().key(key).audience(name).cache(cache.clone());
+        let verifier = verifier.clock(ManualClock::at(NOW).shared()).build().unwrap();
+        let token = move |i: usize| {
+            let claims = json!({"aud": name, "sub": format!("{name}-{i}"), "exp": NOW + 600});
+            sign(&json!({"alg": "HS256"}), &claims, Algorithm::HS256)
+        };
+        (verifier, token)
+    }
+
+    /// Whether a token need not be verified.
+    fn is_hit(verifier: &JwtVerifier, token: &str) -> bool {
+        let (tries, verdict) = tries(|| verifier.verify(token));
+        verdict.unwrap();
+        tries == 0
+    }
+
+    #[test]
+    fn a_flood_of_one_issuer_takes_nothing_from_another_one_that_keeps_to_its_share() {
+        // Bounded by entries, by bytes, and in more parts than one core has.
+        for cache in
+            [TokenCache::new(100), TokenCache::bounded(10_000, 180_000), TokenCache::new(1000)]
+        {
+            let ((a, of_a), (b, of_b), (c, of_c)) =
+                (party(&cache, "a"), party(&cache, "b"), party(&cache, "c"));
+            // Alone, it uses all of it.
+            let mut all = 0;
+            while cache.len() == all {
+                a.verify(&of_a(all)).unwrap();
+                all += 1;
+            }
+            let all = cache.len();
+            assert!(all >= 100, "{all}");
+            // What it has too much of, it gives back.
+            let share = all / 3;
+            (0..share).for_each(|i| drop(b.verify(&of_b(i)).unwrap()));
+            (0..share).for_each(|i| drop(c.verify(&of_c(i)).unwrap()));
+            assert!((0..share).all(|i| is_hit(&b, &of_b(i)) && is_hit(&c, &of_c(i))), "{all}");
+            (0..3 * all).for_each(|i| drop(a.verify(&of_a(10_000 + i)).unwrap()));
+            assert!((0..share).all(|i| is_hit(&b, &of_b(i)) && is_hit(&c, &of_c(i))), "{all}");
+            assert!(cache.len() <= all);
+            // Nor does one that comes later, and what one had that went is anybody's.
+            let (d, of_d) = party(&cache, "d");
+            drop(c);
+            (0..3 * all).for_each(|i| drop(d.verify(&of_d(i)).unwrap()));
+            assert!((0..share).all(|i| is_hit(&b, &of_b(i))), "{all}");
+            drop((a, d));
+            assert_eq!(cache.len(), share);
+            cache.clear();
+            assert_eq!((cache.len(), cache.bytes()), (0, 0));
+            assert!(!is_hit(&b, &of_b(0)) && is_hit(&b, &of_b(0)), "and goes on");
+        }
+    }
+
+    #[test]
+    fn what_is_used_stays_while_others_of_its_issuer_come_and_go() {
+        let cache = TokenCache::new(50);
+        let (a, of_a) = party(&cache, "a");
+        assert!(!is_hit(&a, &of_a(0)));
+        for i in 1..500 {
+            a.verify(&of_a(i)).unwrap();
+            assert!(is_hit(&a, &of_a(0)), "{i}");
+        }
+        assert_eq!(cache.len(), 50);
+    }
+
+    #[test]
+    fn variants_of_a_verifier_do_not_take_each_others_tokens_away() {
+        let cache = TokenCache::new(50);
+        let (a, _) = party(&cache, "a");
+        let b = a.clone().with_audience("b");
+        let claims = json!({"aud": ["a", "b"], "sub": "ada", "exp": NOW + 600});
+        let both = sign(&json!({"alg": "HS256"}), &claims, Algorithm::HS256);
+        assert!(!is_hit(&a, &both) && !is_hit(&b, &both));
+        assert!(is_hit(&a, &both) && is_hit(&b, &both));
     }
 }

@@ -54,6 +54,11 @@ impl<'a> Token<'a> {
         Header::read(&object(&decode(self.header, Vec::new())?)?)
     }
 
+    /// Whether `key` makes signatures of this length.
+    pub(super) fn may_be_signed_by(&self, key: &ReadyKey) -> bool {
+        key.can_have_signed(&self.signature)
+    }
+
     /// The token as verified, if `key` made its signature. `header` is the token's own.
     pub(super) fn verified_by(&mut self, key: &ReadyKey, header: &Header) -> Option<Verified<'a>> {
         let verifies = key.verifies(self.message.as_bytes(), &self.signature);

@@ -183,7 +183,8 @@ fn opens(verifier: &JwtVerifier, token: &str) -> bool {
             | TokenError::Header(_)
             | TokenError::NoSuchKey(_)
             | TokenError::KeysUnavailable(_)
-            | TokenError::Signature,
+            | TokenError::Signature
+            | TokenError::TooManyKeys,
         ) => false,
     }
 }

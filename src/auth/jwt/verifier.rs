@@ -1,14 +1,14 @@
 //! One issuer's tokens, from the text to what they prove.
 
 #[cfg(feature = "token-cache")]
-use super::cache::{Entry, TokenCache};
+use super::cache::{Share, TokenCache};
 #[cfg(feature = "jwks")]
 use super::key_set::KeySet;
 use super::{
     MAX_KID, TokenError,
     claims::{Checked, ClaimNames, Rules},
     json::Pointer,
-    key::{Backend, JwtConfigError, JwtKey, ReadyKey},
+    key::{Backend, JwtConfigError, JwtKey, MAX_TRIES, ReadyKey, too_many_unnamed},
     token::{Token, Verified, object},
 };
 use crate::{
@@ -51,7 +51,7 @@ pub struct JwtVerifier {
     /// Withdraws what is proven, once the issuer is not trusted any more.
     trust: Option<Revocation>,
     #[cfg(feature = "token-cache")]
-    cache: Option<TokenCache>,
+    cache: Option<Arc<Share>>,
 }
 
 #[derive(Clone, Debug)]
@@ -129,23 +129,29 @@ impl JwtVerifier {
     }
 
     pub(super) fn check(&self, token: &str) -> Result<AuthContext, TokenError> {
+        self.check_at(token).map_err(|(refused, _)| refused)
+    }
+
+    /// As [`check`](Self::check). Says with which generation of the keys a token was refused.
+    fn check_at(&self, token: &str) -> Result<AuthContext, (TokenError, Option<u64>)> {
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache
             && let Some(auth) = self.remembered(cache, token)
         {
             return Ok(auth);
         }
-        let held = self.keys.held(|keys, generation| {
-            self.check_with(keys, token).map(|checked| self.remember(token, generation, checked))
+        let held = self.keys.held(|keys, generation| match self.check_with(keys, token) {
+            Ok(checked) => Ok(self.remember(token, generation, checked)),
+            Err(refused) => Err((refused, Some(generation))),
         });
-        held.ok_or(TokenError::KeysUnavailable(Duration::ZERO))?
+        held.ok_or((TokenError::KeysUnavailable(Duration::ZERO), None))?
     }
 
     #[cfg(feature = "token-cache")]
     fn remember(&self, token: &str, generation: u64, checked: Checked) -> AuthContext {
         let Some(cache) = &self.cache else { return checked.auth };
         let auth = checked.auth.clone();
-        cache.insert(token, Entry { verifier: self.id, generation, checked });
+        cache.insert(self.id, generation, token, checked);
         auth
     }
 
@@ -157,12 +163,11 @@ impl JwtVerifier {
 
     /// What the cache knows of the token, if that holds here and now.
     #[cfg(feature = "token-cache")]
-    fn remembered(&self, cache: &TokenCache, token: &str) -> Option<AuthContext> {
-        let entry = cache.get(token)?;
+    fn remembered(&self, cache: &Share, token: &str) -> Option<AuthContext> {
         let generation = self.keys.held(|_, generation| generation)?;
-        let same = (entry.verifier, entry.generation) == (self.id, generation);
-        let holds = same && entry.holds(self.rules.leeway, self.clock.now());
-        holds.then(|| entry.checked.auth.clone())
+        let entry = cache.get(self.id, generation, token)?;
+        let holds = entry.holds(self.rules.leeway, self.clock.now());
+        holds.then(|| entry.auth().clone())
     }
 
     fn check_with(&self, keys: &[ReadyKey], token: &str) -> Result<Checked, TokenError> {
@@ -172,7 +177,8 @@ impl JwtVerifier {
         self.rules.check(&object(&claims)?, typ_is_at_jwt, &self.clock, self.trust.as_ref())
     }
 
-    /// The token, once a key has verified its signature.
+    /// The token, once a key has verified its signature. Tries a few keys at most, and none that
+    /// cannot have made a signature of that length.
     fn verified<'a>(
         &self,
         keys: &[ReadyKey],
@@ -183,44 +189,55 @@ impl JwtVerifier {
         // does one whose signature is of another key.
         let seen = keys.iter().find_map(|key| Some((key, key.knows(text)?)));
         let mut tried = None;
-        if let Some((key, header)) = seen {
+        if let Some((key, header)) = seen
+            && token.may_be_signed_by(key)
+        {
             if let Some(verified) = token.verified_by(key, header) {
                 return Ok(verified);
             }
             tried = Some(key);
         }
+        let mut tries = usize::from(tried.is_some());
         let header = token.header()?;
         let kid = header.kid.as_deref();
         let mut refused = TokenError::NoSuchKey(header.kid.clone());
         for key in candidates(keys, kid).filter(|key| key.algorithm == header.algorithm) {
-            // A signature that does not verify costs no more than one try of a key.
-            let again = tried.is_some_and(|tried| std::ptr::eq(tried, key));
-            if !again && let Some(verified) = token.verified_by(key, &header) {
-                key.remember(text, &header);
-                return Ok(verified);
-            }
             refused = match kid {
                 // One that is not held may be meant.
                 None if !matches!(self.keys, Keys::Fixed(_)) => TokenError::NoSuchKey(None),
                 _ => TokenError::Signature,
             };
+            // A signature that does not verify costs no more than one try of a key.
+            let again = tried.is_some_and(|tried| std::ptr::eq(tried, key));
+            if again || !token.may_be_signed_by(key) {
+                continue;
+            }
+            if tries == MAX_TRIES {
+                return Err(TokenError::TooManyKeys);
+            }
+            tries += 1;
+            if let Some(verified) = token.verified_by(key, &header) {
+                key.remember(text, &header);
+                return Ok(verified);
+            }
         }
         Err(refused)
     }
 
     /// Verifies one token, and waits for a key that may have been published since.
     pub(super) fn verdict(&self, token: &str) -> Verdict {
-        match self.check(token) {
+        match self.check_at(token) {
             #[cfg(feature = "jwks")]
-            Err(TokenError::NoSuchKey(kid)) => self.after_a_fetch(token, kid),
+            Err((TokenError::NoSuchKey(kid), tried)) => self.after_a_fetch(token, kid, tried),
             #[cfg(feature = "jwks")]
-            Err(TokenError::KeysUnavailable(_)) => self.after_a_fetch(token, None),
-            result => Verdict::Ready(result.map_err(Into::into)),
+            Err((TokenError::KeysUnavailable(_), tried)) => self.after_a_fetch(token, None, tried),
+            result => Verdict::Ready(result.map_err(|(refused, _)| refused.into())),
         }
     }
 
+    /// Waits for a fetch, and looks again unless the keys are those of the generation that was tried.
     #[cfg(feature = "jwks")]
-    fn after_a_fetch(&self, token: &str, kid: Option<String>) -> Verdict {
+    fn after_a_fetch(&self, token: &str, kid: Option<String>, tried: Option<u64>) -> Verdict {
         let Keys::Rotating(set) = &self.keys else {
             return Verdict::Ready(Err(TokenError::NoSuchKey(kid).into()));
         };
@@ -230,27 +247,33 @@ impl JwtVerifier {
         };
         let (this, set, token) = (self.clone(), set.clone(), token.to_owned());
         Verdict::later(async move {
-            fetched.await;
+            fetched.await?;
+            if tried.is_some() && set.held().map(|held| held.generation) == tried {
+                return Err(set.missed(kid.as_deref()).into());
+            }
             match this.check(&token) {
                 Err(TokenError::NoSuchKey(kid)) => Err(set.missed(kid.as_deref()).into()),
                 Err(TokenError::KeysUnavailable(_)) => Err(set.missed(None).into()),
-                result => {
+                Ok(auth) => {
                     set.found();
-                    Ok(result?)
+                    Ok(auth)
                 }
+                Err(refused) => Err(refused.into()),
             }
         })
     }
 }
 
-/// The keys that go by the token's `kid`; if there are none, those that have no name.
+/// The keys that go by the token's `kid`; if there are none, those that have no name. For a token without
+/// a `kid`: those first, and then the others.
 fn candidates<'a>(keys: &'a [ReadyKey], kid: Option<&str>) -> impl Iterator<Item = &'a ReadyKey> {
-    let named = kid.is_some_and(|kid| keys.iter().any(|key| key.kid.as_deref() == Some(kid)));
-    keys.iter().filter(move |key| match kid {
-        None => true,
-        Some(kid) if named => key.kid.as_deref() == Some(kid),
-        Some(_) => key.kid.is_none(),
-    })
+    let is_meant = |key: &ReadyKey| key.kid.as_deref() == kid;
+    let named = kid.is_some() && keys.iter().any(is_meant);
+    let first = keys.iter().filter(move |key| match named {
+        true => key.kid.as_deref() == kid,
+        false => key.kid.is_none(),
+    });
+    first.chain(keys.iter().filter(move |key| kid.is_none() && key.kid.is_some()))
 }
 
 impl Authenticator for JwtVerifier {
@@ -401,7 +424,8 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Remembers what was verified. Default: nothing is.
+    /// Remembers what was verified. Default: nothing is. Several verifiers may share a cache: none
+    /// takes room from another one that keeps no more than its share.
     #[cfg(feature = "token-cache")]
     pub fn cache(mut self, cache: TokenCache) -> Self {
         self.cache = Some(cache);
@@ -425,8 +449,9 @@ impl JwtVerifierBuilder {
     ///
     /// # Errors
     ///
-    /// No key, an unusable key, two keys with one `kid`, keys next to a key set, no crypto backend, a
-    /// claim name that is no JSON pointer, or a default that is not among what the issuer may speak for.
+    /// No key, an unusable key, two keys with one `kid`, more than four keys without a `kid` for the same
+    /// tokens, keys next to a key set, no crypto backend, a claim name that is no JSON pointer, or a
+    /// default that is not among what the issuer may speak for.
     pub fn build(self) -> Result<JwtVerifier, JwtConfigError> {
         self.rules.check_config()?;
         let keys = self.ready_keys()?;
@@ -437,7 +462,7 @@ impl JwtVerifierBuilder {
             clock: self.clock,
             trust: None,
             #[cfg(feature = "token-cache")]
-            cache: self.cache,
+            cache: self.cache.map(|cache| Arc::new(cache.share())),
         })
     }
 
@@ -459,7 +484,11 @@ impl JwtVerifierBuilder {
             return Err(JwtConfigError::Key("the `kid` is longer than 128 bytes"));
         }
         let backend = self.backend.ok_or(JwtConfigError::NoBackend)?;
-        let keys = self.keys.iter().map(|key| key.ready(backend)).collect::<Result<_, _>>()?;
-        Ok(Keys::Fixed(keys))
+        let ready = self.keys.iter().map(|key| key.ready(backend));
+        let keys = ready.collect::<Result<Arc<[_]>, _>>()?;
+        match too_many_unnamed(&keys) {
+            Some((algorithm, count)) => Err(JwtConfigError::TooManyUnnamed { algorithm, count }),
+            None => Ok(Keys::Fixed(keys)),
+        }
     }
 }

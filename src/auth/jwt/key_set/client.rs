@@ -4,7 +4,7 @@ use super::source::{Fetched, HttpFuture, HttpGet};
 use crate::rejection::BoxError;
 use bytes::BytesMut;
 use http::Uri;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// let verifier = JwtVerifier::builder().key_set(keys).issuer(issuer).audience("chat").build()?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpClient(reqwest::Client);
 
 impl HttpClient {
@@ -49,10 +49,11 @@ impl HttpGet for HttpClient {
     fn get(&self, uri: &Uri, max_bytes: usize) -> HttpFuture {
         let request = self.0.get(uri.to_string()).header(http::header::ACCEPT, "application/json");
         Box::pin(async move {
-            let mut response = request.send().await?;
+            let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
             let status = response.status();
             let mut body = BytesMut::new();
-            while let Some(chunk) = response.chunk().await? {
+            let chunk = |chunk: reqwest::Result<_>| chunk.map_err(reqwest::Error::without_url);
+            while let Some(chunk) = chunk(response.chunk().await)? {
                 if body.len() + chunk.len() > max_bytes {
                     return Err(format!("the answer is longer than {max_bytes} bytes").into());
                 }
@@ -60,5 +61,12 @@ impl HttpGet for HttpClient {
             }
             Ok(Fetched { status, body: body.freeze() })
         })
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    /// Without reqwest's: it may show headers and proxies, and secrets with them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpClient")
     }
 }

@@ -12,27 +12,32 @@ pub(super) use state::Held;
 
 use super::{
     Algorithm, TokenError,
-    key::{Backend, JwtConfigError, JwtKey, ReadyKey},
+    key::{Backend, JwtConfigError, JwtKey, MAX_TRIES, ReadyKey, too_many_unnamed},
 };
 use crate::{
     clock::{self, Clock},
     rejection::{BoxError, Chain},
 };
 use futures_util::future::{Either, select};
-use source::MAX_DOCUMENT;
+use source::{MAX_DOCUMENT, redacted};
 use state::{Miss, State, Times};
 use std::{
     collections::HashMap,
     fmt,
     future::Future,
     pin::pin,
-    sync::{Arc, PoisonError, RwLock, Weak},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
+    time::{Duration, SystemTime},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+};
 
-/// Most keys that one set may have.
-const MAX_KEYS: usize = 256;
+/// Most keys that one set may have. Issuers publish a few.
+const MAX_KEYS: usize = 64;
+/// Most threads that a source may keep from ending before it is not asked any more.
+const MAX_THREADS: usize = 2;
 
 /// The keys of one issuer, as they change. Clones are one set.
 ///
@@ -41,6 +46,13 @@ const MAX_KEYS: usize = 256;
 /// rotated its keys for; if that was in vain, no other is made on behalf of a `kid` for a while. While
 /// the source fails, the keys that are held stay good up to a bound, and what cannot be told is
 /// refused as `auth.keys_unavailable` (503 with `Retry-After`), never as a bad token.
+///
+/// Nobody waits longer than [`timeout`](KeySetBuilder::timeout), also where the source panics, blocks or
+/// never answers, and where the runtime in which the set was started is gone: then whoever needs the keys
+/// next, or asks for the [`health`](Self::health), begins to fetch them in the runtime that it runs in.
+///
+/// What an issuer publishes is bounded: 64 keys, RSA keys of 2048 to 4096 bits
+/// ([`Backend::with_max_rsa_bits`]), and four keys that are tried for a token without a `kid`.
 ///
 /// ```
 /// use tower_tenancy::auth::{JwtVerifier, KeyFile, KeySet};
@@ -57,11 +69,23 @@ pub struct KeySet(Arc<Shared>);
 
 struct Shared {
     state: RwLock<State>,
-    clock: Arc<dyn Clock>,
-    /// Asks for a fetch. Closed with the last handle, which ends the task.
-    wake: mpsc::Sender<()>,
-    /// One more with each fetch that is over.
+    work: Arc<Work>,
+    /// Asks the task for a fetch. Closed where the task is gone, and closed with the last handle, which
+    /// ends the task. Locked before the state.
+    wake: Mutex<mpsc::Sender<()>>,
+    /// One more with each fetch that is over. Changes together with the state.
     fetches: watch::Sender<u64>,
+}
+
+/// How keys are fetched.
+struct Work {
+    source: Arc<dyn KeySource>,
+    timeout: Duration,
+    backend: Backend,
+    algorithms: Option<Vec<Algorithm>>,
+    clock: Arc<dyn Clock>,
+    /// Each thread that asks the source has a clone.
+    threads: Arc<()>,
 }
 
 /// How a [`KeySet`] is, for health checks.
@@ -72,7 +96,8 @@ pub struct KeyHealth {
     pub keys: usize,
     /// How long ago the source was last seen to have them. `None`: never.
     pub age: Option<Duration>,
-    /// Why the last fetch failed, if it did. For operators: it may name internal hosts.
+    /// Why the last fetch failed, if it did. For operators: it may name internal hosts. URLs are told
+    /// without user, password and query.
     pub error: Option<String>,
 }
 
@@ -82,7 +107,6 @@ pub struct KeyHealth {
 pub struct KeySetBuilder {
     source: Arc<dyn KeySource>,
     times: Times,
-    timeout: Duration,
     backend: Option<Backend>,
     algorithms: Option<Vec<Algorithm>>,
     clock: Arc<dyn Clock>,
@@ -108,9 +132,9 @@ impl KeySetBuilder {
         self
     }
 
-    /// How long one fetch may take. Default: 10 seconds.
+    /// How long one fetch may take, and how long a token waits for one at most. Default: 10 seconds.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.timeout = time;
+        self.times.timeout = time;
         self
     }
 
@@ -139,22 +163,18 @@ impl KeySetBuilder {
     /// No crypto backend; no tokio runtime.
     pub fn start(self) -> Result<KeySet, JwtConfigError> {
         let backend = self.backend.ok_or(JwtConfigError::NoBackend)?;
-        let runtime = tokio::runtime::Handle::try_current();
-        let runtime = runtime.map_err(|_| JwtConfigError::NoRuntime)?;
-        let (wake, woken) = mpsc::channel(1);
-        let state = RwLock::new(State::new(self.times, self.clock.now()));
-        let clock = Arc::clone(&self.clock);
-        let shared = Arc::new(Shared { state, clock, wake, fetches: watch::Sender::new(0) });
-        let task = Task {
-            shared: Arc::downgrade(&shared),
+        let runtime = Handle::try_current().map_err(|_| JwtConfigError::NoRuntime)?;
+        let work = Arc::new(Work {
             source: self.source,
-            timeout: self.timeout,
+            timeout: self.times.timeout,
             backend,
             algorithms: self.algorithms,
             clock: self.clock,
-        };
-        runtime.spawn(task.run(woken));
-        Ok(KeySet(shared))
+            threads: Arc::default(),
+        });
+        let set = KeySet::idle(work, self.times);
+        *set.0.lock_wake() = Shared::start(&set.0, &runtime);
+        Ok(set)
     }
 }
 
@@ -167,18 +187,32 @@ impl KeySet {
                 refresh_after: Duration::from_secs(300),
                 stale_for: Duration::from_secs(24 * 3600),
                 cooldown: Duration::from_secs(30),
+                timeout: Duration::from_secs(10),
             },
-            timeout: Duration::from_secs(10),
             backend: Backend::compiled_in(),
             algorithms: None,
             clock: clock::system(),
         }
     }
 
+    /// A set whose keys nobody fetches yet.
+    fn idle(work: Arc<Work>, times: Times) -> Self {
+        let state = RwLock::new(State::new(times, work.clock.now()));
+        let (wake, _) = mpsc::channel(1);
+        let fetches = watch::Sender::new(0);
+        Self(Arc::new(Shared { state, work, wake: Mutex::new(wake), fetches }))
+    }
+
     /// How the set is.
     #[must_use]
     pub fn health(&self) -> KeyHealth {
-        let now = self.0.clock.now();
+        // A service that is not ready gets no requests, so nobody else might see to it.
+        self.keep_alive();
+        self.look()
+    }
+
+    fn look(&self) -> KeyHealth {
+        let now = self.now();
         self.0.read(|state| KeyHealth {
             keys: state.held(now).map_or(0, |held| held.keys.len()),
             age: state.age(now),
@@ -186,45 +220,106 @@ impl KeySet {
         })
     }
 
-    /// Waits until the first fetch is over, whatever its outcome: a service that has its keys before
-    /// it takes requests refuses nobody for the lack of them.
+    /// Waits until the first fetch is over, whatever its outcome, and no longer than one may take: a
+    /// service that has its keys before it takes requests refuses nobody for the lack of them.
     pub async fn loaded(&self) {
-        let mut fetches = self.0.fetches.subscribe();
-        // The sender lives as long as this set.
-        drop(fetches.wait_for(|fetches| *fetches > 0).await);
+        self.keep_alive();
+        let (attempt, mut fetches) =
+            self.0.read(|state| (state.attempt(), self.0.fetches.subscribe()));
+        let first = pin!(fetches.wait_for(|fetches| *fetches > 0));
+        match select(first, self.0.work.clock.sleep(self.0.work.timeout)).await {
+            Either::Left(_) => {}
+            Either::Right(_) => drop(self.give_up(attempt)),
+        }
     }
 
     /// The keys that may be used now.
     pub(super) fn held(&self) -> Option<Held> {
-        let now = self.0.clock.now();
-        self.0.read(|state| state.held(now).cloned())
+        let now = self.now();
+        let held = |state: &State| (state.held(now).cloned(), state.is_overdue(now));
+        let (held, is_overdue) = self.0.read(held);
+        if is_overdue {
+            self.keep_alive();
+        }
+        held
     }
 
-    /// What to do about a key that is not held: wait for a fetch, or give the reason.
+    /// What to do about a key that is not held: wait for a fetch, or give the reason. Whoever waits
+    /// longer than a fetch may take gets one as well.
     pub(super) fn miss(
         &self,
         kid: Option<&str>,
-    ) -> Result<impl Future<Output = ()> + Send + use<>, TokenError> {
-        let now = self.0.clock.now();
-        // Before anybody is woken, so that no fetch is over before it is waited for.
-        let mut fetches = self.0.fetches.subscribe();
-        match self.0.write(|state| state.miss(kid, now)) {
+    ) -> Result<impl Future<Output = Result<(), TokenError>> + Send + use<>, TokenError> {
+        self.keep_alive();
+        let now = self.now();
+        // At once, so that the fetch that it waits for is the one that the state speaks of.
+        let (miss, attempt, mut fetches) = self.0.write(|state| {
+            let miss = state.miss(kid, now);
+            (miss, state.attempt(), self.0.fetches.subscribe())
+        });
+        match miss {
             Miss::Refused => return Err(TokenError::NoSuchKey(None)),
             Miss::Unavailable(wait) => return Err(TokenError::KeysUnavailable(wait)),
             Miss::Wait => {}
             // If it is full, the task was woken already.
-            Miss::Fetch => drop(self.0.wake.try_send(())),
+            Miss::Fetch => drop(self.0.lock_wake().try_send(())),
         }
         let set = self.clone();
         Ok(async move {
-            drop(fetches.changed().await);
-            drop(set);
+            let work = &set.0.work;
+            match select(pin!(fetches.changed()), work.clock.sleep(work.timeout)).await {
+                Either::Left(_) => Ok(()),
+                Either::Right(_) => Err(set.give_up(attempt)),
+            }
         })
+    }
+
+    /// This fetch took too long for whoever waited for it.
+    fn give_up(&self, attempt: u64) -> TokenError {
+        let now = self.now();
+        let mut wake = self.0.lock_wake();
+        let error = self.0.work.no_answer();
+        let (is_lost, wait) =
+            self.0.write(|state| (state.give_up(attempt, error, now), state.due_in(now)));
+        if is_lost {
+            // Closed: the next one who comes begins another task, and the old one ends if it can.
+            *wake = mpsc::channel(1).0;
+        }
+        TokenError::KeysUnavailable(wait)
+    }
+
+    /// Sees to it that there is a task that fetches.
+    fn keep_alive(&self) {
+        let mut wake = self.0.lock_wake();
+        let now = self.now();
+        let is_gone = wake.is_closed()
+            || self.0.read(|state| state.is_overdue(now))
+                && self.0.write(|state| state.is_lost(now));
+        if !is_gone {
+            return;
+        }
+        let gone = "the task that fetches keys ended, or its runtime did";
+        match Handle::try_current() {
+            Ok(runtime) => {
+                tracing::warn!("{gone}; another one begins");
+                self.0.write(|state| state.begin_anew(format!("{gone}; another one began"), now));
+                *wake = Shared::start(&self.0, &runtime);
+            }
+            Err(_) => {
+                let error =
+                    format!("{gone}, and there is no tokio runtime here to begin another one in");
+                self.0.write(|state| state.lose(error, now));
+            }
+        }
+    }
+
+    fn now(&self) -> SystemTime {
+        self.0.work.clock.now()
     }
 
     /// The key is not held after that, either: the reason.
     pub(super) fn missed(&self, kid: Option<&str>) -> TokenError {
-        let now = self.0.clock.now();
+        let now = self.now();
         match self.0.write(|state| state.missed(kid, now)) {
             Miss::Unavailable(wait) => TokenError::KeysUnavailable(wait),
             Miss::Refused | Miss::Wait | Miss::Fetch => TokenError::NoSuchKey(None),
@@ -240,21 +335,48 @@ impl KeySet {
     #[cfg(all(test, feature = "token-cache", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
     #[expect(clippy::unwrap_used, reason = "for tests")]
     pub(super) fn by_hand(clock: Arc<dyn Clock>) -> (Self, impl Fn(&str) + use<>) {
-        let times = Self::builder(|| async { Ok(String::new()) }).times;
-        let state = RwLock::new(State::new(times, clock.now()));
-        let (wake, _) = mpsc::channel(1);
-        let set = Self(Arc::new(Shared { state, clock, wake, fetches: watch::Sender::new(0) }));
+        let (builder, backend) =
+            (Self::builder(|| async { Ok(String::new()) }), Backend::compiled_in());
+        let times = Times { timeout: Duration::from_secs(u64::from(u32::MAX)), ..builder.times };
+        let work = Work {
+            source: builder.source,
+            timeout: times.timeout,
+            backend: backend.unwrap(),
+            algorithms: None,
+            clock,
+            threads: Arc::default(),
+        };
+        let set = Self::idle(Arc::new(work), times);
         let install = set.clone();
-        let backend = Backend::compiled_in().unwrap();
         (set, move |jwks: &str| {
-            let keys = usable(jwks, backend, None).unwrap();
-            let now = install.0.clock.now();
-            install.0.write(|state| state.succeed(jwks.to_owned(), keys, now));
+            let usable = install.0.work.usable(jwks).unwrap();
+            let now = install.now();
+            install.0.write(|state| state.succeed(jwks.to_owned(), usable.keys, now));
         })
     }
 }
 
 impl Shared {
+    /// Begins a task that fetches. It goes by the channel that this gives, and ends with it.
+    fn start(shared: &Arc<Self>, runtime: &Handle) -> mpsc::Sender<()> {
+        let (wake, woken) = mpsc::channel(1);
+        let task = Task { shared: Arc::downgrade(shared), work: Arc::clone(&shared.work) };
+        runtime.spawn(task.run(woken));
+        wake
+    }
+
+    fn lock_wake(&self) -> MutexGuard<'_, mpsc::Sender<()>> {
+        self.wake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A fetch is over.
+    fn settle(&self, outcome: impl FnOnce(&mut State)) {
+        self.write(|state| {
+            outcome(state);
+            self.fetches.send_modify(|fetches| *fetches += 1);
+        });
+    }
+
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -268,50 +390,67 @@ impl Shared {
 /// Fetches for as long as somebody has the set.
 struct Task {
     shared: Weak<Shared>,
-    source: Arc<dyn KeySource>,
-    timeout: Duration,
-    backend: Backend,
-    algorithms: Option<Vec<Algorithm>>,
-    clock: Arc<dyn Clock>,
+    work: Arc<Work>,
+}
+
+/// What of a document can be used.
+struct Usable {
+    keys: Vec<ReadyKey>,
+    /// What its issuer should mend.
+    complaint: Option<String>,
 }
 
 impl Task {
     async fn run(self, mut woken: mpsc::Receiver<()>) {
+        let mut complained = None;
         loop {
             // No lock is held while fetching, nor the set itself: it may go meanwhile.
-            let fetched = self.fetch().await;
             let Some(shared) = self.shared.upgrade() else { return };
-            let now = self.clock.now();
+            shared.write(State::take_up);
+            drop(shared);
+            let fetched = self.work.fetch().await;
+            let Some(shared) = self.shared.upgrade() else { return };
+            if woken.is_closed() {
+                // Another task has taken over.
+                return;
+            }
+            let now = self.work.clock.now();
             match fetched {
-                Ok((document, keys)) => {
+                Ok((document, Usable { keys, complaint })) => {
                     if shared.read(|state| state.last_error().is_some()) {
                         tracing::info!(keys = keys.len(), "keys can be fetched again");
                     }
-                    shared.write(|state| state.succeed(document, keys, now));
+                    if complaint != complained {
+                        if let Some(complaint) = &complaint {
+                            tracing::warn!(complaint, "some keys of a set will not be used");
+                        }
+                        complained = complaint;
+                    }
+                    shared.settle(|state| state.succeed(document, keys, now));
                 }
                 Err(error) => {
-                    let error = Chain(&*error).to_string();
+                    let error = redacted(&Chain(&*error).to_string());
                     match shared.read(|state| state.held(now).map_or(0, |held| held.keys.len())) {
                         0 => tracing::error!(error, "keys cannot be fetched, and none is held"),
                         held => {
                             tracing::warn!(error, held, "keys cannot be fetched; those held stay")
                         }
                     }
-                    shared.write(|state| state.fail(error, now));
+                    shared.settle(|state| state.fail(error, now));
                 }
             }
-            shared.fetches.send_modify(|fetches| *fetches += 1);
             let mut due = shared.read(|state| state.due_in(now));
             drop(shared);
             loop {
-                match select(self.clock.sleep(due), pin!(woken.recv())).await {
+                match select(self.work.clock.sleep(due), pin!(woken.recv())).await {
                     Either::Right((None, _)) => return,
                     Either::Right((Some(()), _)) => break,
                     Either::Left(_) => {
                         let Some(shared) = self.shared.upgrade() else { return };
-                        due = shared.read(|state| state.due_in(self.clock.now()));
+                        let now = self.work.clock.now();
+                        due = shared.read(|state| state.due_in(now));
                         if due.is_zero() {
-                            shared.write(State::begin);
+                            shared.write(|state| state.begin(now));
                             break;
                         }
                     }
@@ -319,44 +458,93 @@ impl Task {
             }
         }
     }
-
-    async fn fetch(&self) -> Result<(String, Vec<ReadyKey>), BoxError> {
-        match select(self.source.fetch(), self.clock.sleep(self.timeout)).await {
-            Either::Left((document, _)) => {
-                let document = document?;
-                let keys = usable(&document, self.backend, self.algorithms.as_deref())?;
-                Ok((document, keys))
-            }
-            Either::Right(_) => Err(format!("no answer within {:?}", self.timeout).into()),
-        }
-    }
 }
 
-/// The keys of a document that can be used. One that cannot takes no other with it.
-fn usable(
-    document: &str,
-    backend: Backend,
-    algorithms: Option<&[Algorithm]>,
-) -> Result<Vec<ReadyKey>, BoxError> {
-    if document.len() > MAX_DOCUMENT {
-        return Err(format!("the document is longer than {MAX_DOCUMENT} bytes").into());
+impl Work {
+    /// Asks the source on a thread of its own, which it may block: nothing else runs there. What it
+    /// awaits is in the runtime of the task.
+    async fn fetch(self: &Arc<Self>) -> Result<(String, Usable), BoxError> {
+        if Arc::strong_count(&self.threads) > MAX_THREADS {
+            return Err("the key source blocks the threads that asked it before".into());
+        }
+        let (answer, answered) = oneshot::channel();
+        // Once this is dropped, the thread stops to wait.
+        let (_waiting, given_up) = oneshot::channel::<()>();
+        let (work, runtime, counted) =
+            (Arc::clone(self), Handle::current(), Arc::clone(&self.threads));
+        let ask = move || {
+            let asked = runtime.block_on(async {
+                let document = async { work.source.fetch().await };
+                match select(pin!(document), given_up).await {
+                    Either::Left((document, _)) => Some(document),
+                    Either::Right(_) => None,
+                }
+            });
+            let read = |document: String| {
+                let usable = work.usable(&document)?;
+                Ok((document, usable))
+            };
+            if let Some(document) = asked {
+                drop(answer.send(document.and_then(read)));
+            }
+            drop(counted);
+        };
+        std::thread::Builder::new().name("key-fetch".to_owned()).spawn(ask)?;
+        match select(answered, self.clock.sleep(self.timeout)).await {
+            Either::Left((Ok(fetched), _)) => fetched,
+            Either::Left((Err(_), _)) => Err("the key source panicked".into()),
+            Either::Right(_) => Err(self.no_answer().into()),
+        }
     }
-    let keys = JwtKey::jwks(document)?;
-    // Of two keys with one name, neither is the one that is meant.
-    let mut named = HashMap::new();
-    for kid in keys.iter().filter_map(JwtKey::kid) {
-        *named.entry(kid.to_owned()).or_insert(0) += 1;
+
+    fn no_answer(&self) -> String {
+        format!("no answer within {:?}", self.timeout)
     }
-    let unambiguous = |key: &&JwtKey| key.kid().is_none_or(|kid| named.get(kid) == Some(&1));
-    let allowed = |key: &&JwtKey| algorithms.is_none_or(|all| all.contains(&key.algorithm()));
-    let usable = keys.iter().filter(unambiguous).filter(allowed);
-    let keys: Vec<_> = usable.filter_map(|key| key.ready(backend).ok()).take(MAX_KEYS).collect();
-    if keys.is_empty() { Err(JwtConfigError::NoKey.into()) } else { Ok(keys) }
+
+    /// The keys of a document that can be used. One that cannot takes no other with it.
+    fn usable(&self, document: &str) -> Result<Usable, BoxError> {
+        if document.len() > MAX_DOCUMENT {
+            return Err(format!("the document is longer than {MAX_DOCUMENT} bytes").into());
+        }
+        let keys = JwtKey::jwks(document)?;
+        // Of two keys with one name, neither is the one that is meant.
+        let mut named = HashMap::new();
+        for kid in keys.iter().filter_map(JwtKey::kid) {
+            *named.entry(kid).or_insert(0) += 1;
+        }
+        let unambiguous = |key: &&JwtKey| key.kid().is_none_or(|kid| named.get(kid) == Some(&1));
+        let allowed = |key: &&JwtKey| {
+            self.algorithms.as_ref().is_none_or(|all| all.contains(&key.algorithm()))
+        };
+        let meant = || keys.iter().filter(unambiguous).filter(allowed);
+        let (ready, refused): (Vec<_>, Vec<_>) =
+            meant().take(MAX_KEYS).map(|key| key.ready(self.backend)).partition(Result::is_ok);
+        let ready: Vec<_> = ready.into_iter().flatten().collect();
+        if ready.is_empty() {
+            // One of several reasons says more than none.
+            let why = refused.into_iter().find_map(Result::err);
+            return Err(why.map_or(JwtConfigError::NoKey.into(), |why| {
+                format!("{}; such as: {why}", JwtConfigError::NoKey).into()
+            }));
+        }
+        let complaint = match (meant().count(), too_many_unnamed(&ready)) {
+            (all, _) if all > MAX_KEYS => Some(format!(
+                "the set has {all} keys, of which the first {MAX_KEYS} are read: its issuer has to \
+                 withdraw those that it does not sign with"
+            )),
+            (_, Some((algorithm, count))) => Some(format!(
+                "{count} keys without a `kid` verify {algorithm:?}, of which the first {MAX_TRIES} are \
+                 tried for a token: its issuer has to name its keys by `kid`"
+            )),
+            _ => None,
+        };
+        Ok(Usable { keys: ready, complaint })
+    }
 }
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KeySet").field(&self.health()).finish()
+        f.debug_tuple("KeySet").field(&self.look()).finish()
     }
 }
 

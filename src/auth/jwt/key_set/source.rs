@@ -15,7 +15,8 @@ pub type KeyFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Sen
 /// Where the keys of an issuer are published: a URL, a file, a secret store.
 ///
 /// A closure is one, too: `|| async { Ok(json) }`. How often it is asked, for how long, and what
-/// happens while it fails, is the [`KeySet`](super::KeySet)'s matter.
+/// happens while it fails, is the [`KeySet`](super::KeySet)'s matter. It is asked on a thread of its own,
+/// in the context of the tokio runtime: a source that blocks or panics stops nothing else.
 pub trait KeySource: Send + Sync + 'static {
     /// The JWK set (RFC 7517 section 5) as it is now, as JSON text.
     fn fetch(&self) -> KeyFuture;
@@ -35,7 +36,7 @@ where
 pub type HttpFuture = Pin<Box<dyn Future<Output = Result<Fetched, BoxError>> + Send>>;
 
 /// The answer to a `GET`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fetched {
     /// Its status. Anything but 200 is taken for a failure.
     pub status: StatusCode,
@@ -134,14 +135,15 @@ impl Web {
             _ => false,
         };
         if !allowed {
-            return Err(format!("{} is not an https URL", self.url).into());
+            return Err(format!("{} is not an https URL", shown(&self.url)).into());
         }
         let Fetched { status, body } = self.client.get(&uri, MAX_DOCUMENT).await?;
         if status != StatusCode::OK {
-            return Err(format!("{} answered {status}", self.url).into());
+            return Err(format!("{} answered {status}", shown(&self.url)).into());
         }
         if body.len() > MAX_DOCUMENT {
-            return Err(format!("{} answered more than {MAX_DOCUMENT} bytes", self.url).into());
+            let url = shown(&self.url);
+            return Err(format!("{url} answered more than {MAX_DOCUMENT} bytes").into());
         }
         Ok(String::from_utf8(body.into())?)
     }
@@ -167,7 +169,7 @@ impl KeySource for Discovery {
         Box::pin(async move {
             let metadata: Metadata = serde_json::from_str(&web.get().await?)?;
             if metadata.issuer != issuer {
-                return Err(format!("{} describes another issuer", web.url).into());
+                return Err(format!("{} describes another issuer", shown(&web.url)).into());
             }
             web.url = metadata.jwks_uri;
             web.get().await
@@ -191,14 +193,114 @@ impl KeySource for KeyFile {
     }
 }
 
+/// A URL as it may be shown: without a user, a password, a query or a fragment.
+pub(super) fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    // Whoever wrote an `@` behind the host may have meant all before it for a password.
+    if rest.get(authority.len()..).is_none_or(|behind| behind.contains('@')) {
+        return format!("{scheme}[hidden]");
+    }
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    match rest.find(['?', '#']) {
+        Some(end) => format!("{scheme}{}?[hidden]", rest.get(..end).unwrap_or_default()),
+        None => format!("{scheme}{rest}"),
+    }
+}
+
+/// A text in which all URLs are as they may be shown: an error's, wherever it is from.
+pub(super) fn redacted(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(found) = rest.find("://") {
+        let (before, _) = rest.split_at(found);
+        let name =
+            before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        told.push_str(name);
+        let url = rest.get(name.len()..).unwrap_or_default();
+        // No URL has these in it; what a sentence puts behind one is left to it.
+        let ends = |c: char| c.is_whitespace() || c.is_control() || "\"<>`".contains(c);
+        let url = url.split(ends).next().unwrap_or_default();
+        let alone = url.trim_end_matches([')', ']', '}', ',', '.', ':', ';', '\'']);
+        told.push_str(&shown(alone));
+        told.push_str(url.get(alone.len()..).unwrap_or_default());
+        rest = rest.get(name.len() + url.len()..).unwrap_or_default();
+    }
+    told + rest
+}
+
+impl fmt::Debug for Fetched {
+    /// Without the body: whose document it is, is not known here.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fetched = f.debug_struct("Fetched");
+        fetched.field("status", &self.status).field("bytes", &self.body.len()).finish()
+    }
+}
+
 impl fmt::Debug for JwksUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("JwksUrl").field(&self.0.url).finish()
+        f.debug_tuple("JwksUrl").field(&shown(&self.0.url)).finish()
     }
 }
 
 impl fmt::Debug for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Discovery").field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("Discovery").field("issuer", &shown(&self.issuer)).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{redacted, shown};
+
+    #[test]
+    fn urls_are_shown_without_their_secrets() {
+        for (url, expected) in [
+            ("https://id.example/keys.json", "https://id.example/keys.json"),
+            ("https://id.example", "https://id.example"),
+            ("https://user:SECRET@id.example/keys", "https://id.example/keys"),
+            ("https://SECRET@id.example:8443/a/b", "https://id.example:8443/a/b"),
+            ("https://u:p@SECRET@id.example/keys", "https://id.example/keys"),
+            ("https://id.example/keys?token=SECRET", "https://id.example/keys?[hidden]"),
+            ("https://id.example?token=SECRET", "https://id.example?[hidden]"),
+            ("https://id.example/keys#SECRET", "https://id.example/keys?[hidden]"),
+            ("https://u:SECRET@id.example/k?t=SECRET#SECRET", "https://id.example/k?[hidden]"),
+            // Where the secret ends cannot be told.
+            ("https://user:SEC/RET@id.example/keys", "https://[hidden]"),
+            ("https://user:SEC?RET@id.example/keys", "https://[hidden]"),
+            ("https://user:SEC#RET@id.example/keys", "https://[hidden]"),
+            ("https://user:SEC\\RET@id.example/keys", "https://[hidden]"),
+            ("https://id.example/keys?mail=a@SECRET", "https://[hidden]"),
+            ("user:SECRET@id.example/keys", "id.example/keys"),
+            ("no url at all", "no url at all"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(url), expected, "{url}");
+            assert!(!shown(url).contains("SEC") && !shown(url).contains("RET"), "{url}");
+        }
+    }
+
+    #[test]
+    fn errors_are_told_without_the_secrets_of_the_urls_in_them() {
+        for (text, expected) in [
+            ("it is down", "it is down"),
+            (
+                "error sending request for url (https://u:SECRET@id.example/k?t=SECRET): timed out",
+                "error sending request for url (https://id.example/k?[hidden]): timed out",
+            ),
+            (
+                "error sending request for url (https://u:SEC)RET@id.example/k)",
+                "error sending request for url (https://id.example/k)",
+            ),
+            (
+                r#"{ url: "http://SECRET@a/", proxy: "socks5h://u:SECRET@b" }: https://c."#,
+                r#"{ url: "http://a/", proxy: "socks5h://b" }: https://c."#,
+            ),
+            ("://SECRET@x", "x"),
+            ("a://b", "a://b"),
+        ] {
+            assert_eq!(redacted(text), expected);
+        }
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Times {
     pub(super) stale_for: Duration,
     /// How long nobody looks for an unknown key after somebody did in vain.
     pub(super) cooldown: Duration,
+    /// How long a fetch may take.
+    pub(super) timeout: Duration,
 }
 
 /// The keys of one document.
@@ -39,6 +41,14 @@ pub(super) struct State {
     generation: u64,
     /// A fetch runs, or was asked for.
     running: bool,
+    /// How many began.
+    attempt: u64,
+    /// The task knows of the one that runs.
+    taken_up: bool,
+    /// When the task has said something at the latest, unless it is lost.
+    expected: SystemTime,
+    /// It was late once. The clock may have been moved, so that alone tells nothing.
+    late: bool,
     failures: u32,
     last_error: Option<String>,
     due: SystemTime,
@@ -61,18 +71,24 @@ pub(super) enum Miss {
 
 impl State {
     pub(super) fn new(times: Times, now: SystemTime) -> Self {
-        Self {
+        let mut state = Self {
             times,
             held: None,
             document: String::new(),
             generation: 0,
-            running: true,
+            running: false,
+            attempt: 0,
+            taken_up: false,
+            expected: now,
+            late: false,
             failures: 0,
             last_error: None,
             due: now,
             cooldown_until: None,
             missing: VecDeque::new(),
-        }
+        };
+        state.begin(now);
+        state
     }
 
     /// The keys, unless they are too old to be trusted.
@@ -99,8 +115,68 @@ impl State {
     }
 
     /// A fetch begins.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, now: SystemTime) {
         self.running = true;
+        self.taken_up = false;
+        self.attempt += 1;
+        self.expect_after(Duration::ZERO, now);
+    }
+
+    /// The task fetches.
+    pub(super) fn take_up(&mut self) {
+        self.taken_up = true;
+    }
+
+    /// Which fetch runs, or ran last.
+    pub(super) fn attempt(&self) -> u64 {
+        self.attempt
+    }
+
+    /// Somebody waited for this fetch for as long as one may take. Says whether the task that should
+    /// have made it is lost: it did not even begin.
+    pub(super) fn give_up(&mut self, attempt: u64, error: String, now: SystemTime) -> bool {
+        if !self.running || self.attempt != attempt {
+            return false;
+        }
+        let is_lost = !self.taken_up;
+        self.fail(error, now);
+        is_lost
+    }
+
+    /// Whether nothing was heard from the task for longer than can be.
+    pub(super) fn is_overdue(&self, now: SystemTime) -> bool {
+        now > self.expected
+    }
+
+    /// Whether that is so for the second time, and not because the clock was moved.
+    pub(super) fn is_lost(&mut self, now: SystemTime) -> bool {
+        if !self.is_overdue(now) || self.late {
+            return self.is_overdue(now);
+        }
+        self.expect_after(Duration::ZERO, now);
+        self.late = true;
+        false
+    }
+
+    /// The task is lost, and another one begins.
+    pub(super) fn begin_anew(&mut self, error: String, now: SystemTime) {
+        self.last_error = Some(error);
+        self.begin(now);
+    }
+
+    /// The task is lost, and there is nowhere to begin another one.
+    pub(super) fn lose(&mut self, error: String, now: SystemTime) {
+        self.running = false;
+        self.failures = self.failures.max(1);
+        self.last_error = Some(error);
+        self.due = now.checked_add(FIRST_PAUSE).unwrap_or(now);
+        self.expect_after(FIRST_PAUSE, now);
+    }
+
+    fn expect_after(&mut self, pause: Duration, now: SystemTime) {
+        let longest = pause.saturating_add(self.times.timeout.saturating_mul(2));
+        self.expected = now.checked_add(longest).or(now.checked_add(LONGEST_PAUSE)).unwrap_or(now);
+        self.late = false;
     }
 
     /// A token names a key that is not held.
@@ -121,7 +197,7 @@ impl State {
         {
             return Miss::Refused;
         }
-        self.running = true;
+        self.begin(now);
         self.cooldown_until = now.checked_add(cooldown);
         Miss::Fetch
     }
@@ -162,14 +238,19 @@ impl State {
             *fetched_at = now;
         }
         self.due = now.checked_add(self.times.refresh_after).unwrap_or(now);
+        self.expect_after(self.due_in(now), now);
     }
 
     pub(super) fn fail(&mut self, error: String, now: SystemTime) {
-        self.running = false;
+        self.last_error = Some(error);
+        // Somebody who waited for it may have said so already.
+        if !std::mem::take(&mut self.running) {
+            return;
+        }
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(LONGEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
-        self.last_error = Some(error);
         self.due = now.checked_add(pause).unwrap_or(now);
+        self.expect_after(pause, now);
     }
 }
 
@@ -192,6 +273,7 @@ mod tests {
             refresh_after: 300 * SECOND,
             stale_for: 86_400 * SECOND,
             cooldown: 30 * SECOND,
+            timeout: 10 * SECOND,
         };
         State::new(times, from_unix(1000))
     }
@@ -259,6 +341,7 @@ mod tests {
         let mut now = from_unix(2000);
         let mut pauses = Vec::new();
         for _ in 0..9 {
+            state.begin(now);
             state.fail("down".into(), now);
             let pause = state.due_in(now);
             assert_eq!(state.miss(Some("x"), now), Miss::Unavailable(pause));
@@ -280,6 +363,41 @@ mod tests {
         assert!(state.held(from_unix(1001 + 86_400)).is_none());
         assert!(state.held(from_unix(1)).is_some());
         assert_eq!(state.age(from_unix(1060)), Some(60 * SECOND));
+    }
+
+    #[test]
+    fn a_fetch_that_was_given_up_failed_once_whoever_says_so() {
+        let mut state = loaded();
+        let now = from_unix(1300);
+        state.begin(now);
+        state.take_up();
+        let attempt = state.attempt();
+        assert!(!state.give_up(attempt - 1, "another".into(), now), "is over");
+        assert_eq!(state.last_error(), None);
+        assert!(!state.give_up(attempt, "no answer".into(), now), "the task began");
+        assert!(!state.give_up(attempt, "no answer".into(), now), "and is not given up twice");
+        state.fail("no answer".into(), now);
+        assert_eq!((state.due_in(now), state.last_error()), (SECOND, Some("no answer")));
+        state.begin(now);
+        assert!(state.give_up(state.attempt(), "no answer".into(), now), "nobody took it up");
+    }
+
+    #[test]
+    fn a_task_that_says_nothing_is_lost_and_a_clock_that_jumps_is_no_loss() {
+        let mut state = loaded();
+        assert!(!state.is_overdue(from_unix(1300 + 20)));
+        let mut now = from_unix(1300 + 21);
+        assert!(state.is_overdue(now) && !state.is_lost(now), "once is not enough");
+        assert!(!state.is_overdue(now), "nobody asks again at once");
+        now += 21 * SECOND;
+        assert!(state.is_lost(now));
+        state.begin_anew("lost".into(), now);
+        assert_eq!(state.last_error(), Some("lost"));
+        assert!(!state.is_overdue(now) && state.miss(Some("x"), now) == Miss::Wait);
+        state.succeed("one".into(), Vec::new(), now);
+        assert!(!state.is_overdue(now + 320 * SECOND));
+        state.lose("nowhere".into(), now);
+        assert_eq!(state.miss(Some("x"), now), Miss::Unavailable(SECOND));
     }
 
     #[test]
