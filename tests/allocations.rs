@@ -245,7 +245,7 @@ fn fills(kind: &str, tokens: &[String], bound: usize, fixed: i64) {
         JwtVerifier::builder().key(key.clone()).cache(cache.clone()).build().unwrap()
     };
     // What starts once, starts before.
-    verifier(&TokenCache::bounded(10_000, bound)).verify(&tokens[0]).unwrap();
+    verifier(&TokenCache::bounded(10_000, bound)).verify(tokens.first().unwrap()).unwrap();
     let mut cache = None;
     let held = measure(|| {
         let filled = TokenCache::bounded(10_000, bound);
@@ -257,11 +257,6 @@ fn fills(kind: &str, tokens: &[String], bound: usize, fixed: i64) {
     });
     let (cache, _verifier) = cache.unwrap();
     let counted = cache.bytes();
-    println!(
-        "{kind}: {} tokens, {counted} bytes counted, {} held",
-        cache.len(),
-        held.bytes_current
-    );
     assert!(counted <= bound, "{kind}: {counted}");
     assert!(held.bytes_current <= counted as i64 + fixed, "{kind}: {counted} counted, {held:?}");
     // And it is filled: the count is no exaggeration.

@@ -27,6 +27,7 @@ pub(super) const MAX_TRIES: usize = 4;
 const MAX_SEEN: usize = 512;
 
 /// Longest RSA key that is taken unless more is said, in bits. One of 8192 bits takes four times as long.
+#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 const MAX_RSA_BITS: usize = 4096;
 
 /// The crypto library that verifies signatures.

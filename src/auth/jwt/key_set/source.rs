@@ -222,7 +222,7 @@ pub(super) fn redacted(text: &str) -> String {
         // No URL has these in it; what a sentence puts behind one is left to it.
         let ends = |c: char| c.is_whitespace() || c.is_control() || "\"<>`".contains(c);
         let url = url.split(ends).next().unwrap_or_default();
-        let alone = url.trim_end_matches([')', ']', '}', ',', '.', ':', ';', '\'']);
+        let alone = url.trim_end_matches([')', '}', ',', '.', ':', ';', '\'']);
         told.push_str(&shown(alone));
         told.push_str(url.get(alone.len()..).unwrap_or_default());
         rest = rest.get(name.len() + url.len()..).unwrap_or_default();
@@ -301,6 +301,7 @@ mod tests {
             ("a://b", "a://b"),
         ] {
             assert_eq!(redacted(text), expected);
+            assert_eq!(redacted(expected), expected, "twice is once");
         }
     }
 }
