@@ -87,10 +87,8 @@ async fn create(
         "tenant_id": scope.tenant(), "env": scope.env(), "thread_id": thread,
     });
     let record = ThreadRecord::new(scope.tenant().clone(), scope.env().clone(), thread);
-    let status = match threads.register(record) {
-        Registered::New => StatusCode::CREATED,
-        _ => StatusCode::OK,
-    };
+    let is_new = threads.register(record) == Registered::New;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(body)).into_response())
 }
 

@@ -153,7 +153,7 @@ fn registering_a_known_thread_with_other_members_says_that_nothing_changed() {
     let with = |members: Vec<Member>| record("t_a", "th").with_members(members);
     let (ada, bob) = (Member::unique_subject("ada"), Member::unique_subject("bob"));
     assert_eq!(registry.register(with(vec![ada.clone(), bob.clone()])), Registered::New);
-    assert_eq!(registry.register(with(vec![bob.clone(), ada.clone()])), Registered::Known);
+    assert_eq!(registry.register(with(vec![bob.clone(), ada])), Registered::Known);
     assert_eq!(registry.register(with(vec![bob.clone()])), Registered::KnownWithOtherMembers);
     assert_eq!(registry.register(record("t_a", "th")), Registered::KnownWithOtherMembers);
     let scope = scope(&auth(None, "ada", &[]));

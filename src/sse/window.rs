@@ -85,7 +85,7 @@ impl Window {
     }
 
     /// Ready while another frame may be given out.
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<()> {
         if let Some((mark, up_to)) = &self.mark {
             let mut state = mark.state();
             if !state.written {

@@ -204,14 +204,11 @@ async fn the_streams_of_a_member_end_when_the_member_is_removed_and_no_others_do
             .with_tenants(["a"])
             .with_envs(["prod"]);
         let scope = TenantScope::agree(&scopes::request("a", "prod"), &auth).unwrap();
-        let threads = threads.clone();
-        async move {
-            let grant = verify_thread_access(&threads, &scope, "b").await.unwrap();
-            let mut stream = grant.guard(stream::pending::<StreamEvent>()).boxed();
-            tokio::spawn(async move { stream.next().await })
-        }
+        let grant = verify_thread_access(&threads, &scope, "b").now_or_never().unwrap().unwrap();
+        let mut stream = grant.guard(stream::pending::<StreamEvent>()).boxed();
+        tokio::spawn(async move { stream.next().await })
     };
-    let (ada, bob, eve) = (open("ada").await, open("bob").await, open("eve").await);
+    let (ada, bob, eve) = (open("ada"), open("bob"), open("eve"));
     let settle = || async {
         for _ in 0..20 {
             tokio::task::yield_now().await;

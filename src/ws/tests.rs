@@ -610,7 +610,10 @@ fn a_gap_that_ends_the_stream_is_overruled_by_the_end_of_the_proof() {
         end(&mut talk);
         let got = talk.got();
         let [notice, Message::Close(told, reason)] = &got[..] else { panic!("{got:?}") };
-        assert_eq!((types(&[notice.clone()])[0].as_str(), *told, *reason), (code, close, code));
+        assert_eq!(
+            (types(std::slice::from_ref(notice))[0].as_str(), *told, *reason),
+            (code, close, code)
+        );
     }
 }
 

@@ -14,9 +14,11 @@ use std::{
 };
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_tenancy::{
-    BoxError, Env, LastEventId, Member, MemoryLog, MemoryRegistry, RedeemTicket, Rejection,
+    BoxError, Env, LastEventId, Member, MemoryLog, MemoryRegistry, RedeemTicket,
     RequireTenantScope, Routing, TenantId, TenantScope, ThreadId, ThreadRecord, ThreadRegistry,
-    TicketIssuer, verify_thread_access,
+    TicketIssuer,
+    rejection::{ByContentType, Dialect, RejectWith as _},
+    verify_thread_access,
 };
 use tracing::{
     Event, Level, Subscriber,
@@ -115,15 +117,7 @@ fn ask(
         let granted = verify_thread_access(&Global, scope, thread).await;
         Ok::<_, Infallible>(match granted {
             Ok(_) => Response::new(Full::<Bytes>::from("granted")),
-            Err(rejection) => {
-                // As axum's handlers answer: told by the layer.
-                let mut response = Response::new(Full::default());
-                *response.status_mut() = rejection.status();
-                let json = "application/problem+json".parse().unwrap();
-                response.headers_mut().insert("content-type", json);
-                response.extensions_mut().insert::<Rejection>(rejection);
-                response
-            }
+            Err(rejection) => ByContentType.reject(&rejection, Dialect::of(&request)),
         })
     });
     let mut request = crate::layers::request();
