@@ -144,6 +144,40 @@ async fn a_client_that_does_not_read_is_dropped_when_its_proof_ends() {
     }
 }
 
+/// Over HTTP/2 a stream whose client gives no room is not asked for more, so the end comes once the
+/// client reads again. What was checked before, and waits, is bounded all the same.
+#[tokio::test]
+async fn over_http2_a_stream_is_reset_within_64_kib_of_the_end_of_its_proof() {
+    let server = Server::start().await;
+    let tcp = TcpStream::connect(server.addr).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(tcp).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get("http://localhost/sse/th")
+        .header("x-tenant-id", "t_alpha")
+        .header("x-env", "prod");
+    let (response, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    // As much as the client gives room for at first (RFC 9113 section 6.9.2).
+    let mut before = 0;
+    while before < 65_535 {
+        before += body.data().await.unwrap().unwrap().len();
+    }
+    server.access.revoke();
+    body.flow_control().release_capacity(before).unwrap();
+    let mut after = 0;
+    let end = loop {
+        match tokio::time::timeout(HANG, body.data()).await.unwrap() {
+            Some(Ok(data)) => {
+                after += data.len();
+                body.flow_control().release_capacity(data.len()).unwrap();
+            }
+            end => break end,
+        }
+    };
+    assert!(after <= 64 * 1024, "{after} bytes");
+    assert!(matches!(end, Some(Err(_))), "half an event is not the end of a stream: {end:?}");
+}
+
 #[tokio::test]
 async fn a_body_that_ends_after_the_token_is_not_published() {
     let chat = Chat::start_with(&["--leeway", "0"]);
