@@ -195,7 +195,8 @@ where
     S::Item: crate::stream::IntoDelivery,
 {
     let frames = std::iter::from_fn(|| body.frame().now_or_never().flatten());
-    frames.map(|frame| frame.unwrap().into_data().unwrap()).collect()
+    // A body without a bound would never stop.
+    frames.take(1000).map(|frame| frame.unwrap().into_data().unwrap()).collect()
 }
 
 fn bytes_of(frames: &[bytes::Bytes]) -> usize {
