@@ -156,8 +156,30 @@ pub(crate) mod manual {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{from_unix, rfc3339};
+pub(crate) mod tests {
+    use super::{Clock, Sleep, from_unix, manual::ManualClock, rfc3339};
+    use std::{
+        task::Poll,
+        time::{Duration, SystemTime},
+    };
+
+    /// A clock whose sleeps end at a time of day, as those of a test or an embedded system may.
+    #[derive(Debug)]
+    pub(crate) struct ByTimeOfDay(pub(crate) ManualClock);
+
+    impl Clock for ByTimeOfDay {
+        fn now(&self) -> SystemTime {
+            self.0.now()
+        }
+
+        fn sleep(&self, duration: Duration) -> Sleep {
+            let (clock, until) = (self.0.clone(), self.0.now() + duration);
+            Box::pin(std::future::poll_fn(move |_| match clock.now() >= until {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }))
+        }
+    }
 
     #[test]
     fn times_are_written_with_milliseconds_and_never_overflow() {

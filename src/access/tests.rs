@@ -189,6 +189,7 @@ fn verbs(grant: &ThreadGrant, publisher: &Publisher<MemoryLog>, log: &MemoryLog)
     }
     match received {
         Ok(message) => {
+            codes.push("done".to_owned());
             codes.push(code(publisher.publish_message(message.clone()).now_or_never().unwrap()));
             codes.push(code(grant.publish(log, message).now_or_never().unwrap()));
         }

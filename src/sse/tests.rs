@@ -7,7 +7,7 @@ use super::{
 use crate::{
     access::tests::grant,
     auth::Revocation,
-    clock::manual::ManualClock,
+    clock::{manual::ManualClock, tests::ByTimeOfDay},
     delivery::{Delivery, Gap, GapReason, Position},
     event::{Cursor, Epoch, EventType, NewEvent, StreamEvent, tests::routing},
     rejection::BoxError,
@@ -323,6 +323,24 @@ fn a_clock_that_was_set_back_does_not_silence_a_stream() {
     assert_eq!(frames(&mut body).len(), 1);
     clock.advance(Duration::from_secs(10));
     assert_eq!(frames(&mut body), [":\n\n"]);
+}
+
+#[test]
+fn no_heartbeat_outlives_a_jump_of_the_clock() {
+    let clock = ManualClock::at(1000);
+    let auth = scopes::auth(&["t_a"], &["prod"]);
+    let auth = auth.with_clock(std::sync::Arc::new(ByTimeOfDay(clock.clone())));
+    let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
+    let (send, receive) = mpsc::unbounded();
+    let guarded = grant(scope, "th").guard(receive);
+    let mut body = Box::pin(guarded.into_sse().heartbeat(Duration::from_secs(10)));
+    assert_eq!(frames(&mut body).len(), 1);
+    assert!(frames(&mut body).is_empty(), "the heartbeat is armed");
+    clock.set_back(Duration::from_secs(500));
+    send.unbounded_send(own()).unwrap();
+    assert_eq!(frames(&mut body).len(), 1);
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(frames(&mut body), [":\n\n"], "ten seconds after the jump, and not ten minutes");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{WsKind, WsMessage, WsSession};
 use crate::{
     access::tests::grant,
     auth::{AuthContext, Revocation},
-    clock::{Clock, Sleep, from_unix, manual::ManualClock},
+    clock::{from_unix, manual::ManualClock, tests::ByTimeOfDay},
     delivery::{Delivery, Gap, GapReason, Position},
     ending::Ending,
     event::{Cursor, Epoch, StreamEvent, tests::routing},
@@ -660,24 +660,6 @@ async fn a_session_whose_socket_takes_nothing_wakes_for_the_end_of_its_proof() {
         assert!(!waiting.is_finished());
         end(&mut talk);
         waiting.await.unwrap();
-    }
-}
-
-/// A clock whose sleeps end at a time of day, as those of a test or an embedded system may.
-#[derive(Debug)]
-struct ByTimeOfDay(ManualClock);
-
-impl Clock for ByTimeOfDay {
-    fn now(&self) -> std::time::SystemTime {
-        self.0.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> Sleep {
-        let (clock, until) = (self.0.clone(), self.0.now() + duration);
-        Box::pin(std::future::poll_fn(move |_| match clock.now() >= until {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }))
     }
 }
 
