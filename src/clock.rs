@@ -130,6 +130,12 @@ pub(crate) mod manual {
             self.state().time_of_day -= by;
         }
 
+        /// Has the task woken when time goes by.
+        #[cfg(test)]
+        pub(crate) fn wake(&self, cx: &std::task::Context<'_>) {
+            self.state().sleepers.push(cx.waker().clone());
+        }
+
         fn state(&self) -> MutexGuard<'_, State> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
@@ -174,9 +180,13 @@ pub(crate) mod tests {
 
         fn sleep(&self, duration: Duration) -> Sleep {
             let (clock, until) = (self.0.clone(), self.0.now() + duration);
-            Box::pin(std::future::poll_fn(move |_| match clock.now() >= until {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
+            Box::pin(std::future::poll_fn(move |cx| {
+                if clock.now() >= until {
+                    return Poll::Ready(());
+                }
+                // It fires at that time and not before, whoever asks meanwhile.
+                clock.wake(cx);
+                Poll::Pending
             }))
         }
     }

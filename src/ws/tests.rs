@@ -4,7 +4,7 @@ use super::{WsKind, WsMessage, WsSession};
 use crate::{
     access::tests::grant,
     auth::{AuthContext, Revocation},
-    clock::{from_unix, manual::ManualClock, tests::ByTimeOfDay},
+    clock::{Clock, Sleep, from_unix, manual::ManualClock, tests::ByTimeOfDay},
     delivery::{Delivery, Gap, GapReason, Position},
     ending::Ending,
     event::{Cursor, Epoch, StreamEvent, tests::routing},
@@ -19,7 +19,10 @@ use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use serde_json::{Value, json};
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -663,26 +666,54 @@ async fn a_session_whose_socket_takes_nothing_wakes_for_the_end_of_its_proof() {
     }
 }
 
-#[test]
-fn no_timer_outlives_a_jump_of_the_clock() {
+#[tokio::test]
+async fn no_timer_outlives_a_jump_of_the_clock() {
     let clock = ManualClock::at(1000);
-    let auth = scopes::auth(&["t_a"], &["prod"]);
-    let auth = auth.with_clock(Arc::new(ByTimeOfDay(clock.clone())));
+    let alarms = Arc::new(AtomicUsize::new(0));
+    let counting = Counting { clock: ByTimeOfDay(clock.clone()), alarms: Arc::clone(&alarms) };
+    let auth = scopes::auth(&["t_a"], &["prod"]).with_clock(Arc::new(counting));
     let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
     let (send, incoming) = mpsc::unbounded();
-    let (outgoing, receive) = mpsc::channel(16);
+    let (outgoing, mut receive) = mpsc::channel(16);
     let socket = Socket { incoming, outgoing, closed: false };
     let session = grant(scope, "th").guard(quiet()).into_ws().run(socket, super::no_messages);
-    let handled = Handled::default();
-    let access = Revocation::new();
-    let session = session.boxed();
-    let mut talk = Talk { session, ended: false, send, receive, clock, access, handled };
-    assert_eq!(types(&talk.got()), ["open"]);
-    assert_eq!(talk.pass(5), [], "a ping is armed for ten seconds later");
-    talk.clock.set_back(Duration::from_secs(900));
-    assert_eq!(talk.got(), []);
-    assert_eq!(talk.pass(14), []);
-    assert_eq!(talk.pass(1), [Message::Ping], "a heartbeat after the jump, not fifteen minutes");
+    tokio::spawn(session);
+    let mut got = async || {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        receive.next().now_or_never().flatten()
+    };
+    assert_eq!(types(&[got().await.unwrap()]), ["open"]);
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(got().await, None, "a ping is armed for ten seconds later");
+    clock.set_back(Duration::from_secs(900));
+    let before = alarms.load(Ordering::Relaxed);
+    send.unbounded_send(Ok(Message::Pong)).unwrap();
+    assert_eq!(got().await, None);
+    assert!(alarms.load(Ordering::Relaxed) > before, "it is armed anew");
+    clock.advance(Duration::from_secs(14));
+    assert_eq!(got().await, None);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(got().await, Some(Message::Ping), "a heartbeat after the jump");
+}
+
+/// Counts how often an alarm is armed.
+#[derive(Debug)]
+struct Counting {
+    clock: ByTimeOfDay,
+    alarms: Arc<AtomicUsize>,
+}
+
+impl Clock for Counting {
+    fn now(&self) -> std::time::SystemTime {
+        self.clock.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.alarms.fetch_add(1, Ordering::Relaxed);
+        self.clock.sleep(duration)
+    }
 }
 
 #[test]
