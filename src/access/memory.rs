@@ -54,7 +54,8 @@ impl MemoryRegistry {
         let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let known = match threads.entry(record.key().clone()) {
             Entry::Vacant(place) => {
-                place.insert(record);
+                // Grants of a thread that was removed share its record: they must not revive.
+                place.insert(record.renewed());
                 return Registered::New;
             }
             Entry::Occupied(known) => known.get().clone(),
@@ -76,12 +77,8 @@ impl MemoryRegistry {
     /// Returns `false`, and does nothing, if the thread is not registered.
     pub fn set_members(&self, thread: impl Into<ThreadRecord>) -> bool {
         let record = thread.into();
-        let known = self.get(record.key());
-        if let Some(known) = &known {
-            // Outside the registry's lock: it wakes streams.
-            known.take_members_of(&record);
-        }
-        known.is_some()
+        // Outside the registry's lock: it wakes streams. A thread that is removed meanwhile stays so.
+        self.get(record.key()).is_some_and(|known| known.take_members_of(&record))
     }
 
     /// Forgets a thread. Its streams end with `access.revoked`. Returns whether it was there.

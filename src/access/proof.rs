@@ -11,7 +11,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::{Duration, SystemTime},
 };
 
@@ -55,7 +55,6 @@ impl Proof {
             version: self.roster.version().wrapping_sub(1),
             proof: self.clone(),
             withdrawn: None,
-            registered: None,
             alarm: None,
         }
     }
@@ -73,9 +72,8 @@ pub(crate) struct ProofWatch {
     clock: Arc<dyn Clock>,
     /// The state of the roster that the caller was last found in.
     version: u64,
+    /// Wakes the stream when the proof is withdrawn. It is made when the stream is first idle.
     withdrawn: Option<Withdrawn>,
-    /// The waker that `withdrawn` was polled with.
-    registered: Option<Waker>,
     /// The one alarm of the stream: for the end of the token, and for a transport's heartbeat.
     alarm: Option<Alarm>,
 }
@@ -121,8 +119,6 @@ impl ProofWatch {
         let admitted = self.proof.roster.admits(&self.proof.auth);
         if admitted {
             self.version = version;
-            // The wait that was registered is over with the change.
-            self.registered = None;
         }
         admitted
     }
@@ -134,10 +130,8 @@ impl ProofWatch {
         cx: &mut Context<'_>,
         idle_limit: impl FnOnce(SystemTime) -> Duration,
     ) -> Poll<Woken> {
-        // The roster is asked first: a change that leaves the caller admitted asks for another wait.
-        let withdrawn =
-            self.proof.auth.is_revoked() || !self.is_admitted() || self.register(cx).is_ready();
-        if withdrawn {
+        // Polled each time: what woke this task may have been the end of the wait that was registered.
+        if self.withdrawn(cx).is_ready() {
             return Poll::Ready(Woken::ProofEnded(Ending::AccessRevoked));
         }
         let mut fired = false;
@@ -163,22 +157,15 @@ impl ProofWatch {
         Poll::Ready(Woken::AlarmFired(now))
     }
 
-    /// Has the task woken by a withdrawal, and is ready if there was one. A task registers once.
-    fn register(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
+    /// Ready once the proof is withdrawn.
+    fn withdrawn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Proof { auth, roster } = &self.proof;
         let withdrawn = self.withdrawn.get_or_insert_with(|| {
             let closed = Arc::clone(roster).closed_to(auth.clone());
             revoked(auth.revocations(), closed)
         });
-        let polled = withdrawn.as_mut().poll(cx);
-        if polled.is_ready() {
-            self.withdrawn = None;
-        } else {
-            self.registered = Some(cx.waker().clone());
-        }
-        polled
+        ready!(withdrawn.as_mut().poll(cx));
+        self.withdrawn = None;
+        Poll::Ready(())
     }
 }

@@ -94,14 +94,20 @@ impl ThreadRecord {
         self.roster.open_to() == other.roster.open_to()
     }
 
-    /// Takes the members of `other`. Streams of callers that are no members any more end.
-    pub(super) fn take_members_of(&self, other: &Self) {
-        self.roster.change(other.roster.open_to());
+    /// Takes the members of `other`. Streams of callers that are no members any more end. Does
+    /// nothing, and says so, if the thread was closed.
+    pub(super) fn take_members_of(&self, other: &Self) -> bool {
+        self.roster.open(other.roster.open_to())
     }
 
-    /// Closes the thread to everybody. All of its streams end.
+    /// Closes the thread to everybody, for good. All of its streams end.
     pub(super) fn close(&self) {
-        self.roster.change(OpenTo::Nobody);
+        self.roster.close();
+    }
+
+    /// A record of its own, of the same thread and members: whatever became of this one.
+    pub(super) fn renewed(&self) -> Self {
+        Self { key: self.key.clone(), roster: Arc::new(Roster::new(self.roster.open_to())) }
     }
 
     pub(super) fn admits(&self, auth: &AuthContext) -> bool {

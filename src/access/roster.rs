@@ -17,8 +17,14 @@ use tokio::sync::Notify;
 pub(super) struct Roster {
     /// Grows by one with each change. A stream compares it before each event, without a lock.
     version: AtomicU64,
-    open_to: RwLock<OpenTo>,
+    state: RwLock<State>,
     changed: Notify,
+}
+
+struct State {
+    open_to: OpenTo,
+    /// The registry forgot the thread: it is closed to everybody, and stays so.
+    closed: bool,
 }
 
 /// To whom a thread is open.
@@ -28,8 +34,6 @@ pub(super) enum OpenTo {
     Everybody,
     /// To these members only.
     Members(Arc<MemberSet>),
-    /// To nobody: the registry forgot the thread.
-    Nobody,
 }
 
 /// Members, found by name without a walk through all of them.
@@ -72,7 +76,8 @@ impl MemberSet {
 
 impl Roster {
     pub(super) fn new(open_to: OpenTo) -> Self {
-        Self { version: AtomicU64::new(0), open_to: RwLock::new(open_to), changed: Notify::new() }
+        let state = RwLock::new(State { open_to, closed: false });
+        Self { version: AtomicU64::new(0), state, changed: Notify::new() }
     }
 
     /// Tells two states of the roster apart.
@@ -81,29 +86,47 @@ impl Roster {
     }
 
     pub(super) fn open_to(&self) -> OpenTo {
-        self.open_to.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.read().unwrap_or_else(PoisonError::into_inner).open_to.clone()
     }
 
     /// Whether the thread is open to this caller now.
     pub(super) fn admits(&self, auth: &AuthContext) -> bool {
-        match &*self.open_to.read().unwrap_or_else(PoisonError::into_inner) {
-            OpenTo::Everybody => true,
-            OpenTo::Members(members) => members.admits(auth),
-            OpenTo::Nobody => false,
-        }
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        !state.closed
+            && match &state.open_to {
+                OpenTo::Everybody => true,
+                OpenTo::Members(members) => members.admits(auth),
+            }
     }
 
-    /// Opens the thread to others. The streams of callers that it is closed to now end.
-    pub(super) fn change(&self, open_to: OpenTo) {
-        let before = {
-            let mut now = self.open_to.write().unwrap_or_else(PoisonError::into_inner);
-            let before = std::mem::replace(&mut *now, open_to);
+    /// Opens the thread to others, unless it was closed. The streams of callers that it is not open
+    /// to any more end. Returns whether it was done.
+    pub(super) fn open(&self, open_to: OpenTo) -> bool {
+        let mut new = open_to;
+        let closed = self.change(|state| {
+            // A large set takes time to drop, so it is dropped outside the lock.
+            if !state.closed {
+                std::mem::swap(&mut state.open_to, &mut new);
+            }
+            state.closed
+        });
+        !closed
+    }
+
+    /// Closes the thread to everybody, for good. All of its streams end.
+    pub(super) fn close(&self) {
+        self.change(|state| state.closed = true);
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let outcome = {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let outcome = change(&mut state);
             self.version.fetch_add(1, Ordering::Release);
-            before
+            outcome
         };
         self.changed.notify_waiters();
-        // A large set takes time to drop, so it is dropped outside the lock.
-        drop(before);
+        outcome
     }
 
     /// Done once the thread is closed to this caller.

@@ -166,6 +166,27 @@ fn registering_a_known_thread_with_other_members_says_that_nothing_changed() {
     assert!(!registry.set_members(record("t_a", "unknown").with_members([bob])));
 }
 
+#[test]
+fn a_thread_that_was_removed_stays_so_for_its_grants_whatever_becomes_of_its_record() {
+    let registry = MemoryRegistry::new();
+    registry.register(record("t_a", "th"));
+    let scope = scope(&auth(None, "ada", &[]));
+    let thread = ThreadId::new("th").unwrap();
+    let found = registry.find(scope.tenant(), scope.env(), &thread).now_or_never().unwrap();
+    let removed = found.unwrap().unwrap();
+    let verify = || verify_thread_access(&registry, &scope, "th").now_or_never().unwrap();
+    let grant = verify().unwrap();
+    registry.remove(&routing("t_a", "th"));
+    // Somebody who found the record before it was removed changes its members.
+    assert!(!removed.take_members_of(&record("t_a", "th")));
+    assert_eq!(grant.proof().check().unwrap_err().code(), "access.revoked");
+    // Somebody registers the thread anew, by the record that was removed.
+    assert_eq!(registry.register(removed.clone()), Registered::New);
+    assert!(verify().is_ok(), "it is a new thread");
+    assert!(registry.set_members(removed));
+    assert_eq!(grant.proof().check().unwrap_err().code(), "access.revoked");
+}
+
 /// Every verb of a grant, and what it answers.
 fn verbs(grant: &ThreadGrant, publisher: &Publisher<MemoryLog>, log: &MemoryLog) -> Vec<String> {
     fn code<T>(outcome: Result<T, impl Into<Rejection>>) -> String {

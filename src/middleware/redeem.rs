@@ -8,7 +8,7 @@ use crate::{
     scope::Contexts,
     ticket::{Opened, Opening, Redeemed, TICKET_QUERY, TicketIssuer},
 };
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -144,7 +144,10 @@ pin_project! {
 fn is_trouble_of_ours<B, E>(outcome: &Result<Response<B>, E>) -> bool {
     outcome.as_ref().map_or(true, |response| {
         let refused = response.extensions().get::<Rejection>();
+        // Another layer's refusal is told by its status alone.
+        let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
         refused.is_some_and(|rejection| rejection.kind().is_retryable())
+            || busy.contains(&response.status())
     })
 }
 

@@ -61,9 +61,10 @@ pin_project! {
     /// [`CutOff`], and the host breaks the connection. So at most 64 KiB leave after the proof's end,
     /// and a socket that is blocked is dropped with it.
     ///
-    /// - hyper with `http1::Builder::writev(false)` copies what it is given. Bound what it keeps by
-    ///   `max_buf_size`. A blocked socket is not noticed there until it takes something again; over
-    ///   HTTP/2 it is the same for a client whose window is closed.
+    /// - hyper copies what it is given where the transport has no vectored writes, and with
+    ///   `http1::Builder::writev(false)`. Bound what it keeps by `max_buf_size`. A blocked socket is not
+    ///   noticed there until it takes something again, neither by the timeout nor by the end of the
+    ///   proof. Over HTTP/2 it is the same for a client whose window is closed.
     /// - Whatever keeps all frames of a body until its end, such as `BodyExt::collect` in a test,
     ///   gets a stream of 64 KiB and no more. Read frame by frame, and drop each one.
     #[must_use = "a body does nothing unless it is sent"]
@@ -152,7 +153,9 @@ impl<S> SseBody<S> {
         let left =
             |now: SystemTime| timeout.saturating_sub(now.duration_since(since).unwrap_or_default());
         loop {
-            match ready!(this.guarded.as_mut().poll_end(cx, left)) {
+            // The one alarm of the stream serves the heartbeat as well, so it is never set for longer.
+            let limit = |now| left(now).min(*this.heartbeat);
+            match ready!(this.guarded.as_mut().poll_end(cx, limit)) {
                 Woken::ProofEnded(_) => return Poll::Ready(Err(CutOff::ProofEnded)),
                 Woken::AlarmFired(now) if left(now).is_zero() => {
                     this.guarded.end(Ending::Slow);
@@ -204,6 +207,7 @@ where
             return Poll::Ready(Some(Ok(Frame::data(this.window.give(piece)))));
         }
         let mut frame = String::new();
+        let mut proof_ended = false;
         let opening = *this.phase == Phase::Opening;
         *this.phase = Phase::Open;
         let retry = Duration::from_millis((*this.retry).into());
@@ -223,6 +227,10 @@ where
                         }
                         open(&mut frame, retry, None);
                     }
+                    proof_ended = matches!(
+                        outbound,
+                        Outbound::End(Ending::AuthExpired | Ending::AccessRevoked)
+                    );
                     *this.rest = write(&mut frame, &outbound, retry).map(StreamEvent::into_rest);
                     if frame.len() < FRAME && this.rest.is_none() {
                         ControlFlow::Continue(())
@@ -247,6 +255,10 @@ where
                 }
                 Poll::Pending if !opening => return Poll::Pending,
                 Poll::Pending => {}
+            }
+            if proof_ended && this.window.waits() {
+                // The socket is blocked: nothing can be said, and nobody waits for it any more.
+                return Poll::Ready(Some(Err(CutOff::ProofEnded)));
             }
             if opening && frame.is_empty() {
                 open(&mut frame, retry, None);

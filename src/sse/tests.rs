@@ -304,6 +304,60 @@ proptest! {
     }
 }
 
+#[test]
+fn a_stream_whose_window_was_full_keeps_its_heartbeat() {
+    let clock = ManualClock::at(1000);
+    let (send, receive) = mpsc::unbounded();
+    let guarded = grant(withdrawable(&clock, &Revocation::new()), "th").guard(receive);
+    let mut body = Box::pin(guarded.into_sse().heartbeat(Duration::from_secs(10)));
+    let large = StreamEvent::new(routing("t_a", "th"), "x.y", &"x".repeat(20_000)).unwrap();
+    send.unbounded_send(large).unwrap();
+    // hyper asks for the next frame before it writes the one that it has.
+    let unwritten = kept(&mut body);
+    assert!(!unwritten.is_empty());
+    assert!(body.frame().now_or_never().is_none());
+    drop(unwritten);
+    assert!(body.frame().now_or_never().is_none());
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(frames(&mut body), [":\n\n"]);
+}
+
+#[test]
+fn a_client_that_does_not_read_small_events_is_noticed_before_its_host_stops_to_ask() {
+    let (clock, session) = (ManualClock::at(1000), Revocation::new());
+    let (send, receive) = mpsc::unbounded();
+    let guarded = grant(withdrawable(&clock, &session), "th").guard(receive);
+    let mut body = Box::pin(guarded.into_sse().timeout(Duration::from_secs(60)));
+    let mut unread = kept(&mut body);
+    // An event a second, each in a frame of its own. hyper asks for no more than 16.
+    for _ in 0..30 {
+        send.unbounded_send(own()).unwrap();
+        unread.extend(kept(&mut body));
+        clock.advance(Duration::from_secs(1));
+    }
+    assert!(unread.len() < 16, "{} frames", unread.len());
+    let mut slow = None;
+    for _ in 0..70 {
+        clock.advance(Duration::from_secs(1));
+        slow = slow.or(body.frame().now_or_never());
+    }
+    assert_eq!(slow.unwrap().unwrap().err(), Some(CutOff::Slow));
+
+    // Not full yet, and blocked: the end of the proof does not wait behind what is not taken.
+    let (send, receive) = mpsc::unbounded();
+    let guarded = grant(withdrawable(&clock, &session), "th").guard(receive);
+    let mut body = Box::pin(guarded.into_sse());
+    let mut unread = kept(&mut body);
+    for _ in 0..5 {
+        send.unbounded_send(own()).unwrap();
+        unread.extend(kept(&mut body));
+    }
+    assert_eq!(unread.len(), 6);
+    session.revoke();
+    assert_eq!(body.frame().now_or_never().unwrap().unwrap().err(), Some(CutOff::ProofEnded));
+    assert!(body.frame().now_or_never().unwrap().is_none());
+}
+
 /// A stream with a heartbeat of ten seconds by this clock.
 fn beating<S: Stream<Item = Delivery>>(
     clock: &ManualClock,

@@ -8,10 +8,18 @@ use std::{
 
 /// The longest piece of a large event that is given out at once, in bytes.
 pub(super) const PIECE: usize = 32 * 1024;
-/// A frame is marked once this much is given out that no mark has seen written, in bytes.
-const MARK: usize = 8 * 1024;
-/// While more than this waits behind a mark, nothing is given out, in bytes.
-const LIMIT: usize = 8 * 1024;
+/// A frame is marked once this much is given out that no mark has seen written, in bytes or frames.
+const MARK: Size = Size { bytes: 8 * 1024, frames: 4 };
+/// While more than this is given out and not known to be written, and a mark waits, nothing else is
+/// given out. hyper takes 16 frames before it stops to ask for more: the body must notice first.
+const LIMIT: Size = Size { bytes: 8 * 1024, frames: 8 };
+
+/// How much was given out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    bytes: usize,
+    frames: usize,
+}
 
 /// Bounds what a body has given out and its host has not written: at most 64 KiB.
 ///
@@ -19,15 +27,14 @@ const LIMIT: usize = 8 * 1024;
 /// is written. Now and then a frame is marked: when it is dropped, all before it is written as well.
 /// A host that copies what it is given, and drops it at once, bounds by itself what it keeps.
 ///
-/// In numbers: behind a mark at most [`LIMIT`] and one [`PIECE`] are given out. Once the mark is
-/// written, at most [`LIMIT`] + [`PIECE`] - [`MARK`] of that is left, and one more piece goes out
-/// with a mark of its own.
+/// In numbers: while a mark waits at most [`LIMIT`] and one [`PIECE`] are given out. Once it is
+/// written, at most [`PIECE`] of that is left, and one more piece goes out with a mark of its own.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     /// Given out, and not known to be written.
-    unwritten: usize,
+    unwritten: Size,
     /// A frame whose writing is waited for, and what was unwritten up to its end.
-    mark: Option<(Arc<Mark>, usize)>,
+    mark: Option<(Arc<Mark>, Size)>,
 }
 
 #[derive(Debug, Default)]
@@ -75,8 +82,10 @@ impl Drop for Marked {
 impl Window {
     /// Counts a frame that is about to be given out.
     pub(super) fn give(&mut self, bytes: Bytes) -> Bytes {
-        self.unwritten += bytes.len();
-        if self.mark.is_some() || self.unwritten < MARK {
+        self.unwritten.bytes += bytes.len();
+        self.unwritten.frames += 1;
+        let is_enough = self.unwritten.bytes >= MARK.bytes || self.unwritten.frames >= MARK.frames;
+        if self.mark.is_some() || !is_enough {
             return bytes;
         }
         let mark = Arc::<Mark>::default();
@@ -84,12 +93,17 @@ impl Window {
         Bytes::from_owner(Marked { bytes, mark })
     }
 
+    /// Whether a frame that was given out before still waits for the socket.
+    pub(super) fn waits(&self) -> bool {
+        self.mark.as_ref().is_some_and(|(mark, _)| !mark.state().written)
+    }
+
     /// Ready while another frame may be given out.
     pub(super) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<()> {
         if let Some((mark, up_to)) = &self.mark {
             let mut state = mark.state();
             if !state.written {
-                if self.unwritten <= LIMIT {
+                if self.unwritten.bytes <= LIMIT.bytes && self.unwritten.frames <= LIMIT.frames {
                     return Poll::Ready(());
                 }
                 let registered = state.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker()));
@@ -99,7 +113,8 @@ impl Window {
                 return Poll::Pending;
             }
             drop(state);
-            self.unwritten -= up_to;
+            self.unwritten.bytes -= up_to.bytes;
+            self.unwritten.frames -= up_to.frames;
             self.mark = None;
         }
         Poll::Ready(())

@@ -267,3 +267,37 @@ fn the_end_of_the_proof_overrules_what_the_source_says() {
     assert!(matches!(last, Some(Outbound::End(Ending::AccessRevoked))), "{last:?}");
     assert!(next().is_none());
 }
+
+/// tokio lets a task poll so much in a row, and then makes it yield. A stream that is first idle just
+/// then is woken by a withdrawal all the same.
+#[tokio::test]
+async fn a_withdrawal_wakes_a_stream_that_was_idle_first_when_its_task_had_to_yield() {
+    for items in 100..160 {
+        let (send, receive) = tokio::sync::mpsc::unbounded_channel();
+        (0..items).for_each(|_| send.send(event("a", "b")).unwrap());
+        let source = stream::unfold(receive, async |mut receive| {
+            let event = receive.recv().await?;
+            Some((event, receive))
+        });
+        let session = Revocation::new();
+        let auth = scopes::auth(&["a"], &["prod"]).with_revocation(session.clone());
+        let scope = TenantScope::agree(&scopes::request("a", "prod"), &auth).unwrap();
+        let mut guarded = grant(scope, "b").guard(source).boxed();
+        let reading = tokio::spawn(async move {
+            loop {
+                match guarded.next().await {
+                    Some(Outbound::End(ending)) => return ending,
+                    Some(_) => {}
+                    None => panic!("the end is told"),
+                }
+            }
+        });
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        session.revoke();
+        let ending = tokio::time::timeout(Duration::from_secs(60), reading).await;
+        assert_eq!(ending.unwrap().unwrap(), Ending::AccessRevoked, "{items}");
+        drop(send);
+    }
+}

@@ -162,6 +162,15 @@ where
             return Ok(());
         }
         let now = self.guarded.clock().now();
+        if self.unflushed > MAX_UNFLUSHED && !self.proof_ended {
+            // Before the socket takes more of what it has.
+            let over = self.as_mut().project().guarded.end_with_proof(now);
+            if let Some(ending) = over {
+                self.as_mut().end_with_proof(ending);
+                self.leave();
+                return Ok(());
+            }
+        }
         for sent in 0.. {
             if sent == BUDGET {
                 cx.waker().wake_by_ref();
@@ -261,16 +270,17 @@ where
     fn poll_guarded(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let polled = self.as_mut().project().guarded.poll_next(cx);
         let opening = !std::mem::replace(self.as_mut().project().opened, true);
-        // The first word comes at once, with the place where reading starts if there is one.
-        if opening && !matches!(polled, Poll::Ready(Some(Outbound::Position(_)))) {
-            self.as_mut().notice("open", None, "{}");
-        }
+        let is_position = matches!(polled, Poll::Ready(Some(Outbound::Position(_))));
         match polled {
             Poll::Pending => {}
             // The stream said why it ended, and then is not asked again.
-            Poll::Ready(None) => self.end(Ending::Complete),
-            Poll::Ready(Some(Outbound::End(ending))) => self.end(ending),
-            Poll::Ready(Some(outbound)) => *self.project().held = Some(outbound),
+            Poll::Ready(None) => self.as_mut().end(Ending::Complete),
+            Poll::Ready(Some(Outbound::End(ending))) => self.as_mut().end(ending),
+            Poll::Ready(Some(outbound)) => *self.as_mut().project().held = Some(outbound),
+        }
+        // The first word comes at once, with the place where reading starts if there is one.
+        if opening && !is_position {
+            self.notice("open", None, "{}");
         }
     }
 
@@ -301,10 +311,12 @@ where
 
     /// Ends the session. The client is told once the socket has room.
     fn end(self: Pin<&mut Self>, ending: Ending) {
+        if matches!(ending, Ending::AuthExpired | Ending::AccessRevoked) {
+            return self.end_with_proof(ending);
+        }
         let this = self.project();
         if matches!(this.phase, Phase::Open) {
             *this.ending = Some(ending);
-            *this.proof_ended |= matches!(ending, Ending::AuthExpired | Ending::AccessRevoked);
             *this.phase = Phase::Closing(None);
         }
     }

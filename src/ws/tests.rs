@@ -648,6 +648,22 @@ fn a_socket_that_takes_nothing_is_dropped_when_its_proof_ends() {
     }
 }
 
+#[test]
+fn a_socket_that_takes_more_after_the_end_of_the_proof_gets_no_more_of_a_large_message() {
+    for (end, _, _) in ENDS {
+        let text = "x".repeat(100_000);
+        let mut talk = Talk::with(stream::repeat_with(move || event(&text)), |session| session);
+        talk.one();
+        talk.step();
+        end(&mut talk);
+        // The client reads one message: the socket has room again, and the session did not run.
+        talk.receive.next().now_or_never().unwrap().unwrap();
+        talk.step();
+        assert!(talk.ended);
+        assert!(talk.receive.next().now_or_never().unwrap().is_none(), "nothing else was given");
+    }
+}
+
 #[tokio::test]
 async fn a_session_whose_socket_takes_nothing_wakes_for_the_end_of_its_proof() {
     for (end, _, _) in ENDS {

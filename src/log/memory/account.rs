@@ -86,8 +86,9 @@ impl Accounts {
 /// Who has to give when room is needed, and how much.
 ///
 /// The fair share is the limit divided by the number of accounts that use anything. Only accounts
-/// above it give, and nobody is taken more than an eighth below it. Within that, those that use
-/// most come down to one common level, until seven eighths of the limit are in use.
+/// above it give, and nobody is asked for more than an eighth below it. Within that, those that use
+/// most come down to one common level, until seven eighths of the limit are in use. What an account
+/// gives comes in whole threads and halves of threads, so it may be more than it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fair {
     /// No account that uses this much or less gives anything.
