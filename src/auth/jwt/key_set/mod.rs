@@ -36,7 +36,7 @@ use tokio::{
 
 /// Most keys that one set may have. Issuers publish a few.
 const MAX_KEYS: usize = 64;
-/// Most threads that a source may keep from ending before it is not asked any more.
+/// Most threads that a source may keep from ending. It is not asked while it keeps that many.
 const MAX_THREADS: usize = 2;
 
 /// The keys of one issuer, as they change. Clones are one set.
@@ -119,7 +119,8 @@ impl KeySetBuilder {
         self
     }
 
-    /// Uses keys up to this age while their source fails. Default: 24 hours.
+    /// Uses keys up to this age while their source fails. Default: 24 hours. No shorter than
+    /// [`refresh_after`](Self::refresh_after), or good keys would go before they are fetched anew.
     pub fn stale_for(mut self, age: Duration) -> Self {
         self.times.stale_for = age;
         self
@@ -172,7 +173,9 @@ impl KeySetBuilder {
             clock: self.clock,
             threads: Arc::default(),
         });
-        let set = KeySet::idle(work, self.times);
+        let Times { refresh_after, stale_for, .. } = self.times;
+        let set =
+            KeySet::idle(work, Times { stale_for: stale_for.max(refresh_after), ..self.times });
         *set.0.lock_wake() = Shared::start(&set.0, &runtime);
         Ok(set)
     }
@@ -406,12 +409,15 @@ impl Task {
         loop {
             // No lock is held while fetching, nor the set itself: it may go meanwhile.
             let Some(shared) = self.shared.upgrade() else { return };
+            if woken.is_closed() {
+                // Another task has taken over.
+                return;
+            }
             shared.write(State::take_up);
             drop(shared);
             let fetched = self.work.fetch().await;
             let Some(shared) = self.shared.upgrade() else { return };
             if woken.is_closed() {
-                // Another task has taken over.
                 return;
             }
             let now = self.work.clock.now();
@@ -442,19 +448,21 @@ impl Task {
             let mut due = shared.read(|state| state.due_in(now));
             drop(shared);
             loop {
-                match select(self.work.clock.sleep(due), pin!(woken.recv())).await {
-                    Either::Right((None, _)) => return,
-                    Either::Right((Some(()), _)) => break,
-                    Either::Left(_) => {
-                        let Some(shared) = self.shared.upgrade() else { return };
-                        let now = self.work.clock.now();
-                        due = shared.read(|state| state.due_in(now));
-                        if due.is_zero() {
-                            shared.write(|state| state.begin(now));
-                            break;
-                        }
-                    }
+                if let Either::Right((None, _)) =
+                    select(self.work.clock.sleep(due), pin!(woken.recv())).await
+                {
+                    return;
                 }
+                let Some(shared) = self.shared.upgrade() else { return };
+                if woken.is_closed() {
+                    return;
+                }
+                // What somebody asked for may have come meanwhile.
+                let now = self.work.clock.now();
+                if shared.write(|state| state.is_to_fetch(now)) {
+                    break;
+                }
+                due = shared.read(|state| state.due_in(now));
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::rejection::BoxError;
 use bytes::Bytes;
 use http::{StatusCode, Uri};
 use serde::Deserialize;
-use std::{fmt, future::Future, path::PathBuf, pin::Pin, sync::Arc};
+use std::{fmt, fs::File, future::Future, io::Read, path::PathBuf, pin::Pin, sync::Arc};
 
 /// The longest document that is read, in bytes.
 pub(super) const MAX_DOCUMENT: usize = 512 * 1024;
@@ -16,7 +16,8 @@ pub type KeyFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Sen
 ///
 /// A closure is one, too: `|| async { Ok(json) }`. How often it is asked, for how long, and what
 /// happens while it fails, is the [`KeySet`](super::KeySet)'s matter. It is asked on a thread of its own,
-/// in the context of the tokio runtime: a source that blocks or panics stops nothing else.
+/// in the context of the tokio runtime: a source that blocks or panics stops nothing else. Still, give
+/// whatever blocks a limit in time: a source that keeps two threads is not asked until one of them ends.
 pub trait KeySource: Send + Sync + 'static {
     /// The JWK set (RFC 7517 section 5) as it is now, as JSON text.
     fn fetch(&self) -> KeyFuture;
@@ -181,14 +182,13 @@ impl KeySource for KeyFile {
     fn fetch(&self) -> KeyFuture {
         let path = self.0.clone();
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || {
-                let length = std::fs::metadata(&path)?.len();
-                if length > MAX_DOCUMENT as u64 {
-                    return Err(std::io::Error::other("the key file is too long"));
-                }
-                std::fs::read_to_string(path)
-            });
-            Ok(read.await??)
+            // It may block: it has a thread of its own. What it reads may have no length that it tells.
+            let mut document = String::new();
+            File::open(path)?.take(MAX_DOCUMENT as u64 + 1).read_to_string(&mut document)?;
+            if document.len() > MAX_DOCUMENT {
+                return Err(format!("the key file is longer than {MAX_DOCUMENT} bytes").into());
+            }
+            Ok(document)
         })
     }
 }

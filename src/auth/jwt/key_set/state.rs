@@ -33,7 +33,7 @@ pub(crate) struct Held {
     pub(crate) generation: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct State {
     times: Times,
     held: Option<(Held, SystemTime)>,
@@ -122,6 +122,14 @@ impl State {
         self.expect_after(Duration::ZERO, now);
     }
 
+    /// Whether the task has to fetch now: somebody asked for it, or it is time.
+    pub(super) fn is_to_fetch(&mut self, now: SystemTime) -> bool {
+        if !self.running && self.due_in(now).is_zero() {
+            self.begin(now);
+        }
+        self.running
+    }
+
     /// The task fetches.
     pub(super) fn take_up(&mut self) {
         self.taken_up = true;
@@ -184,8 +192,14 @@ impl State {
         if self.running {
             return Miss::Wait;
         }
-        if self.failures > 0 {
-            return Miss::Unavailable(self.due_in(now));
+        let due_in = self.due_in(now);
+        if self.failures > 0 && !due_in.is_zero() {
+            return Miss::Unavailable(due_in);
+        }
+        // Once the pause is over, and while no key may be used, it is not this name that is asked for.
+        if self.failures > 0 || self.held(now).is_none() {
+            self.begin(now);
+            return Miss::Fetch;
         }
         let missing_for = self.missing_for();
         let known = |(name, until): &(String, SystemTime)| {
@@ -204,7 +218,8 @@ impl State {
 
     /// The key is not there after a fetch, either.
     pub(super) fn missed(&mut self, kid: Option<&str>, now: SystemTime) -> Miss {
-        if self.failures > 0 {
+        // Without a key that may be used, nobody can tell what the issuer signed.
+        if self.failures > 0 || self.held(now).is_none() {
             return Miss::Unavailable(self.due_in(now));
         }
         if let (Some(kid), Some(until)) = (kid, now.checked_add(self.missing_for())) {
@@ -348,6 +363,10 @@ mod tests {
             assert_eq!(state.missed(Some("x"), now), Miss::Unavailable(pause));
             pauses.push(pause.as_secs());
             now += pause;
+            assert!(state.clone().is_to_fetch(now) && !state.clone().is_to_fetch(now - SECOND));
+            let mut later = state.clone();
+            assert_eq!(later.miss(Some("x"), now), Miss::Fetch, "the pause is over");
+            assert_eq!(later.miss(Some("y"), now), Miss::Wait, "one fetch at a time");
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert!(state.held(from_unix(2000)).is_some(), "what is held is kept");
@@ -363,6 +382,16 @@ mod tests {
         assert!(state.held(from_unix(1001 + 86_400)).is_none());
         assert!(state.held(from_unix(1)).is_some());
         assert_eq!(state.age(from_unix(1060)), Some(60 * SECOND));
+    }
+
+    #[test]
+    fn without_a_key_that_may_be_used_no_token_is_called_bad() {
+        let mut state = loaded();
+        let now = from_unix(1000 + 86_401);
+        assert_eq!(state.missed(Some("x"), now), Miss::Unavailable(super::Duration::ZERO));
+        assert_eq!(state.miss(Some("x"), now), Miss::Fetch, "whatever was missing before");
+        state.succeed("one".into(), Vec::new(), now);
+        assert_eq!(state.missed(Some("x"), now), Miss::Refused);
     }
 
     #[test]
