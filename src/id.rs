@@ -119,6 +119,45 @@ impl Text {
     }
 }
 
+/// The first few of `names` for a log line, in quotes, and how many more there are: at most 200 bytes
+/// in all, however many and however long they are.
+pub(crate) fn few<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    const MOST: usize = 8;
+    const WHOLE: usize = 150;
+    let mut text = String::from("[");
+    let (mut shown, mut more) = (0, 0_usize);
+    for name in names {
+        let quoted = quoted(name);
+        if more == 0 && shown < MOST && text.len() + quoted.len() + 2 < WHOLE {
+            text.push_str(if shown == 0 { "" } else { ", " });
+            text.push_str(&quoted);
+            shown += 1;
+        } else {
+            more += 1;
+        }
+    }
+    text.push(']');
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+/// The start of a text, in quotes and escaped.
+fn quoted(text: &str) -> String {
+    const MOST: usize = 100;
+    let mut quoted = String::from('"');
+    for char in text.chars() {
+        if quoted.len() >= MOST {
+            quoted.push('…');
+            break;
+        }
+        quoted.extend(char.escape_debug());
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// What the allocator takes for one allocation besides the bytes that it was asked for, in bytes: its
 /// header, and rounding up.
 #[cfg(any(feature = "tickets", feature = "token-cache"))]
@@ -372,9 +411,27 @@ impl fmt::Debug for ThreadKey {
 
 #[cfg(test)]
 mod tests {
-    use super::{Env, IN_PLACE, InvalidId, RequestId, Subject, TenantId, ThreadId, ThreadKey};
+    use super::{Env, IN_PLACE, InvalidId, RequestId, Subject, TenantId, ThreadId, ThreadKey, few};
     use proptest::{prop_assert_eq, proptest};
     use std::collections::HashSet;
+
+    #[test]
+    fn a_log_line_shows_a_few_names_and_how_many_more() {
+        assert_eq!(few([]), "[]");
+        assert_eq!(few(["a", "b\n\"", ""]), r#"["a", "b\n\"", ""]"#);
+        let many: Vec<String> = (0..512).map(|i| format!("t_{i}")).collect();
+        let told = few(many.iter().map(String::as_str));
+        assert_eq!(
+            told,
+            r#"["t_0", "t_1", "t_2", "t_3", "t_4", "t_5", "t_6", "t_7"] and 504 more"#
+        );
+        for name in ["x", "\u{10ffff}", "\n", "é😀", "\""] {
+            let long = name.repeat(8000);
+            let told = few(vec![long.as_str(); 512]);
+            assert!(told.starts_with("[\"") && told.contains('…'), "{told}");
+            assert!(told.len() <= 200 && told.ends_with("\"] and 511 more"), "{told}");
+        }
+    }
 
     #[test]
     fn names_are_bounded_ascii_and_no_placeholder() {

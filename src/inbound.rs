@@ -4,7 +4,7 @@ use crate::{
     access::ThreadGrant,
     event::{EventType, InvalidEvent, NewEvent, Routing},
     id::RequestId,
-    json::{Fault, Member, Object},
+    json::{Fault, MAX_DEPTH, Member, Object},
     rejection::{Rejection, RejectionKind},
 };
 use serde_json::value::RawValue;
@@ -40,10 +40,13 @@ pub enum OnClaims {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
-    /// The message is no JSON object, or none that every reader reads alike: it has members of the same
-    /// name in one object, more than 64 levels, a number that no double holds, half of a surrogate
-    /// pair, or a name that serde_json reserves, at any depth. Says which.
-    #[error("the message must be a JSON object that every reader reads alike, but {0}")]
+    /// The message is no JSON object (RFC 8259), or it has, at any depth: two members of one name in
+    /// one object, more than 63 levels (64 with the envelope around it), a number whose nearest double
+    /// is infinite, half of a surrogate pair, or a name that serde_json reserves. Says which.
+    ///
+    /// Nothing else is refused. Readers that take numbers for doubles still round an integer beyond
+    /// 2^53 or a long fraction, and read a number that is too small for a double as zero.
+    #[error("the message must be a strict JSON object, but {0}")]
     Json(String),
     /// The message says whose it is.
     #[error("the message must not have the member '{0}': the request says whose it is")]
@@ -141,7 +144,8 @@ impl ThreadGrant {
         on_claims: OnClaims,
     ) -> Result<ClientMessage, InvalidMessage> {
         self.proof().check().map_err(InvalidMessage::ProofEnded)?;
-        let message = Object::parse(text)?;
+        // The envelope nests the data one level deeper than the message does.
+        let message = Object::within(MAX_DEPTH - 1, text)?;
         let mut event_type = None;
         // The members are passed on as they were written.
         let mut data = String::with_capacity(text.len());
@@ -173,7 +177,11 @@ impl ThreadGrant {
 #[cfg(test)]
 mod tests {
     use super::{CLAIMS, OnClaims};
-    use crate::{access::tests::grant, scope::tests::scope};
+    use crate::{
+        access::tests::grant,
+        json::{MAX_DEPTH, Object},
+        scope::tests::scope,
+    };
 
     fn receive(text: &str, on_claims: OnClaims) -> Result<(String, String), String> {
         let event = grant(scope("t_a"), "th").receive(text, on_claims);
@@ -235,6 +243,25 @@ mod tests {
     }
 
     #[test]
+    fn the_envelope_of_a_message_is_no_deeper_than_what_strict_readers_take() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            // The message itself is a level.
+            let nested = |levels: usize| {
+                let (open, close) = (open.repeat(levels - 1), close.repeat(levels - 1));
+                format!("{{\"text\":{open}1{close}}}")
+            };
+            let deepest = nested(MAX_DEPTH - 1);
+            let message = grant(scope("t_a"), "th").receive(&deepest, OnClaims::Refuse).unwrap();
+            let data = message.data();
+            let envelope = |data: &str| format!("{{\"v\":1,\"data\":{data}}}");
+            assert!(Object::parse(&envelope(data)).is_ok());
+            assert!(Object::parse(&envelope(&nested(MAX_DEPTH))).is_err());
+            let refused = receive(&nested(MAX_DEPTH), OnClaims::Refuse).unwrap_err();
+            assert!(refused.contains("63 levels"), "{refused}");
+        }
+    }
+
+    #[test]
     fn what_strict_readers_cannot_read_is_no_message_at_any_depth() {
         let deep = format!("{}1{}", "[".repeat(30_000), "]".repeat(30_000));
         for (value, told) in [
@@ -243,7 +270,7 @@ mod tests {
             (r#""\ud800""#, "surrogate"),
             (r#"{"\udfff":1}"#, "surrogate"),
             ("1e400", "double"),
-            (&deep, "64 levels"),
+            (&deep, "63 levels"),
             (r#"{"$serde_json::private::RawValue":"{}"}"#, "$serde_json"),
             (r#"{"\u0024serde_json::private::Number":"1"}"#, "$serde_json"),
             ("tru", "valid JSON"),

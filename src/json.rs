@@ -6,10 +6,10 @@
 //! readers that choose differently see two texts, and a strict one sees none. So all of that is
 //! refused, at every depth (I-JSON, RFC 7493, asks the same of a sender).
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{borrow::Cow, cmp::Ordering, collections::HashSet, iter};
 
 /// So many arrays and objects may stand in each other.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 
 /// Up to so many names are compared one with the other: a set takes longer to fill.
 const FEW: usize = 16;
@@ -21,6 +21,13 @@ const RESERVED: &str = "$serde_json::private::";
 /// An integer of so many digits is less than the largest double.
 const SURELY_FINITE: usize = 308;
 
+/// The smallest number that a double rounds to infinity, 2^1024 - 2^970: half a step above the
+/// largest double.
+const INFINITE: &str = "1797693134862315807937289714053034150799341327100378269361737789804449682927647509466490\
+    1797758720709633028641669288791094655554785194040263065748867150582068190890200070838367\
+    6273854845817711531764475730270069855571366959622842914819860834936475292719074168444365\
+    510704342711559699508093042880177904174497792";
+
 /// Why a text is refused. It repeats nothing of the text, so clients may see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
@@ -30,8 +37,8 @@ pub(crate) enum Fault {
     NotAnObject,
     #[error("an object in it has two members of the same name")]
     Twice,
-    #[error("its arrays and objects are nested more than 64 levels deep")]
-    Depth,
+    #[error("its arrays and objects are nested more than {0} levels deep")]
+    Depth(usize),
     #[error("a number in it is too large for a double")]
     Number,
     #[error("a string in it has half of a surrogate pair")]
@@ -61,7 +68,12 @@ pub(crate) struct Object<'a>(Vec<Member<'a>>);
 impl<'a> Object<'a> {
     /// Looks through all of `text`, once. Takes time and memory in proportion to its length.
     pub(crate) fn parse(text: &'a str) -> Result<Self, Fault> {
-        let mut scanner = Scanner::new(text);
+        Self::within(MAX_DEPTH, text)
+    }
+
+    /// As [`parse`](Self::parse), for a text of at most so many levels.
+    pub(crate) fn within(max_depth: usize, text: &'a str) -> Result<Self, Fault> {
+        let mut scanner = Scanner::new(text, max_depth);
         scanner.white();
         if scanner.peek() != Some(b'{') {
             scanner.value(0)?;
@@ -103,9 +115,9 @@ impl<'a> Json<'a> {
     /// The values in the array that the value is, if it is one.
     #[cfg(feature = "jwt")]
     pub(crate) fn items(self) -> Option<impl Iterator<Item = Self>> {
-        let mut scanner = Scanner::new(self.0);
+        let mut scanner = Scanner::new(self.0, MAX_DEPTH);
         scanner.takes(b'[').then(|| {
-            std::iter::from_fn(move || {
+            iter::from_fn(move || {
                 scanner.white();
                 scanner.takes(b',');
                 scanner.white();
@@ -177,17 +189,18 @@ fn any_twice<'n>(names: impl ExactSizeIterator<Item = &'n str> + Clone) -> bool 
 
 /// Reads a text from its start, and refuses it at the first fault.
 ///
-/// It recurses at most [`MAX_DEPTH`] deep, and looks at no byte more than a few times.
+/// It recurses at most `max_depth` deep, and looks at no byte more than a few times.
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
     /// The names of the nested objects that are open, those of one behind those of another.
     names: Vec<Cow<'a, str>>,
+    max_depth: usize,
 }
 
 impl<'a> Scanner<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text, at: 0, names: Vec::new() }
+    fn new(text: &'a str, max_depth: usize) -> Self {
+        Self { text, at: 0, names: Vec::new(), max_depth }
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -308,8 +321,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn open(&mut self, bracket: u8, depth: usize) -> Result<(), Fault> {
-        if depth >= MAX_DEPTH {
-            return Err(Fault::Depth);
+        if depth >= self.max_depth {
+            return Err(Fault::Depth(self.max_depth));
         }
         if !self.takes(bracket) {
             return Err(Fault::Grammar);
@@ -341,8 +354,7 @@ impl<'a> Scanner<'a> {
             self.digits()?;
             surely_finite = false;
         }
-        let finite = || self.since(from).parse().is_ok_and(f64::is_finite);
-        if surely_finite || finite() { Ok(()) } else { Err(Fault::Number) }
+        if surely_finite || is_finite(self.since(from)) { Ok(()) } else { Err(Fault::Number) }
     }
 
     /// Takes one digit or more, and says how many.
@@ -416,6 +428,45 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Whether the nearest double of a number of JSON is finite.
+///
+/// It reads the digits and parses no float: a literal that is chosen for it costs microseconds there,
+/// and anybody can send a few hundred of them in one header.
+fn is_finite(literal: &str) -> bool {
+    let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, ""));
+    let mantissa = mantissa.strip_prefix('-').unwrap_or(mantissa);
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = || whole.bytes().chain(fraction.bytes());
+    let Some(zeros) = digits().position(|digit| digit != b'0') else { return true };
+    // The number is d.ddd times ten to this power. It saturates far from where that matters: no text
+    // has so many digits.
+    let before = |digits: usize| i64::try_from(digits).unwrap_or(i64::MAX);
+    let power = before(whole.len())
+        .saturating_sub(1)
+        .saturating_sub(before(zeros))
+        .saturating_add(saturating(exponent));
+    match power.cmp(&308) {
+        Ordering::Less => true,
+        Ordering::Greater => false,
+        Ordering::Equal => {
+            let significant = digits().skip(zeros).chain(iter::repeat(b'0'));
+            significant.take(INFINITE.len()).lt(INFINITE.bytes())
+        }
+    }
+}
+
+/// An exponent of JSON. None is zero.
+fn saturating(exponent: &str) -> i64 {
+    let (is_negative, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, exponent.strip_prefix('+').unwrap_or(exponent)),
+    };
+    let power = digits.bytes().fold(0_i64, |power, digit| {
+        power.saturating_mul(10).saturating_add(i64::from(digit.wrapping_sub(b'0')))
+    });
+    if is_negative { -power } else { power }
+}
+
 /// Where the first of eight bytes is that does not stand for itself in a string. Eight: nowhere.
 fn special(word: [u8; 8]) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -430,7 +481,7 @@ fn special(word: [u8; 8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{FEW, Fault, MAX_DEPTH, Object};
+    use super::{FEW, Fault, INFINITE, MAX_DEPTH, Object, is_finite};
     use proptest::{collection::vec, prelude::*};
     use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
     use serde_json::Value;
@@ -649,12 +700,62 @@ mod tests {
             let of_one = open.matches(['[', '{']).count();
             let fits = (MAX_DEPTH - 1) / of_one + 1;
             assert_eq!(fault(&nested(open, close, fits)), None, "{open}");
-            assert_eq!(fault(&nested(open, close, fits + 1)), Some(Fault::Depth), "{open}");
-            assert_eq!(fault(&nested(open, close, 1_000_000)), Some(Fault::Depth), "{open}");
+            assert_eq!(
+                fault(&nested(open, close, fits + 1)),
+                Some(Fault::Depth(MAX_DEPTH)),
+                "{open}"
+            );
+            assert_eq!(
+                fault(&nested(open, close, 1_000_000)),
+                Some(Fault::Depth(MAX_DEPTH)),
+                "{open}"
+            );
         }
         // Wide is not deep.
         let wide = format!("{{\"a\":[{}0]}}", "[[]],".repeat(1000));
         assert_eq!(fault(&wide), None);
+    }
+
+    #[test]
+    fn a_number_is_too_large_exactly_where_a_double_is_infinite() {
+        // One less than the first that is infinite.
+        let below = format!("{}1", &INFINITE[..INFINITE.len() - 1]);
+        let mut table = vec!["0".to_owned(), "-0.0e-0".to_owned(), "1e308".to_owned()];
+        for digits in [INFINITE, &below, "17976931348623157", "17976931348623158", "9", "1"] {
+            let (first, rest) = digits.split_at(1);
+            for rest in
+                [rest.to_owned(), format!("{rest}{}1", "0".repeat(5000)), format!("{rest}99")]
+            {
+                table.push(format!("{first}.{rest}0e308"));
+                table.push(format!("{first}{rest}e{}", 308_i64 - rest.len() as i64));
+                for zeros in [1, 400, 5000] {
+                    let zeros = "0".repeat(zeros);
+                    table.push(format!("-0.{zeros}{first}{rest}E+{}", 309 + zeros.len()));
+                    table.push(format!(
+                        "{first}{rest}{zeros}e{}",
+                        308_i64 - (rest.len() + zeros.len()) as i64
+                    ));
+                    table.push(format!("{first}.{rest}0E-{zeros}308"));
+                    table.push(format!("{first}.{rest}0E{zeros}308"));
+                }
+            }
+        }
+        for exponent in
+            ["9".repeat(5000), "9223372036854775807".into(), "18446744073709551616".into()]
+        {
+            for mantissa in ["0", "0.000", "1", "0.0001", "10000"] {
+                table.extend(["", "+", "-"].map(|sign| format!("{mantissa}e{sign}{exponent}")));
+            }
+        }
+        let (mut finite, mut infinite) = (0, 0);
+        for literal in table {
+            let expected = literal.parse::<f64>().unwrap().is_finite();
+            *(if expected { &mut finite } else { &mut infinite }) += 1;
+            assert_eq!(is_finite(&literal), expected, "{literal:.400}");
+            let told = fault(&format!("{{\"a\":{literal}}}"));
+            assert_eq!(told, (!expected).then_some(Fault::Number), "{literal:.400}");
+        }
+        assert!(finite > 50 && infinite > 50, "{finite} {infinite}");
     }
 
     #[test]
@@ -694,8 +795,34 @@ mod tests {
         })
     }
 
+    /// Numbers around the border, and any others.
+    fn any_number() -> impl Strategy<Value = String> {
+        // Some digits of the border, some of one's own, and a shift that the exponent makes good.
+        let near = (0..=INFINITE.len(), "[0-9]{0,30}", 0..700_usize, -2..=2_i64).prop_map(
+            |(shared, own, point, off)| {
+                let digits = format!("{}{own}", &INFINITE[..shared]);
+                let digits = if digits.is_empty() { "1".to_owned() } else { digits };
+                let length = digits.len();
+                if point < length && point > 0 && !digits.starts_with('0') {
+                    let (whole, fraction) = digits.split_at(point);
+                    format!("{whole}.{fraction}e{}", 309 - point as i64 + off)
+                } else {
+                    let zeros = "0".repeat(point);
+                    format!("0.{zeros}{digits}e{}", 309 + point as i64 + off)
+                }
+            },
+        );
+        let any = "-?(0|[1-9][0-9]{0,400})(\\.0{0,400}[0-9]{1,30})?([eE][+-]?0{0,20}[0-9]{1,4})?";
+        prop_oneof![near, any]
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn a_number_is_finite_as_a_double_is(literal in any_number()) {
+            prop_assert_eq!(is_finite(&literal), literal.parse::<f64>().unwrap().is_finite());
+        }
 
         #[test]
         fn an_object_is_what_serde_json_says_it_is(

@@ -3,7 +3,7 @@
 use crate::{
     auth::AuthContext,
     context::RequestContext,
-    id::{Env, RequestId, Subject, TenantId},
+    id::{Env, RequestId, Subject, TenantId, few},
     rejection::{Rejection, RejectionKind},
 };
 use http::Extensions;
@@ -23,20 +23,26 @@ pub struct TenantScope {
 impl TenantScope {
     /// The rule: the token names the request's tenant, and its env.
     fn agrees(request: &RequestContext, auth: &AuthContext) -> Result<(), Rejection> {
-        let disagree = |kind, token: Vec<&str>| {
+        let disagree = |kind, speaks_for: Option<String>| {
             let subject = auth.subject();
             let (tenant, env) = (request.tenant(), request.env());
-            Err(Rejection::new(kind).with_source(if token.is_empty() {
-                format!("subject {subject:?} asks for {tenant}/{env}, but its token names none; are the claim names right?")
-            } else {
-                format!("subject {subject:?} asks for {tenant}/{env}, but its token speaks for {token:?}")
+            let asks = format!("subject {subject:?} asks for {tenant}/{env}, but its token");
+            Err(Rejection::new(kind).with_source(match speaks_for {
+                None => format!("{asks} names none; are the claim names right?"),
+                Some(names) => format!("{asks} speaks for {names}"),
             }))
         };
         if !auth.tenants().any(|tenant| tenant == request.tenant().as_str()) {
-            return disagree(RejectionKind::TenantMismatch, auth.tenants().collect());
+            return disagree(
+                RejectionKind::TenantMismatch,
+                auth.tenants().next().map(|_| few(auth.tenants())),
+            );
         }
         if !auth.envs().any(|env| request.is_env(env)) {
-            return disagree(RejectionKind::EnvMismatch, auth.envs().collect());
+            return disagree(
+                RejectionKind::EnvMismatch,
+                auth.envs().next().map(|_| few(auth.envs())),
+            );
         }
         Ok(())
     }
@@ -296,6 +302,18 @@ pub(crate) mod tests {
         let rejection = rejection.unwrap_err();
         assert!(!rejection.to_string().contains("t_secret"));
         assert!(std::error::Error::source(&rejection).unwrap().to_string().contains("t_secret"));
+    }
+
+    #[test]
+    fn a_refusal_is_a_bounded_line_whatever_the_token_says() {
+        let long: Vec<String> = (0..512).map(|i| format!("t_{i}{}", "x".repeat(400))).collect();
+        let long: Vec<&str> = long.iter().map(String::as_str).collect();
+        for auth in [auth(&long, &["prod"]), auth(&["t_a"], &long)] {
+            let rejection = TenantScope::agree(&request("t_a", "prod"), &auth).unwrap_err();
+            let cause = std::error::Error::source(&rejection).unwrap().to_string();
+            assert!(cause.contains("\"t_0") && cause.ends_with("511 more"), "{cause}");
+            assert!(cause.len() < 300, "{cause}");
+        }
     }
 
     #[test]

@@ -738,3 +738,19 @@ async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_token_that_claims_more_than_its_issuer_may_say_makes_a_short_line() {
+    use tower_tenancy::auth::{Algorithm, JwtKey, JwtVerifier};
+
+    let key = JwtKey::hmac(Algorithm::HS256, crate::support::SECRET).unwrap();
+    let verifier = JwtVerifier::builder().key(key).tenants(["t_alpha"]).build().unwrap();
+    let mut claims = crate::support::claims("t_alpha", "prod", "ada");
+    claims["iss"] = serde_json::json!("i".repeat(2000));
+    claims["tenant_ids"] = (0..400).map(|i| format!("t_{i}")).collect();
+    let token = crate::support::sign(&claims);
+    let log = logged(async { assert!(verifier.verify(&token).is_ok()) }).await;
+    let line = log.lines().find(|line| line.contains("WARN")).unwrap();
+    assert!(line.contains("t_0") && line.contains("and 392 more"), "{line}");
+    assert!(line.len() < 700, "{line}");
+}

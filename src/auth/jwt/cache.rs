@@ -149,8 +149,11 @@ impl TokenCache {
     /// Forgets all tokens. They are verified anew.
     pub fn clear(&self) {
         let mut ledger = self.0.ledger();
-        self.0.shards.iter().for_each(|shard| drop(shard.take()));
-        *ledger = Ledger::default();
+        let tables: Vec<_> = self.0.shards.iter().map(Shard::take).collect();
+        let kept = std::mem::take(&mut *ledger);
+        drop(ledger);
+        // Freed once nothing is locked any more.
+        drop((tables, kept));
     }
 
     /// Forgets the tokens whose proof `is_meant` says: of a subject, of an issuer. They are verified
@@ -186,6 +189,13 @@ impl TokenCache {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.ledger().bytes
+    }
+
+    #[cfg(test)]
+    #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+    pub(super) fn is_free(&self) -> bool {
+        let is_free = |shard: &Shard| shard.0.try_write().is_ok();
+        self.0.ledger.try_lock().is_ok() && self.0.shards.iter().all(is_free)
     }
 
     /// The part of one verifier.

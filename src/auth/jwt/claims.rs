@@ -1,10 +1,13 @@
 //! What a verified token says, read strictly.
 
-use super::{JwtConfigError, MAX_SHOWN, TokenError, json::Pointer};
+use super::{
+    JwtConfigError, MAX_SHOWN, TokenError,
+    json::{NoParent, Pointer},
+};
 use crate::{
     auth::{AuthContext, Policy, Proven, Revocation, Unmet},
     clock::{Clock, from_unix},
-    id::{ActorType, Subject, Text},
+    id::{ActorType, Subject, Text, few},
     json::{Json, Object},
 };
 use std::{
@@ -259,15 +262,15 @@ impl Kind {
         if beyond.is_empty() {
             return Ok(());
         }
+        let issuer: Option<String> = issuer.map(|text| text.chars().take(MAX_SHOWN).collect());
+        let claimed = few(beyond.iter().map(Text::as_str));
         if nothing_is_left {
-            let shown = |text: &str| text.chars().take(MAX_SHOWN).collect();
-            let (issuer, claimed) = (issuer.map(shown), shown(&format!("{beyond:?}")));
             return Err(TokenError::Beyond { kind: self, issuer, claimed });
         }
         tracing::warn!(
             issuer,
             kind = ?self,
-            ?beyond,
+            beyond = claimed,
             "a token claims what its issuer is not bound to; that proves nothing"
         );
         Ok(())
@@ -406,10 +409,11 @@ impl Rules {
     fn unmet(&self, unmet: &Unmet<'_>, claims: &Object<'_>) -> TokenError {
         match unmet {
             Unmet::Audience => match claims.find(&self.names.audience) {
-                None => TokenError::Claim("the audience is missing"),
-                Some(found) => {
+                Ok(Some(found)) => {
                     TokenError::unexpected("the audience is not this service", found.text())
                 }
+                Ok(None) => TokenError::Claim("the audience is missing"),
+                Err(NoParent) => wrong_type(&self.names.audience),
             },
             Unmet::AccessToken => TokenError::Claim(
                 "it is no access token of RFC 9068: its `typ` is not `at+jwt`, or it lacks a claim",
@@ -474,14 +478,20 @@ fn member<'a>(claims: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, T
     value.string().map(Some).ok_or_else(|| TokenError::Type(format!("/{name}")))
 }
 
+/// What the claims have there. `None`: there is no such claim. A parent of the wrong type is no absent
+/// claim, and refuses the token as a claim of the wrong type does.
+fn find<'a>(claims: &Object<'a>, pointer: &Pointer) -> Result<Option<Json<'a>>, TokenError> {
+    claims.find(pointer).map_err(|NoParent| wrong_type(pointer))
+}
+
 fn string<'a>(claims: &Object<'a>, pointer: &Pointer) -> Result<Option<Cow<'a, str>>, TokenError> {
-    let Some(value) = claims.find(pointer) else { return Ok(None) };
+    let Some(value) = find(claims, pointer)? else { return Ok(None) };
     value.string().map(Some).ok_or_else(|| wrong_type(pointer))
 }
 
 /// An array of strings. `None`: there is no such claim.
 fn strings(claims: &Object<'_>, pointer: &Pointer) -> Result<Option<Vec<Text>>, TokenError> {
-    claims.find(pointer).map(|value| array(value, pointer)).transpose()
+    find(claims, pointer)?.map(|value| array(value, pointer)).transpose()
 }
 
 fn array(value: Json<'_>, pointer: &Pointer) -> Result<Vec<Text>, TokenError> {
@@ -508,7 +518,7 @@ fn several(
     pointer: &Pointer,
     separator: Option<char>,
 ) -> Result<Option<Vec<Text>>, TokenError> {
-    let Some(value) = claims.find(pointer) else { return Ok(None) };
+    let Some(value) = find(claims, pointer)? else { return Ok(None) };
     let Some(text) = value.string() else { return array(value, pointer).map(Some) };
     let mut names = Vec::new();
     match separator {

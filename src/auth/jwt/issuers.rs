@@ -70,7 +70,10 @@ impl TrustedIssuers {
         let trust = list.issuers.get(&issuer).map(|known| known.trust.clone());
         let trust = trust.unwrap_or_default();
         let verifier = verifier.trusted_by(trust.clone());
-        list.issuers.insert(issuer, Trusted { verifier, trust });
+        let former = list.issuers.insert(issuer, Trusted { verifier, trust });
+        drop(list);
+        // Outside the lock, which every request takes: its last clone walks what it has cached.
+        drop(former);
         Ok(())
     }
 
@@ -88,7 +91,12 @@ impl TrustedIssuers {
         if !verifier.says_tenants() {
             return Err(JwtConfigError::NoTenants);
         }
-        self.0.write().unwrap_or_else(PoisonError::into_inner).fallback = Some(verifier);
+        let former = {
+            let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            list.fallback.replace(verifier)
+        };
+        // Outside the lock, as above.
+        drop(former);
         Ok(())
     }
 
@@ -101,6 +109,12 @@ impl TrustedIssuers {
             known.trust.revoke();
         }
         removed.is_some()
+    }
+
+    #[cfg(test)]
+    #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+    pub(super) fn is_free(&self) -> bool {
+        self.0.try_write().is_ok()
     }
 
     fn find(&self, token: &str) -> Result<JwtVerifier, TokenError> {

@@ -13,22 +13,46 @@ pub(super) fn parse_object(text: &[u8]) -> Result<Value, Fault> {
 }
 
 impl<'a> Object<'a> {
-    /// What the pointer points to (RFC 6901 section 4).
-    pub(super) fn find(&self, pointer: &Pointer) -> Option<Json<'a>> {
-        let (first, rest) = pointer.tokens.split_first()?;
-        rest.iter().try_fold(self.get(first)?, |value, token| child(value, token))
+    /// What the pointer points to (RFC 6901 section 4). `None`: it is absent, since a member or an
+    /// item on the way is not there.
+    ///
+    /// # Errors
+    ///
+    /// Something on the way is there, but can have no such child.
+    pub(super) fn find(&self, pointer: &Pointer) -> Result<Option<Json<'a>>, NoParent> {
+        let Some((first, rest)) = pointer.tokens.split_first() else { return Ok(None) };
+        let Some(mut value) = self.get(first) else { return Ok(None) };
+        for token in rest {
+            match child(value, token)? {
+                Some(child) => value = child,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(value))
     }
 }
 
+/// What should have children is no object, or it is an array and the child's name is no index. That is
+/// no absent claim: its issuer says something that we do not understand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoParent;
+
 /// What is named so in an object or an array.
-fn child<'a>(value: Json<'a>, token: &str) -> Option<Json<'a>> {
-    match value.items() {
+fn child<'a>(value: Json<'a>, token: &str) -> Result<Option<Json<'a>>, NoParent> {
+    if let Some(mut items) = value.items() {
         // An index has one spelling.
-        Some(mut items) => {
-            let index: usize = token.parse().ok()?;
-            items.nth(index).filter(|_| index.to_string() == token)
+        let is_index = token == "0"
+            || (!token.starts_with('0') && token.bytes().all(|byte| byte.is_ascii_digit()));
+        if token.is_empty() || !is_index {
+            return Err(NoParent);
         }
-        None => Object::parse(value.text()).ok()?.get(token),
+        // No array has an index that does not fit.
+        return Ok(token.parse().ok().and_then(|index| items.nth(index)));
+    }
+    match Object::parse(value.text()) {
+        Ok(object) => Ok(object.get(token)),
+        // It was looked through already: it is a text, a number, a boolean or null.
+        Err(_) => Err(NoParent),
     }
 }
 
@@ -61,7 +85,7 @@ impl Pointer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pointer, parse_object};
+    use super::{NoParent, Pointer, parse_object};
     use crate::json::{Fault, Object};
     use serde_json::{Value, json};
 
@@ -106,10 +130,52 @@ mod tests {
             "/",
             "/a/b~1c/1/~0d/0",
         ] {
-            let found = object.find(&Pointer::new(pointer));
+            let found = object.find(&Pointer::new(pointer)).unwrap_or_default();
             let found = found.map(|found| serde_json::from_str::<Value>(found.text()).unwrap());
             assert_eq!(found.as_ref(), json.pointer(pointer), "{pointer}");
         }
         assert!(!Pointer::new("").is_valid() && !Pointer::new("a").is_valid());
+    }
+
+    #[test]
+    fn what_is_absent_is_told_apart_from_what_cannot_be_there() {
+        let text = r#"{"o":{"a":{}},"list":[[],{"a":1}],"s":"x","n":1,"t":true,"null":null}"#;
+        let object = Object::parse(text).unwrap();
+        let find = |pointer: &str| object.find(&Pointer::new(pointer)).map(|found| found.is_some());
+        for pointer in ["/o/a", "/list/1/a", "/null", "/s"] {
+            assert_eq!(find(pointer), Ok(true), "{pointer}");
+        }
+        for pointer in [
+            "/x",
+            "/x/y",
+            "/o/b",
+            "/o/0",
+            "/o/a/b/c",
+            "/list/2",
+            "/list/2/a",
+            "/list/0/0",
+            "/list/99999999999999999999999999",
+            "/list/1/b",
+        ] {
+            assert_eq!(find(pointer), Ok(false), "{pointer}");
+        }
+        for pointer in [
+            "/s/a",
+            "/s/0",
+            "/n/a",
+            "/t/a",
+            "/null/a",
+            "/list/a",
+            "/list/",
+            "/list/-",
+            "/list/01",
+            "/list/+1",
+            "/list/0/a",
+            "/list/a/b",
+            "/list/1/a/0",
+            "/s/a/b",
+        ] {
+            assert_eq!(find(pointer), Err(NoParent), "{pointer}");
+        }
     }
 }

@@ -581,6 +581,10 @@ fn a_set_is_read_up_to_a_bound_and_its_garbage_tokens_try_no_key_twice() {
         json!({"keys": keys.collect::<Vec<_>>()}).to_string()
     };
     let header = json!({"alg": "RS256"});
+    install(&jwks(5, 2048, false));
+    let named = garbage(&json!({"alg": "RS256", "kid": "new"}), 2048 / 8);
+    let tried = tries(|| verifier.check(&named).unwrap_err());
+    assert_eq!(tried, (4, TokenError::NoSuchKey(Some("new".to_owned()))));
     for (count, bits, named, held) in
         [(200, 2048, true, 64), (200, 2048, false, 64), (200, 4096, true, 64), (4, 2048, false, 4)]
     {
@@ -786,6 +790,39 @@ fn a_default_is_for_a_claim_that_is_absent_and_comes_before_the_bound() {
             "{claims}"
         );
     }
+    let nested = || {
+        let names =
+            ClaimNames::default().tenant("/meta/tenant").tenants("/meta/all").env("/meta/env/0");
+        builder().claims(names).default_tenants(["t_x"]).default_envs(["dev"])
+    };
+    for (meta, expected) in [
+        (json!({}), Ok(vec!["t_x", "dev"])),
+        (json!({"tenant": "t_a"}), Ok(vec!["t_a", "dev"])),
+        (json!({"all": [], "env": []}), Ok(vec!["dev"])),
+        (json!({"tenant": "t_a", "env": ["qa"]}), Ok(vec!["t_a", "qa"])),
+        (json!({"env": "qa"}), Err("auth.invalid")),
+        (json!({"tenant": {}}), Err("auth.invalid")),
+        (json!("x"), Err("auth.invalid")),
+        (json!(["t_a"]), Err("auth.invalid")),
+        (json!([]), Err("auth.invalid")),
+        (json!(7), Err("auth.invalid")),
+        (json!(false), Err("auth.invalid")),
+    ] {
+        let auth = verify(&nested(), &hs256(&with("meta", meta.clone())));
+        let said = auth
+            .map(|auth| auth.tenants().chain(auth.envs()).map(str::to_owned).collect::<Vec<_>>());
+        let expected = expected.map(|all| all.into_iter().map(str::to_owned).collect());
+        assert_eq!(said, expected, "{meta}");
+    }
+    // Null is there, and no object.
+    let null = sign_text(
+        r#"{"alg":"HS256"}"#,
+        &with("meta", json!("")).to_string().replace(r#""meta":"""#, r#""meta":null"#),
+        Algorithm::HS256,
+    );
+    assert_eq!(verify(&nested(), &null).err(), Some("auth.invalid"));
+    assert_eq!(verify(&nested(), &hs256(&good_claims())).unwrap().tenants().next(), Some("t_x"));
+
     let of_a = builder().default_tenants(["t_a"]).default_tenants(["t_b"]);
     let auth = verify(&of_a, &hs256(&with("tenant_id", Value::Null))).unwrap();
     assert_eq!(auth.tenants().collect::<Vec<_>>(), ["t_a", "t_b"]);
@@ -928,7 +965,7 @@ fn header_and_claims_are_strict_json_at_every_depth() {
         ("[1e400]".to_owned(), Fault::Number),
         (r#"{"$serde_json::private::Number":"1"}"#.to_owned(), Fault::Reserved),
         (r#"{"$serde_json::private::RawValue":"1"}"#.to_owned(), Fault::Reserved),
-        (deep(64), Fault::Depth),
+        (deep(64), Fault::Depth(64)),
     ] {
         let with = |text: &str| text.replacen('{', &format!("{{\"x\":{value},"), 1);
         let verifier = builder().build().unwrap();
@@ -1277,5 +1314,91 @@ mod cache {
         let both = sign(&json!({"alg": "HS256"}), &claims, Algorithm::HS256);
         assert!(!is_hit(&a, &both) && !is_hit(&b, &both));
         assert!(is_hit(&a, &both) && is_hit(&b, &both));
+    }
+}
+
+/// A clock that says, when nobody has it any more, whether the lock was free.
+struct Probe<F: Fn() -> bool + Send + Sync> {
+    is_free: F,
+    was_free: std::sync::mpsc::Sender<bool>,
+}
+
+impl<F: Fn() -> bool + Send + Sync> std::fmt::Debug for Probe<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Probe")
+    }
+}
+
+impl<F: Fn() -> bool + Send + Sync> crate::clock::Clock for Probe<F> {
+    fn now(&self) -> std::time::SystemTime {
+        from_unix(NOW)
+    }
+
+    fn sleep(&self, _: Duration) -> crate::clock::Sleep {
+        Box::pin(std::future::pending())
+    }
+}
+
+impl<F: Fn() -> bool + Send + Sync> Drop for Probe<F> {
+    fn drop(&mut self) {
+        let _ = self.was_free.send((self.is_free)());
+    }
+}
+
+#[test]
+fn a_former_verifier_is_freed_when_the_list_is_not_locked() {
+    let issuers = TrustedIssuers::new();
+    let (was_free, drops) = std::sync::mpsc::channel();
+    let verifier = |issuer: Option<&str>| {
+        let list = issuers.clone();
+        let probe = Probe { is_free: move || list.is_free(), was_free: was_free.clone() };
+        let mut builder = JwtVerifier::builder()
+            .key(JwtKey::hmac(Algorithm::HS256, SECRET).unwrap())
+            .any_tenant()
+            .clock(std::sync::Arc::new(probe));
+        if let Some(issuer) = issuer {
+            builder = builder.issuer(issuer);
+        }
+        builder.build().unwrap()
+    };
+    issuers.insert(verifier(Some("a"))).unwrap();
+    issuers.set_fallback(verifier(None)).unwrap();
+    assert!(drops.try_recv().is_err(), "both are held");
+    issuers.insert(verifier(Some("a"))).unwrap();
+    assert_eq!(drops.try_recv(), Ok(true));
+    issuers.set_fallback(verifier(None)).unwrap();
+    assert_eq!(drops.try_recv(), Ok(true));
+    issuers.remove("a");
+    assert_eq!(drops.try_recv(), Ok(true));
+}
+
+#[cfg(feature = "token-cache")]
+#[test]
+fn what_a_cache_forgets_is_freed_when_the_cache_is_not_locked() {
+    use super::TokenCache;
+    use std::sync::{Arc, mpsc};
+
+    // How the verifier goes on is no matter: the token alone has its clock.
+    for forget in [TokenCache::clear, |cache: &TokenCache| cache.forget(|_| true)] {
+        let cache = TokenCache::new(10);
+        let share = cache.share();
+        let (was_free, drops) = mpsc::channel();
+        let add = |token: &str| {
+            let held = cache.clone();
+            let probe = Probe { is_free: move || held.is_free(), was_free: was_free.clone() };
+            let auth =
+                AuthContext::new(crate::id::Subject::new("ada").unwrap(), from_unix(NOW + 9));
+            let auth = auth.with_clock(Arc::new(probe));
+            share.insert(1, 0, token, super::claims::Checked { auth, not_before: None });
+        };
+        add("one");
+        add("two");
+        assert!(drops.try_recv().is_err(), "both are held");
+        forget(&cache);
+        assert_eq!(drops.try_iter().collect::<Vec<_>>(), [true, true]);
+        add("three");
+        assert_eq!(cache.len(), 1);
+        drop(share);
+        assert_eq!(drops.try_iter().collect::<Vec<_>>(), [true]);
     }
 }

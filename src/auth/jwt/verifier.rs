@@ -202,18 +202,20 @@ impl JwtVerifier {
         let kid = header.kid.as_deref();
         let mut refused = TokenError::NoSuchKey(header.kid.clone());
         for key in candidates(keys, kid).filter(|key| key.algorithm == header.algorithm) {
-            refused = match kid {
-                // One that is not held may be meant.
-                None if !matches!(self.keys, Keys::Fixed(_)) => TokenError::NoSuchKey(None),
-                _ => TokenError::Signature,
-            };
+            // Where keys rotate, a token that no held key is named for may mean one that is not held.
+            let is_named = kid.is_some() && key.kid.as_deref() == kid;
+            if is_named || matches!(self.keys, Keys::Fixed(_)) {
+                refused = TokenError::Signature;
+            }
             // A signature that does not verify costs no more than one try of a key.
             let again = tried.is_some_and(|tried| std::ptr::eq(tried, key));
             if again || !token.may_be_signed_by(key) {
                 continue;
             }
             if tries == MAX_TRIES {
-                return Err(TokenError::TooManyKeys);
+                // A key of that name may have been published since.
+                let may_come = matches!(refused, TokenError::NoSuchKey(Some(_)));
+                return Err(if may_come { refused } else { TokenError::TooManyKeys });
             }
             tries += 1;
             if let Some(verified) = token.verified_by(key, &header) {
