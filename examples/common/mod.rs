@@ -27,7 +27,7 @@ pub(crate) struct Options {
     pub(crate) trust: Trust,
     /// Trust this issuer, whose keys rotate: `issuer=ISS,jwks=URL,audience=AUD,tenants=T1|T2,envs=E1|E2`.
     /// Tenants and envs, if given, are all that it may speak for; `tenants=*` is any, and must be said
-    /// as soon as more than this issuer is trusted. Plain http on loopback only. Repeatable.
+    /// as soon as anything else is trusted, be it an issuer or a key. Plain http on loopback only. Repeatable.
     #[arg(long = "trust", value_name = "ISSUER")]
     issuers: Vec<TrustedIssuer>,
     /// Remember at most this many verified tokens.
@@ -36,7 +36,8 @@ pub(crate) struct Options {
     /// Trust tokens signed by the owner of this public key, in PEM. Repeatable.
     #[arg(long = "public-key", value_name = "FILE.pem")]
     public_keys: Vec<PathBuf>,
-    /// Let tokens signed with --hs256-secret or --public-key speak for these tenants only. Default: any.
+    /// Let tokens signed with --hs256-secret or --public-key speak for these tenants only. Default: any,
+    /// and next to --trust a warning at start says so.
     #[arg(long, value_name = "T1|T2")]
     key_tenants: Option<Tenants>,
     /// Serve this env. Repeatable; default: dev, staging and prod.
@@ -157,6 +158,12 @@ impl Options {
             keys.push((issuer.issuer().to_owned(), set));
         }
         if self.has_fixed_keys() {
+            if self.key_tenants.is_none() {
+                tracing::warn!(
+                    "the key of --hs256-secret or --public-key speaks for every tenant, also for those \
+                     of the issuers that --trust names; --key-tenants T1|T2 bounds it"
+                );
+            }
             let fixed = self.fixed(builder)?;
             match &self.trust.issuer {
                 Some(_) => trusted.insert(fixed)?,
