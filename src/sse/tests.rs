@@ -223,6 +223,19 @@ fn a_client_that_does_not_read_is_cut_off_when_its_proof_ends_whatever_it_was_se
     }
 }
 
+#[test]
+fn a_client_that_reads_all_gets_no_more_of_a_large_event_after_its_proof() {
+    let (clock, session) = (ManualClock::at(1000), Revocation::new());
+    let guarded = grant(withdrawable(&clock, &session), "th").guard(endless(7 << 20));
+    let mut body = Box::pin(guarded.into_sse());
+    for _ in 0..10 {
+        assert!(body.frame().now_or_never().unwrap().unwrap().is_ok());
+    }
+    session.revoke();
+    assert_eq!(body.frame().now_or_never().unwrap().unwrap().err(), Some(CutOff::ProofEnded));
+    assert!(body.frame().now_or_never().unwrap().is_none(), "and nothing after it");
+}
+
 #[tokio::test]
 async fn a_body_whose_client_does_not_read_wakes_for_the_end_of_its_proof_and_for_room() {
     let (clock, session) = (ManualClock::at(1000), Revocation::new());
