@@ -96,6 +96,30 @@ async fn a_kept_scope_is_no_permission_once_its_token_is_over() {
     assert_eq!(refused.code(), "auth.expired");
 }
 
+/// Takes its time: the token is withdrawn before it answers.
+struct Slow(Revocation);
+
+impl ThreadRegistry for Slow {
+    async fn find(
+        &self,
+        _: &TenantId,
+        _: &Env,
+        _: &ThreadId,
+    ) -> Result<Option<ThreadRecord>, BoxError> {
+        self.0.revoke();
+        Ok(Some(record("t_a", "th")))
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_withdrawn_while_the_registry_is_asked_is_granted_nothing() {
+    let switch = Revocation::new();
+    let auth = scopes::auth(&["t_a"], &["prod"]).with_revocation(switch.clone());
+    let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
+    let refused = verify_thread_access(&Slow(switch), &scope, "th").await.unwrap_err();
+    assert_eq!(refused.code(), "access.revoked");
+}
+
 #[tokio::test]
 async fn a_removed_thread_is_unknown() {
     let registry = MemoryRegistry::new();
