@@ -5,6 +5,7 @@ use crate::{
     event::{Cursor, Routing, StampedEvent, StreamEvent},
     id::ThreadKey,
 };
+use serde_json::{Map, Value, json};
 
 /// What a source gives to [`ThreadGrant::guard`](crate::ThreadGrant::guard): an event, a position, a
 /// gap, or the reason for its end.
@@ -170,16 +171,17 @@ impl Gap {
         }
     }
 
-    /// The data of the notice, on the transports that write JSON.
-    pub(crate) fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "code": Ending::Gap.code(),
-            "detail": self.detail(),
-            "reason": self.0.reason.as_str(),
-            "requested": self.0.requested,
-            "oldest": self.0.oldest,
-            "resumes_at": self.0.resumes_at,
-        })
+    /// What the notice says, on the transports that write JSON.
+    pub(crate) fn members(&self) -> Map<String, Value> {
+        let mut members = Ending::Gap.members();
+        members.extend([
+            ("detail".to_owned(), self.detail().into()),
+            ("reason".to_owned(), self.0.reason.as_str().into()),
+            ("requested".to_owned(), json!(self.0.requested)),
+            ("oldest".to_owned(), json!(self.0.oldest)),
+            ("resumes_at".to_owned(), json!(self.0.resumes_at)),
+        ]);
+        members
     }
 }
 
@@ -211,7 +213,7 @@ impl GapReason {
 pub enum Outbound {
     /// An event of the grant's thread, stamped with the request's id.
     Event(StampedEvent),
-    /// Where reading goes on.
+    /// Where reading starts, or goes on.
     Position(Position),
     /// Events are missing here; reading goes on at [`Gap::resumes_at`].
     Gap(Gap),

@@ -1,5 +1,6 @@
 //! The one table of endings: why streams end, and which word or number says so on each wire.
 
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// One row of the table.
@@ -115,9 +116,10 @@ impl Ending {
         self.row().patience.is_some()
     }
 
-    /// The data of the notice, on the transports that write JSON.
-    pub(crate) fn to_json(self) -> serde_json::Value {
-        serde_json::json!({ "code": self.code(), "detail": self.detail() })
+    /// What the notice says, on the transports that write JSON.
+    pub(crate) fn members(self) -> Map<String, Value> {
+        let members = [("code", self.code()), ("detail", self.detail())];
+        members.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
     }
 
     /// How long a client waits that usually waits for `delay`, before it comes back by itself.

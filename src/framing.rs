@@ -2,14 +2,20 @@
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 
+use crate::id::RequestId;
+use serde_json::{Map, Value, json};
 use std::{
     fmt::{Display, Write as _},
     hash::{BuildHasher, Hasher},
     time::Duration,
 };
 
-/// A comment, which no parser reports: keeps proxies and readers from giving up on a quiet stream.
-pub(crate) const HEARTBEAT: &[u8] = b":\n\n";
+/// A comment, which no parser reports: keeps proxies and readers from giving up on a quiet stream. No
+/// blank line comes after it: simple parsers take that for the end of an event without data.
+pub(crate) const HEARTBEAT: &[u8] = b":\n";
+
+/// The name of the notice that opens a stream. `open` is an event of `EventSource` itself.
+pub(crate) const OPEN: &str = "stream.open";
 
 /// Appends one block of fields to a text; [`Block::end`] dispatches it.
 ///
@@ -27,14 +33,28 @@ impl<'a> Block<'a> {
         if name == "message" { self } else { self.field("event", name) }
     }
 
-    /// Moves the client's last event id when the block ends, even if the block has no data.
-    pub(crate) fn id(self, id: impl Display) -> Self {
-        self.field("id", id)
+    /// Moves the client's last event id when the block ends. The block must have data: Firefox and
+    /// Safari drop one without, and its id with it.
+    pub(crate) fn id(self, id: Option<impl Display>) -> Self {
+        match id {
+            Some(id) => self.field("id", id),
+            None => self,
+        }
     }
 
     /// How long the client waits before it reconnects.
-    pub(crate) fn retry(self, delay: Duration) -> Self {
-        self.field("retry", delay.as_millis())
+    pub(crate) fn retry(self, delay: Option<Duration>) -> Self {
+        match delay {
+            Some(delay) => self.field("retry", delay.as_millis()),
+            None => self,
+        }
+    }
+
+    /// The data of a notice: these members, and the request that it is told to, in the same place as
+    /// in events.
+    pub(crate) fn notice(self, mut members: Map<String, Value>, trace_id: &RequestId) -> Self {
+        members.insert("meta".to_owned(), json!({ "trace_id": trace_id }));
+        self.data(&Value::Object(members).to_string())
     }
 
     /// Any text, one `data` field a line. A client joins them with LF: CR and CRLF arrive as LF.
@@ -102,7 +122,7 @@ mod tests {
             chunk in 1..64_usize,
         ) {
             let mut out = String::new();
-            Block::new(&mut out).event(&name).data(&data).id("c-1").end();
+            Block::new(&mut out).event(&name).data(&data).id(Some("c-1")).end();
             Block::new(&mut out).data("next").end();
             let events = parse(out.as_bytes(), chunk);
             prop_assert_eq!(events.len(), 2);

@@ -8,6 +8,7 @@ use crate::{
     delivery::Outbound,
     ending::Ending,
     framing::jittered,
+    id::RequestId,
     middleware::RequireService,
     rejection::{RETRY_PUSHBACK, Rejection, TENANCY_CODE},
     stream::{GuardedStream, IntoDelivery},
@@ -29,8 +30,9 @@ impl<S> GuardedStream<S> {
     /// The stream as a tonic response stream: items are what `message` makes of events, positions
     /// and gaps, and it ends with the status of its [`Ending`].
     ///
-    /// `message` gives `None` for what clients are not told. It is never asked about an
-    /// [`Outbound::End`]: that is the status.
+    /// `message` is given the request that the stream belongs to as well: notices name it as events do,
+    /// as `meta.trace_id`. It gives `None` for what clients are not told. It is never asked about an
+    /// [`Outbound::End`]: that is the status, with the request in the metadata `x-request-id`.
     ///
     /// ```
     /// use futures_util::Stream;
@@ -52,7 +54,7 @@ impl<S> GuardedStream<S> {
     ///     let from = LastEventId::parse(&asked.last_event_id)?;
     ///     let grant = verify_thread_access(threads, scope, &asked.thread_id).await?;
     ///     let events = grant.subscribe(log, from).await?;
-    ///     Ok(Response::new(grant.guard(events).into_grpc(|outbound| match outbound {
+    ///     Ok(Response::new(grant.guard(events).into_grpc(|outbound, _| match outbound {
     ///         Outbound::Event(event) => Some(event.to_json()),
     ///         _ => None,
     ///     })))
@@ -60,7 +62,7 @@ impl<S> GuardedStream<S> {
     /// ```
     pub fn into_grpc<M, F>(self, message: F) -> GrpcStream<S, F>
     where
-        F: FnMut(Outbound) -> Option<M>,
+        F: FnMut(Outbound, &RequestId) -> Option<M>,
     {
         GrpcStream { guarded: self, message, retry: Duration::from_secs(3), ended: false }
     }
@@ -91,7 +93,7 @@ impl<S, F, M> Stream for GrpcStream<S, F>
 where
     S: Stream,
     S::Item: IntoDelivery,
-    F: FnMut(Outbound) -> Option<M>,
+    F: FnMut(Outbound, &RequestId) -> Option<M>,
 {
     type Item = Result<M, Status>;
 
@@ -106,10 +108,12 @@ where
             match outbound {
                 None | Some(Outbound::End(Ending::Complete)) => return Poll::Ready(None),
                 Some(Outbound::End(ending)) => {
-                    return Poll::Ready(Some(Err(status_of(ending, *this.retry))));
+                    let trace_id = this.guarded.grant().scope().request_id();
+                    return Poll::Ready(Some(Err(status_of(ending, trace_id, *this.retry))));
                 }
                 Some(outbound) => {
-                    if let Some(message) = (this.message)(outbound) {
+                    let trace_id = this.guarded.grant().scope().request_id();
+                    if let Some(message) = (this.message)(outbound, trace_id) {
                         return Poll::Ready(Some(Ok(message)));
                     }
                 }
@@ -126,9 +130,13 @@ impl<S: fmt::Debug, F> fmt::Debug for GrpcStream<S, F> {
     }
 }
 
-fn status_of(ending: Ending, retry: Duration) -> Status {
+fn status_of(ending: Ending, trace_id: &RequestId, retry: Duration) -> Status {
     let delay = ending.retry_after(retry).map(jittered);
-    status(ending.grpc_code(), ending.code(), ending.detail(), delay)
+    let mut status = status(ending.grpc_code(), ending.code(), ending.detail(), delay);
+    if let Ok(trace_id) = MetadataValue::try_from(trace_id.as_str()) {
+        status.metadata_mut().insert("x-request-id", trace_id);
+    }
+    status
 }
 
 fn status(grpc: u8, code: &'static str, detail: &str, retry: Option<Duration>) -> Status {
@@ -179,7 +187,7 @@ mod tests {
         for ending in Ending::ALL {
             let event = StreamEvent::new(routing("t_a", "th"), "x", "y").unwrap();
             let source = stream::iter([Delivery::from(event), (*ending).into()]);
-            let items = grant(scope("t_a"), "th").guard(source).into_grpc(|outbound| {
+            let items = grant(scope("t_a"), "th").guard(source).into_grpc(|outbound, _| {
                 let Outbound::Event(event) = outbound else { return None };
                 Some(event.to_json())
             });
@@ -192,6 +200,7 @@ mod tests {
             assert_eq!(items.len(), 1, "one event before");
             assert_eq!(status.code() as u8, ending.grpc_code(), "{ending:?}");
             assert_eq!(status.metadata().get("tenancy-code").unwrap(), ending.code());
+            assert_eq!(status.metadata().get("x-request-id").unwrap(), "req-1");
             let pushback = status.metadata().contains_key(RETRY_PUSHBACK);
             assert_eq!(pushback, ending.is_retryable(), "{ending:?}");
         }
@@ -212,7 +221,7 @@ mod tests {
     fn a_source_of_which_nothing_is_told_yields_to_other_tasks() {
         let event = StreamEvent::new(routing("t_a", "th"), "x", "y").unwrap();
         let source = stream::repeat(event);
-        let silent = grant(scope("t_a"), "th").guard(source).into_grpc(|_| None::<()>);
+        let silent = grant(scope("t_a"), "th").guard(source).into_grpc(|_, _| None::<()>);
         assert!(Box::pin(silent).next().now_or_never().is_none());
     }
 }

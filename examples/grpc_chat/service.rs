@@ -16,7 +16,7 @@ use std::pin::Pin;
 use tonic::{Request, Response, Status};
 use tower_tenancy::{
     Cursor, LastEventId, MemoryLog, MemoryRegistry, Rejection, StampedEvent, TenantScope,
-    delivery::Outbound, log::PublishError, verify_thread_access,
+    delivery::Outbound, id::RequestId, log::PublishError, verify_thread_access,
 };
 
 pub(crate) fn chat(threads: MemoryRegistry, log: MemoryLog) -> ChatServer<Threads> {
@@ -55,12 +55,12 @@ impl Chat for Threads {
         let from = LastEventId::parse(last_event_id)?;
         let grant = verify_thread_access(&self.threads, scope, thread_id).await?;
         let events = grant.subscribe(&self.log, from).await?;
-        let deliveries = grant.guard(events).into_grpc(|outbound| {
+        let deliveries = grant.guard(events).into_grpc(|outbound, trace_id| {
             Some(match outbound {
                 Outbound::Event(stamped) => delivery::Delivery::Event(event(&stamped)).into(),
                 Outbound::Position(position) => {
                     let notice = Notice { code: "open".to_owned(), ..Notice::default() };
-                    notice.at(Some(position.cursor())).into()
+                    notice.at(Some(position.cursor()), trace_id).into()
                 }
                 Outbound::Gap(gap) => {
                     let notice = Notice {
@@ -69,7 +69,7 @@ impl Chat for Threads {
                         reason: gap.reason().as_str().to_owned(),
                         ..Notice::default()
                     };
-                    notice.at(gap.resumes_at()).into()
+                    notice.at(gap.resumes_at(), trace_id).into()
                 }
                 // The status tells the end.
                 Outbound::End(_) | _ => return None,
@@ -104,8 +104,10 @@ fn event(stamped: &StampedEvent) -> Event {
 }
 
 impl Notice {
-    fn at(mut self, cursor: Option<Cursor>) -> Self {
+    /// Where reading goes on, and the request that the notice is told to.
+    fn at(mut self, cursor: Option<Cursor>, trace_id: &RequestId) -> Self {
         self.id = cursor.map(|cursor| cursor.to_string()).unwrap_or_default();
+        self.meta = Some(pb::Meta { trace_id: trace_id.to_string(), ..pb::Meta::default() });
         self
     }
 }

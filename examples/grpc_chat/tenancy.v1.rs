@@ -70,7 +70,7 @@ pub struct Routing {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Meta {
-    /// The request that receives the event.
+    /// The request that receives the event or the notice.
     #[prost(string, tag = "1")]
     pub trace_id: ::prost::alloc::string::String,
     /// The request that published it.
@@ -79,7 +79,8 @@ pub struct Meta {
     #[prost(uint64, tag = "3")]
     pub seq: u64,
 }
-/// What the server says about the stream. How it ended is told by the status.
+/// What the server says about the stream. How it ended is told by the status, whose metadata
+/// `x-request-id` names the request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Notice {
     /// `open`, or `stream.gap`.
@@ -93,6 +94,8 @@ pub struct Notice {
     /// Of a gap: `trimmed` or `unknown`.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "5")]
+    pub meta: ::core::option::Option<Meta>,
 }
 /// Generated client implementations.
 pub mod chat_client {

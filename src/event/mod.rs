@@ -306,12 +306,8 @@ impl NewEvent {
     fn encode(self, cursor: Option<Cursor>, time: SystemTime) -> StreamEvent {
         let mut block = String::with_capacity(BESIDE_DATA + self.data.get().len());
         let mut marks = Marks::default();
-        let framed = Block::new(&mut block);
-        let framed = match cursor {
-            Some(cursor) => framed.id(cursor),
-            None => framed,
-        };
-        framed
+        Block::new(&mut block)
+            .id(cursor)
             .event(self.event_type.as_str())
             .data_line(|line| marks = self.envelope(cursor, time, line))
             .end();

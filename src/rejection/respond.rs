@@ -430,7 +430,7 @@ fn come_back_later(rejection: &Rejection) -> Response<Bytes> {
     let notice = serde_json::json!({ "code": rejection.code(), "detail": rejection.detail() });
     let mut body = String::new();
     Block::new(&mut body)
-        .retry(jittered(rejection.retry_after().unwrap_or(super::RETRY_AFTER)))
+        .retry(Some(jittered(rejection.retry_after().unwrap_or(super::RETRY_AFTER))))
         .event(name)
         .data(&notice.to_string())
         .end();

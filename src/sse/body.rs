@@ -6,7 +6,8 @@ use crate::{
     delivery::Outbound,
     ending::Ending,
     event::{Cursor, StreamEvent},
-    framing::{Block, HEARTBEAT, jittered},
+    framing::{Block, HEARTBEAT, OPEN, jittered},
+    id::RequestId,
     rejection::stream_headers,
     stream::{GuardedStream, IntoDelivery, Polled},
 };
@@ -15,6 +16,7 @@ use futures_core::Stream;
 use http::Response;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
+use serde_json::Map;
 use std::{
     fmt,
     ops::ControlFlow,
@@ -219,19 +221,20 @@ where
                 // The alarm is set once an interval, not once an event: when it fires, what was
                 // written since then decides.
                 |now| heartbeat.saturating_sub(now.duration_since(last_write).unwrap_or_default()),
-                |outbound| {
+                |outbound, trace_id| {
                     if opening && frame.is_empty() {
                         if let Outbound::Position(position) = &outbound {
-                            open(&mut frame, retry, Some(position.cursor()));
+                            open(&mut frame, trace_id, Some(position.cursor()), Some(retry));
                             return ControlFlow::Continue(());
                         }
-                        open(&mut frame, retry, None);
+                        open(&mut frame, trace_id, None, Some(retry));
                     }
                     proof_ended = matches!(
                         outbound,
                         Outbound::End(Ending::AuthExpired | Ending::AccessRevoked)
                     );
-                    *this.rest = write(&mut frame, &outbound, retry).map(StreamEvent::into_rest);
+                    *this.rest =
+                        write(&mut frame, &outbound, trace_id, retry).map(StreamEvent::into_rest);
                     if frame.len() < FRAME && this.rest.is_none() {
                         ControlFlow::Continue(())
                     } else {
@@ -261,7 +264,8 @@ where
                 return Poll::Ready(Some(Err(CutOff::ProofEnded)));
             }
             if opening && frame.is_empty() {
-                open(&mut frame, retry, None);
+                let trace_id = this.guarded.grant().scope().request_id();
+                open(&mut frame, trace_id, None, Some(retry));
             }
             if frame.is_empty() {
                 return Poll::Ready(None);
@@ -278,18 +282,25 @@ where
     }
 }
 
-/// The first block of a stream. Without data nothing is dispatched; an `id` is committed all the same.
-fn open(frame: &mut String, retry: Duration, position: Option<Cursor>) {
-    let block = Block::new(frame).retry(retry);
-    match position {
-        Some(cursor) => block.id(cursor).end(),
-        None => block.end(),
-    }
+/// Tells where reading starts, or goes on: the first block of a stream. It has data, since Firefox and
+/// Safari drop a block without data, and its `id` with it.
+fn open(
+    frame: &mut String,
+    trace_id: &RequestId,
+    position: Option<Cursor>,
+    retry: Option<Duration>,
+) {
+    let members = Map::from_iter([("code".to_owned(), OPEN.into())]);
+    Block::new(frame).event(OPEN).id(position).retry(retry).notice(members, trace_id).end();
 }
 
 /// Gives the event whose rest is still to be written.
-fn write(frame: &mut String, outbound: &Outbound, retry: Duration) -> Option<StreamEvent> {
-    let block = Block::new(frame);
+fn write(
+    frame: &mut String,
+    outbound: &Outbound,
+    trace_id: &RequestId,
+    retry: Duration,
+) -> Option<StreamEvent> {
     match outbound {
         Outbound::Event(stamped) => {
             let mut pieces = stamped.block();
@@ -309,29 +320,21 @@ fn write(frame: &mut String, outbound: &Outbound, retry: Duration) -> Option<Str
             pieces.iter().for_each(|piece| frame.push_str(piece));
             return is_large.then(|| stamped.event().clone());
         }
-        Outbound::Position(position) => block.id(position.cursor()).end(),
-        // Notice and new position share a frame, so that a cut between them cannot hide the gap.
+        Outbound::Position(position) => open(frame, trace_id, Some(position.cursor()), None),
+        // Notice and new position are one block, so that nothing can cut them apart.
         Outbound::Gap(gap) => {
-            notice(block, Ending::Gap.code(), gap.to_json()).end();
-            if let Some(cursor) = gap.resumes_at() {
-                Block::new(frame).id(cursor).end();
-            }
+            let block = Block::new(frame).event(Ending::Gap.code()).id(gap.resumes_at());
+            block.notice(gap.members(), trace_id).end();
         }
         // The gap itself was the notice.
         Outbound::End(Ending::Gap) => {}
         Outbound::End(ending) => {
-            let block = match ending.retry_after(retry) {
-                Some(delay) => block.retry(jittered(delay)),
-                None => block,
-            };
-            notice(block, ending.code(), ending.to_json()).end();
+            let retry = ending.retry_after(retry).map(jittered);
+            let block = Block::new(frame).event(ending.code()).retry(retry);
+            block.notice(ending.members(), trace_id).end();
         }
     }
     None
-}
-
-fn notice<'a>(block: Block<'a>, name: &str, json: serde_json::Value) -> Block<'a> {
-    block.event(name).data(&json.to_string())
 }
 
 impl<S: fmt::Debug> fmt::Debug for SseBody<S> {

@@ -61,24 +61,28 @@ fn all<S: Stream<Item = Delivery>>(source: S) -> String {
 }
 
 #[tokio::test]
-async fn a_stream_opens_at_once_with_retry_and_priming_id() {
+async fn a_stream_opens_at_once_and_its_first_position_comes_with_data() {
     let cursor = Cursor::new(Epoch::random(), 7);
     let source = stream::iter([Position::new(&routing("t_a", "th"), cursor).into()])
         .chain(stream::pending());
     let mut primed = Box::pin(body(source).retry(Duration::from_millis(1500)));
-    assert_eq!(frames(&mut primed), [format!("retry: 1500\nid: {cursor}\n\n")]);
+    let data = r#"data: {"code":"stream.open","meta":{"trace_id":"req-1"}}"#;
+    let opening = format!("event: stream.open\nid: {cursor}\nretry: 1500\n{data}\n\n");
+    assert_eq!(frames(&mut primed), [opening]);
     let mut silent = Box::pin(body(stream::pending::<Delivery>()));
-    assert_eq!(frames(&mut silent), ["retry: 3000\n\n"], "no position, no id");
+    let opening = format!("event: stream.open\nretry: 3000\n{data}\n\n");
+    assert_eq!(frames(&mut silent), [opening], "no position, no id");
 }
 
 #[test]
 fn events_have_id_type_and_the_envelope_on_one_line() {
     let cursor = Cursor::new(Epoch::random(), 1);
     let text = all(stream::iter([message(cursor)]));
-    let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines[2], format!("id: {cursor}"));
-    assert!(lines[3].starts_with(r#"data: {"v":1,"id":""#), "no event line for `message`");
-    assert!(lines[3].contains(r#""trace_id":"req-1""#));
+    let (_, event) = text.split_once("\n\n").unwrap();
+    let lines: Vec<_> = event.lines().collect();
+    assert_eq!(lines[0], format!("id: {cursor}"));
+    assert!(lines[1].starts_with(r#"data: {"v":1,"id":""#), "no event line for `message`");
+    assert!(lines[1].contains(r#""trace_id":"req-1""#));
     let own = all(stream::iter([own()]));
     assert!(own.contains("\n\nevent: x.y\ndata: {") && !own.contains("\nid:"), "{own}");
 }
@@ -101,6 +105,7 @@ proptest! {
         let parsed = EventStream::new(stream::iter(chunks)).map(Result::unwrap);
         let mut parsed: Vec<_> = parsed.collect::<Vec<_>>().now_or_never().expect("ready");
         prop_assert_eq!(parsed.pop().unwrap().event, "stream.complete");
+        prop_assert_eq!(parsed.remove(0).event, "stream.open");
         prop_assert_eq!(parsed.len(), sent.len());
         for (event, parsed) in sent.iter().zip(parsed) {
             let envelope: serde_json::Value = serde_json::from_str(&parsed.data).unwrap();
@@ -114,7 +119,7 @@ proptest! {
 }
 
 #[test]
-fn gap_notice_and_new_position_share_a_frame_and_the_notice_has_no_id() {
+fn a_gap_notice_bears_the_position_where_reading_goes_on() {
     let epoch = Epoch::random();
     let at = |seq| Cursor::new(epoch, seq);
     let gap = |resumes_at| -> Delivery {
@@ -123,13 +128,14 @@ fn gap_notice_and_new_position_share_a_frame_and_the_notice_has_no_id() {
     let text = all(stream::iter([gap(Some(at(5)))]));
     let (_, notice) = text.split_once("\n\n").unwrap();
     let (notice, rest) = notice.split_once("\n\n").unwrap();
-    assert!(notice.starts_with("event: stream.gap\ndata: {"), "{notice}");
-    assert!(notice.contains(r#""reason":"trimmed""#) && !notice.contains("\nid:"));
-    assert!(rest.starts_with(&format!("id: {}\n\n", at(5))), "{rest}");
+    let resumed = format!("event: stream.gap\nid: {}\ndata: {{", at(5));
+    assert!(notice.starts_with(&resumed) && notice.contains(r#""reason":"trimmed""#), "{notice}");
+    assert!(rest.starts_with("event: stream.complete\ndata: {"), "{rest}");
 
     let source = stream::iter([gap(None), message(at(6))]);
     let closed = all(source);
-    assert_eq!(closed.matches("event: ").count(), 1, "one notice, no event: {closed}");
+    assert_eq!(closed.matches("event: ").count(), 2, "the opening and one notice: {closed}");
+    assert!(!closed.contains("\nid: "), "nothing goes on: {closed}");
     assert!(closed.contains("stream.gap") && closed.contains(r#""resumes_at":null"#));
 }
 
@@ -143,6 +149,36 @@ fn a_stream_says_why_it_ends() {
     assert_eq!(text.matches("retry: ").count(), 2, "a jittered delay of its own: {text}");
     assert!(text.contains("event: stream.source_failed\n") && !text.contains("boom"));
     assert!(http_body::Body::is_end_stream(&*failed));
+}
+
+/// What Firefox and Safari drop, and what simple parsers take for an event without data.
+#[test]
+fn every_block_has_data_and_every_notice_names_its_request() {
+    let clock = ManualClock::at(1000);
+    let (send, receive) = mpsc::unbounded();
+    let mut body = beating(&clock, receive);
+    let mut text = frames(&mut body).concat();
+    let (thread, cursor) = (routing("t_a", "th"), |seq| Cursor::new(Epoch::random(), seq));
+    let gap = Gap::new(&thread, GapReason::Unknown, cursor(1), cursor(2), Some(cursor(3)));
+    let position = || Position::new(&thread, cursor(4));
+    for delivery in [position().into(), own(), gap.into(), message(cursor(5)), position().into()] {
+        clock.advance(Duration::from_secs(10));
+        text.extend(frames(&mut body));
+        send.unbounded_send(delivery).unwrap();
+        text.extend(frames(&mut body));
+    }
+    drop(send);
+    text.extend(frames(&mut body));
+    assert_eq!(text.matches(":\n").count(), 5, "heartbeats: {text}");
+    let blocks: Vec<_> = text.split_terminator("\n\n").collect();
+    assert_eq!(blocks.len(), 7, "{text}");
+    for block in &blocks {
+        let data = block.lines().find_map(|line| line.strip_prefix("data: ")).expect(block);
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["meta"]["trace_id"], "req-1", "{block}");
+    }
+    let ids = blocks.iter().filter(|block| block.contains("\nid: ") || block.starts_with("id: "));
+    assert_eq!(ids.count(), 4, "positions, the gap and the event of a log: {text}");
 }
 
 #[test]
@@ -172,7 +208,7 @@ fn the_rest_of_a_large_event_is_shared_by_its_readers_and_nothing_comes_before_i
     });
     let text: String = one.iter().map(|(_, text)| text.as_str()).collect();
     let data: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
-    for (line, data) in data.iter().zip(["first", &large, "last"]) {
+    for (line, data) in data.iter().skip(1).zip(["first", &large, "last"]) {
         let envelope: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(envelope["data"], data);
         assert_eq!(envelope["meta"]["trace_id"], "req-1");
@@ -332,7 +368,7 @@ fn a_stream_whose_window_was_full_keeps_its_heartbeat() {
     drop(unwritten);
     assert!(body.frame().now_or_never().is_none());
     clock.advance(Duration::from_secs(10));
-    assert_eq!(frames(&mut body), [":\n\n"]);
+    assert_eq!(frames(&mut body), [":\n"]);
 }
 
 #[test]
@@ -389,7 +425,7 @@ fn a_clock_that_was_set_back_does_not_silence_a_stream() {
     clock.set_back(Duration::from_secs(500));
     assert_eq!(frames(&mut body).len(), 1);
     clock.advance(Duration::from_secs(10));
-    assert_eq!(frames(&mut body), [":\n\n"]);
+    assert_eq!(frames(&mut body), [":\n"]);
 }
 
 #[test]
@@ -407,7 +443,7 @@ fn no_heartbeat_outlives_a_jump_of_the_clock() {
     send.unbounded_send(own()).unwrap();
     assert_eq!(frames(&mut body).len(), 1);
     clock.advance(Duration::from_secs(10));
-    assert_eq!(frames(&mut body), [":\n\n"], "ten seconds after the jump, and not ten minutes");
+    assert_eq!(frames(&mut body), [":\n"], "ten seconds after the jump, and not ten minutes");
 }
 
 #[test]
@@ -424,7 +460,7 @@ fn a_quiet_stream_is_kept_alive_and_a_busy_one_needs_no_comment() {
     clock.advance(Duration::from_secs(9));
     assert!(frames(&mut body).is_empty());
     clock.advance(Duration::from_secs(1));
-    assert_eq!(frames(&mut body), [":\n\n"]);
+    assert_eq!(frames(&mut body), [":\n"]);
     clock.advance(Duration::from_secs(10));
-    assert_eq!(frames(&mut body), [":\n\n"]);
+    assert_eq!(frames(&mut body), [":\n"]);
 }

@@ -9,6 +9,7 @@ use crate::{
     delivery::{Delivery, Gap, Item, Outbound},
     ending::Ending,
     event::StampedEvent,
+    id::RequestId,
     rejection::{BoxError, Chain},
 };
 use futures_core::Stream;
@@ -210,13 +211,13 @@ where
     S: Stream,
     S::Item: IntoDelivery,
 {
-    /// Gives `sink` what is ready, until it breaks. If nothing is ready, it is pending for as long as
+    /// Gives `sink` what is ready, and the request that it is for, until it breaks. If nothing is ready, it is pending for as long as
     /// `idle_limit` says, which is asked when the one alarm of the stream is set.
     pub(crate) fn poll_each(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         idle_limit: impl FnOnce(SystemTime) -> Duration,
-        mut sink: impl FnMut(Outbound) -> ControlFlow<()>,
+        mut sink: impl FnMut(Outbound, &RequestId) -> ControlFlow<()>,
     ) -> Poll<Polled> {
         let mut this = self.project();
         if *this.ended {
@@ -224,6 +225,7 @@ where
         }
         let _in_span = this.span.enter();
         let grant = &*this.grant;
+        let trace_id = grant.scope().request_id();
         let mut given = None;
         let mut held_back = 0;
         let ending = loop {
@@ -267,14 +269,14 @@ where
             let flow = match item {
                 Item::End(ending) => break ending,
                 Item::Event(event) if is_ours => {
-                    let trace_id = grant.scope().request_id().clone();
-                    sink(Outbound::Event(StampedEvent::new(event, trace_id)))
+                    let stamped = StampedEvent::new(event, trace_id.clone());
+                    sink(Outbound::Event(stamped), trace_id)
                 }
-                Item::Position(position) if is_ours => sink(Outbound::Position(position)),
+                Item::Position(position) if is_ours => sink(Outbound::Position(position), trace_id),
                 Item::Gap(gap) if is_ours => {
                     log_gap(grant, &gap);
                     *this.last_word = gap.resumes_at().is_none().then_some(Ending::Gap);
-                    sink(Outbound::Gap(gap))
+                    sink(Outbound::Gap(gap), trace_id)
                 }
                 foreign @ (Item::Event(_) | Item::Position(_) | Item::Gap(_)) => {
                     held_back += 1;
@@ -295,7 +297,7 @@ where
         };
         *this.ended = true;
         log_end(grant, ending);
-        let _last = sink(Outbound::End(ending));
+        let _last = sink(Outbound::End(ending), trace_id);
         Poll::Ready(Polled::Ended)
     }
 }
@@ -313,7 +315,7 @@ where
             let polled = self.as_mut().poll_each(
                 cx,
                 |_| Duration::MAX,
-                |outbound| {
+                |outbound, _| {
                     next = Some(outbound);
                     ControlFlow::Break(())
                 },

@@ -16,6 +16,7 @@ use crate::{
 use futures_core::Stream;
 use futures_sink::Sink;
 use pin_project_lite::pin_project;
+use serde_json::Value;
 use std::{
     collections::VecDeque,
     future::Future,
@@ -294,7 +295,7 @@ where
                 self.notice("open", Some(position.cursor()), "{}");
             }
             Some(Outbound::Gap(gap)) => {
-                let data = gap.to_json().to_string();
+                let data = Value::Object(gap.members()).to_string();
                 self.notice(Ending::Gap.code(), gap.resumes_at(), &data);
             }
             // An end is kept as the ending.
@@ -327,12 +328,10 @@ where
         // The gap itself was the notice.
         if ending != Ending::Gap {
             let delay = ending.retry_after(self.options.retry).map(jittered);
-            let data = serde_json::json!({
-                "code": ending.code(),
-                "detail": ending.detail(),
-                "retry_ms": delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
-            });
-            self.as_mut().notice(ending.code(), None, &data.to_string());
+            let delay = delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+            let mut members = ending.members();
+            members.insert("retry_ms".to_owned(), delay.into());
+            self.as_mut().notice(ending.code(), None, &Value::Object(members).to_string());
         }
         self.project().outbox.push_back(M::close(ending.close_code(), ending.code()));
     }

@@ -181,7 +181,7 @@ impl Block {
     }
 }
 
-/// Reads an event stream block by block, id-only ones among them.
+/// Reads an event stream block by block. Each must have data: other readers drop one without.
 pub(crate) struct Events {
     body: futures_util::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     buffer: String,
@@ -217,14 +217,12 @@ impl Events {
                         comment => assert!(comment.starts_with(':'), "{line}"),
                     }
                 }
+                assert!(block.data.is_some(), "a block without data: {text:?}");
                 self.buffer = rest.to_owned();
                 if let Some(id) = &block.id {
                     self.cursor = Some(id.clone());
                 }
-                if block != Block::default() {
-                    return Some(block);
-                }
-                continue;
+                return Some(block);
             }
             let chunk = tokio::time::timeout(Duration::from_secs(30), self.body.next()).await;
             let chunk = chunk.expect("the stream stays silent")?;
@@ -232,11 +230,11 @@ impl Events {
         }
     }
 
-    /// The next block with data.
+    /// The next block after the opening.
     pub(crate) async fn event(&mut self) -> Option<Block> {
         loop {
             let block = self.next().await?;
-            if block.data.is_some() {
+            if block.event.as_deref() != Some("stream.open") {
                 return Some(block);
             }
         }
