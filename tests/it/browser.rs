@@ -1,98 +1,42 @@
-//! A real Chromium: its own `EventSource`, and the demo page as a person uses it.
-//!
-//! Needs Chromium and ChromeDriver (Debian: `chromium`, `chromium-driver`); `scripts/test` installs
-//! them.
+//! In real browsers: their own `EventSource` and `WebSocket`, and the demo page as a person uses it.
 
 use crate::{
+    browsers::{Firefox, Page, in_chromium},
     hosts::{App, serve_axum},
     layers::verifier,
     support::{Chat, chat_binary, token},
 };
 use axum::{
-    Router,
-    extract::{Path, Request, State},
+    Json, Router,
+    extract::{FromRef, Path, Request, State},
     http::HeaderValue,
     middleware::{Next, from_fn},
-    response::{Html, IntoResponse},
-    routing::get,
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
 };
-use fantoccini::{Client, ClientBuilder, Locator};
-use futures_util::{FutureExt as _, StreamExt as _};
-use hyper_util::client::legacy::connect::HttpConnector;
+use fantoccini::Locator;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::{
-    io::{BufRead as _, BufReader},
     net::SocketAddr,
-    panic::{AssertUnwindSafe, resume_unwind},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
-use tokio::{net::TcpListener, sync::broadcast};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::{broadcast, watch},
+};
+use tower::Layer as _;
 use tower_tenancy::{
-    LastEventId, MemoryLog, MemoryRegistry, Publisher, Rejection, RequireTenantScope, Routing,
-    ThreadAccess, auth::TokenSources,
+    LastEventId, MemoryLog, MemoryRegistry, OnGap, Publisher, RedeemTicket, Rejection,
+    RequireTenantScope, Routing, TenantScope, ThreadAccess, TicketIssuer, auth::TokenSources,
+    verify_thread_access,
 };
-
-/// A running ChromeDriver. Ends with its owner.
-struct Driver(Child);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-/// Runs `test` in a browser of its own, and ends the browser whatever happens.
-async fn in_browser<T: Future<Output = ()>>(test: impl FnOnce(Client) -> T) {
-    let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn();
-    let mut driver = Driver(driver.expect("chromedriver is installed"));
-    let lines = BufReader::new(driver.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let port = lines
-        .filter_map(|line| line.split_once("on port ").map(|(_, rest)| rest.to_owned()))
-        .find_map(|rest| rest.trim_end_matches('.').parse::<u16>().ok().filter(|port| *port > 0))
-        .expect("chromedriver says its port");
-    let profile = std::env::temp_dir().join(format!("browser-{}", uuid::Uuid::new_v4()));
-    let profile_arg = format!("--user-data-dir={}", profile.display());
-    let arguments = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1280,900",
-        &profile_arg,
-    ];
-    let capabilities = json!({"goog:chromeOptions": {"args": arguments}});
-    let client = ClientBuilder::new(HttpConnector::new())
-        .capabilities(capabilities.as_object().unwrap().clone())
-        .connect(&format!("http://127.0.0.1:{port}"))
-        .await
-        .unwrap();
-    let outcome = AssertUnwindSafe(test(client.clone())).catch_unwind().await;
-    client.close().await.unwrap();
-    drop(driver);
-    drop(std::fs::remove_dir_all(profile));
-    if let Err(panic) = outcome {
-        resume_unwind(panic);
-    }
-}
-
-/// Asks the page until its answer is what is wanted.
-async fn until(client: &Client, script: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let answer = client.execute(script, vec![]).await.unwrap();
-        if wanted(&answer) {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{script} is still {answer}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
 
 /// Ends each connection by itself after some items, as a server that restarts would.
 async fn events(
@@ -113,24 +57,94 @@ const PAGE: &str = "<!doctype html><script>
     source.addEventListener('stream.gap', () => gaps++);
 </script>";
 
-/// Passes connections on to `server`, until told to break them all.
-async fn breakable(server: SocketAddr, cuts: broadcast::Sender<()>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut near, _) = listener.accept().await.unwrap();
-            let mut cut = cuts.subscribe();
-            tokio::spawn(async move {
-                let mut far = tokio::net::TcpStream::connect(server).await.unwrap();
+/// What a session cookie would do: the page cannot set headers.
+async fn session(mut request: Request, next: Next) -> Response {
+    let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
+    let values = [("x-tenant-id", "t_alpha"), ("x-env", "prod"), ("authorization", &bearer)];
+    for (name, value) in values {
+        request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
+    }
+    next.run(request).await
+}
+
+/// Where an armed link breaks the connection.
+const SCISSORS: &str = "cut here";
+
+/// A way to a server that can be broken.
+#[derive(Clone)]
+struct Link {
+    addr: SocketAddr,
+    server: SocketAddr,
+    cuts: broadcast::Sender<()>,
+    is_up: watch::Sender<bool>,
+    armed: Arc<AtomicBool>,
+}
+
+impl Link {
+    async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (cuts, is_up) = (broadcast::Sender::new(1), watch::Sender::new(true));
+        let link = Self { addr, server, cuts, is_up, armed: Arc::default() };
+        let accepting = link.clone();
+        tokio::spawn(async move {
+            loop {
+                let (near, _) = listener.accept().await.unwrap();
+                let (link, cut) = (accepting.clone(), accepting.cuts.subscribe());
+                tokio::spawn(async move { link.pass(near, cut).await });
+            }
+        });
+        link
+    }
+
+    /// Breaks all connections.
+    fn cut(&self) {
+        // Nobody may be connected just then.
+        drop(self.cuts.send(()));
+    }
+
+    /// Lets no connection through, or lets all through that wait.
+    fn set_up(&self, is_up: bool) {
+        self.is_up.send_replace(is_up);
+    }
+
+    /// Ends the next connection whose server writes [`SCISSORS`], in the middle of the word.
+    fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    async fn pass(&self, mut near: TcpStream, mut cut: broadcast::Receiver<()>) {
+        self.is_up.subscribe().wait_for(|is_up| *is_up).await.unwrap();
+        let mut far = TcpStream::connect(self.server).await.unwrap();
+        let passing = async {
+            let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
+            loop {
                 tokio::select! {
-                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                    _ = cut.recv() => near.set_zero_linger().unwrap(),
+                    read = near.read(&mut up) => match read {
+                        Ok(read @ 1..) => far.write_all(&up[..read]).await?,
+                        _ => return Ok(()),
+                    },
+                    read = far.read(&mut down) => {
+                        let read @ 1.. = read? else { return Ok(()) };
+                        let text = &down[..read];
+                        let word = SCISSORS.as_bytes();
+                        let at = text.windows(word.len()).position(|window| window == word);
+                        match at.filter(|_| self.armed.swap(false, Ordering::SeqCst)) {
+                            Some(at) => return near.write_all(&text[..at + 3]).await,
+                            None => near.write_all(text).await?,
+                        }
+                    }
                 }
-            });
+            }
+        };
+        let is_cut = tokio::select! {
+            _ = passing => false,
+            _ = cut.recv() => true,
+        };
+        if is_cut {
+            near.set_zero_linger().unwrap();
         }
-    });
-    addr
+    }
 }
 
 #[tokio::test]
@@ -140,41 +154,27 @@ async fn a_native_event_source_survives_cuts_without_loss_or_double() {
     let app = App { threads: MemoryRegistry::new(), log: MemoryLog::new() };
     app.threads.register(&thread);
     let publisher = Publisher::without_proof(app.log.clone(), thread);
-    // What a session cookie would do: the page cannot set headers.
-    let session = from_fn(async |mut request: Request, next: Next| {
-        let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
-        let values = [("x-tenant-id", "t_alpha"), ("x-env", "prod"), ("authorization", &bearer)];
-        for (name, value) in values {
-            request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
-        }
-        next.run(request).await
-    });
     let guarded = Router::new()
         .route("/events/{thread}", get(events))
         .route_layer(RequireTenantScope::new(verifier()))
-        .route_layer(session)
+        .route_layer(from_fn(session))
         .with_state(app);
-    let router = guarded.route("/", get(async || Html(PAGE)));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let cuts = broadcast::Sender::new(1);
-    let addr = breakable(server, cuts.clone()).await;
+    let server = serve_axum(guarded.route("/", get(async || Html(PAGE)))).await;
+    let link = Link::to(server).await;
+    let addr = link.addr;
 
-    in_browser(async move |client| {
+    in_chromium(async move |client| {
         client.goto(&format!("http://{addr}/")).await.unwrap();
-        until(&client, "return opens", |opens| opens == 1).await;
+        client.until("return opens", |opens| opens == 1).await;
         for i in 1..=300 {
             publisher.publish("message", &i).await.unwrap();
             if i % 70 == 0 {
                 // In the middle of things: the browser sees a reset connection.
-                // Nobody may be connected just then.
-                drop(cuts.send(()));
+                link.cut();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let seen =
-            until(&client, "return seen", |seen| seen.as_array().unwrap().len() >= 300).await;
+        let seen = client.until("return seen", |seen| seen.as_array().unwrap().len() >= 300).await;
         assert_eq!(seen, json!((1..=300).collect::<Vec<_>>()), "each once, in order");
         let opens = client.execute("return opens", vec![]).await.unwrap();
         assert!(opens.as_u64().unwrap() >= 8, "{opens} connections");
@@ -195,11 +195,11 @@ const BY_TICKETS: &str = "
         }
     };
     window.sse = { seen: [], opens: 0, errors: 0, state: () => sse.source.readyState };
+    window.ws = { seen: [], opens: 0, cursor: '' };
     sse.source = new EventSource(`/sse/chat/th?ticket=${await ticket()}`);
     sse.source.onopen = () => sse.opens++;
     sse.source.onerror = () => sse.errors++;
     sse.source.onmessage = message => sse.seen.push(JSON.parse(message.data).data.text);
-    window.ws = { seen: [], opens: 0, cursor: '' };
     (window.connect = async () => {
         const url = `/ws/chat/th?ticket=${await ticket()}&last_event_id=${ws.cursor}`;
         ws.socket = new WebSocket(url.replace(/^/, location.origin.replace('http', 'ws')));
@@ -218,25 +218,24 @@ const BY_TICKETS: &str = "
 async fn by_tickets_a_browser_survives_cuts_without_loss_or_double() {
     let chat = Chat::start();
     let server: SocketAddr = chat.base.trim_start_matches("http://").parse().unwrap();
-    let cuts = broadcast::Sender::new(1);
-    let base = format!("http://{}", breakable(server, cuts.clone()).await);
-    in_browser(async move |client| {
+    let link = Link::to(server).await;
+    let base = format!("http://{}", link.addr);
+    in_chromium(async move |client| {
         client.goto(&format!("{base}/healthz")).await.unwrap();
         let jwt = token("t_alpha", "prod", "ada");
-        let script = format!("(async () => {{ const token = '{jwt}'; {BY_TICKETS} }})()");
-        client.execute(&script, vec![]).await.unwrap();
-        until(&client, "return sse.opens + ws.opens", |opens| opens == 2).await;
+        client.run(&format!("const token = '{jwt}'; {BY_TICKETS}")).await.unwrap();
+        client.until("return sse.opens + ws.opens", |opens| opens == 2).await;
         for i in 1..=200 {
             chat.say("t_alpha", "th", &i.to_string()).await;
             if i % 60 == 0 {
-                drop(cuts.send(()));
+                link.cut();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let all = json!((1..=200).map(|i| i.to_string()).collect::<Vec<_>>());
         for stream in ["sse", "ws"] {
             let count = |seen: &Value| seen.as_array().is_some_and(|seen| seen.len() >= 200);
-            let seen = until(&client, &format!("return {stream}.seen"), count).await;
+            let seen = client.until(&format!("return {stream}.seen"), count).await;
             assert_eq!(seen, all, "{stream}: each once, in order");
             let opens = client.execute(&format!("return {stream}.opens"), vec![]).await.unwrap();
             assert!(opens.as_u64().unwrap() >= 2, "{stream}: {opens} connections");
@@ -252,7 +251,7 @@ async fn by_tickets_a_browser_survives_cuts_without_loss_or_double() {
 async fn a_browsers_web_socket_bears_a_token_and_is_told_why_it_is_refused() {
     let chat = Chat::start_with(&["--close-refused-upgrades"]);
     let base = chat.base.clone();
-    in_browser(async move |client| {
+    in_chromium(async move |client| {
         client.goto(&format!("{base}/healthz")).await.unwrap();
         let ws = base.replace("http://", "ws://");
         let jwt = token("t_alpha", "prod", "ada");
@@ -267,13 +266,13 @@ async fn a_browsers_web_socket_bears_a_token_and_is_told_why_it_is_refused() {
         };
         let th = format!("/ws/chat/th?{query}");
         connect(&th, json!(["chat.v1", format!("bearer.{jwt}")])).await;
-        until(&client, "return messages.map(m => m.type)", |types| *types == json!(["open"])).await;
+        client.until("return messages.map(m => m.type)", |types| *types == json!(["open"])).await;
         assert_eq!(client.execute("return socket.protocol", vec![]).await.unwrap(), "chat.v1");
         let say = "socket.send(JSON.stringify({ type: 'message', text: 'hi' }));
                    socket.send(JSON.stringify({ text: 'hi', routing: { tenant_id: 't_beta' } }));";
         client.execute(say, vec![]).await.unwrap();
         let types = json!(["error", "message", "open"]);
-        until(&client, "return messages.map(m => m.type).sort()", |got| *got == types).await;
+        client.until("return messages.map(m => m.type).sort()", |got| *got == types).await;
         let actor = client.execute("return messages.find(m => m.routing).routing", vec![]).await;
         let actor = actor.unwrap();
         assert_eq!((&actor["actor_id"], &actor["tenant_id"]), (&json!("ada"), &json!("t_alpha")));
@@ -289,7 +288,7 @@ async fn a_browsers_web_socket_bears_a_token_and_is_told_why_it_is_refused() {
             ("/ws/chat/th?ticket=used", json!([]), json!([4401, "auth.invalid"])),
         ] {
             connect(path, protocols).await;
-            let told = until(&client, "return ended", |ended| !ended.is_null()).await;
+            let told = client.until("return ended", |ended| !ended.is_null()).await;
             assert_eq!(told, closed, "{path}");
             assert_eq!(client.execute("return messages.length", vec![]).await.unwrap(), 0);
         }
@@ -311,7 +310,7 @@ async fn a_page_of_another_site_cannot_open_a_web_socket_with_the_cookie() {
     let service = serve_axum(app.route("/login", get(login))).await;
     // Another port is another origin, of the same host: the browser sends the cookie along.
     let evil = serve_axum(Router::new().route("/", get(async || "a page"))).await;
-    in_browser(async move |client| {
+    in_chromium(async move |client| {
         client.goto(&format!("http://{service}/login")).await.unwrap();
         for (page, path, told) in [(service, "login", "open"), (evil, "", "refused")] {
             client.goto(&format!("http://{page}/{path}")).await.unwrap();
@@ -322,7 +321,7 @@ async fn a_page_of_another_site_cannot_open_a_web_socket_with_the_cookie() {
                  socket.onerror = () => told ??= 'refused';"
             );
             client.execute(&script, vec![]).await.unwrap();
-            let answer = until(&client, "return told", |told| !told.is_null()).await;
+            let answer = client.until("return told", |told| !told.is_null()).await;
             assert_eq!(answer, told, "from a page of {page}");
         }
     })
@@ -334,7 +333,7 @@ async fn a_page_of_another_site_cannot_open_a_web_socket_with_the_cookie() {
 async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
     let chat = Chat::run(Command::new(chat_binary()).args(["--addr", "127.0.0.1:0"]));
     let base = chat.base.clone();
-    in_browser(async move |client| {
+    in_chromium(async move |client| {
         client.goto(&base).await.unwrap();
         let click = async |panel: &str, action: &str| {
             let button = format!("[data-panel={panel}] [data-action={action}]");
@@ -346,13 +345,13 @@ async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
             click(panel, "send").await;
             // The field is empty again once the message is on its way.
             let value = format!("return document.querySelector('{field}').value");
-            until(&client, &value, |value| *value == "").await;
+            client.until(&value, |value| *value == "").await;
         };
         let text_is = async |panel: &str, role: &str, wanted: &str| {
             let script = format!(
                 "return document.querySelector('[data-panel={panel}] {role}').textContent"
             );
-            until(&client, &script, |text| text.as_str().unwrap().contains(wanted)).await;
+            client.until(&script, |text| text.as_str().unwrap().contains(wanted)).await;
         };
         // In both streams of the panel.
         let status_is = async |panel: &str, wanted: &str| {
@@ -366,11 +365,11 @@ async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
                 let script = format!(
                     "return [...document.querySelectorAll('[data-panel={panel}] [data-transport={transport}] [data-role=events] .text')].map(e => e.textContent)"
                 );
-                until(&client, &script, |texts| *texts == json!(wanted)).await;
+                client.until(&script, |texts| *texts == json!(wanted)).await;
             }
         };
 
-        until(&client, "return document.querySelector('[data-panel=b] [data-field=token]').value", |token| {
+        client.until("return document.querySelector('[data-panel=b] [data-field=token]').value", |token| {
             token.as_str().is_some_and(|token| token.contains('.'))
         })
         .await;
@@ -407,4 +406,117 @@ async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
         assert_eq!(bad.await.unwrap(), 0, "nothing doubled, nothing foreign");
     })
     .await;
+}
+
+#[derive(Clone, FromRef)]
+struct Site {
+    threads: MemoryRegistry,
+    log: MemoryLog,
+    tickets: TicketIssuer,
+}
+
+/// Goes on live after a gap, so that nothing comes after the notice.
+async fn quiet(
+    thread: ThreadAccess<Path<String>, MemoryRegistry>,
+    from: LastEventId,
+    State(log): State<MemoryLog>,
+) -> Result<impl IntoResponse, Rejection> {
+    let grant = thread.into_grant();
+    let events = grant.subscribe(&log, from).await?.on_gap(OnGap::Live);
+    Ok(grant.guard(events).into_sse().retry(Duration::from_millis(50)))
+}
+
+async fn ticket(
+    scope: TenantScope,
+    State(site): State<Site>,
+    from: String,
+) -> Result<impl IntoResponse, Rejection> {
+    let grant = verify_thread_access(&site.threads, &scope, "th").await?;
+    let from = LastEventId::parse(&from)?;
+    Ok(Json(site.tickets.issue(&grant, &site.log, from).await?))
+}
+
+/// A stream by a session cookie, or by a ticket; of a browser that cannot read a stream from `from`.
+const QUIET: &str = "
+    window.seen = []; window.opens = 0; window.gaps = 0; window.broken = 0;
+    const ticket = async () => {
+        const answer = await fetch('/tickets', { method: 'POST', body: from });
+        return (await answer.json()).ticket;
+    };
+    const url = by === 'ticket'
+        ? `/by-ticket/th?ticket=${await ticket()}` : `/by-session/th?last_event_id=${from}`;
+    window.source = new EventSource(url);
+    source.onerror = () => broken++;
+    source.onmessage = ({ data }) => seen.push(JSON.parse(data).data);
+    source.addEventListener('stream.open', () => opens++);
+    source.addEventListener('stream.gap', () => gaps++);
+";
+
+/// Cuts a stream before its first event, right after a gap, and in the middle of an event.
+async fn cut_where_it_hurts(page: impl Page) {
+    let thread: Routing = "t_alpha/prod/th".parse().unwrap();
+    let site = Site {
+        threads: MemoryRegistry::new(),
+        log: MemoryLog::new(),
+        tickets: TicketIssuer::in_memory(),
+    };
+    site.threads.register(&thread);
+    let publisher = Publisher::without_proof(site.log.clone(), thread);
+    let tenancy = RequireTenantScope::new(verifier());
+    let by_session = Router::new()
+        .route("/by-session/{thread}", get(quiet))
+        .route("/tickets", post(ticket))
+        .route_layer(tenancy.clone())
+        .route_layer(from_fn(session));
+    let by_ticket = Router::new()
+        .route("/by-ticket/{thread}", get(quiet))
+        .route_layer(tenancy.or_ticket().opens_streams());
+    let router = by_session
+        .merge(by_ticket)
+        .with_state(site.clone())
+        .route("/", get(async || Html("<!doctype html><title>quiet</title>")));
+    let tickets = RedeemTicket::new(site.tickets.clone());
+    let server = serve_axum(Router::new().fallback_service(tickets.layer(router))).await;
+    let link = Link::to(server).await;
+
+    let wait = async |script: &str, wanted: Value| {
+        page.until(script, |answer| *answer == wanted).await;
+    };
+    for by in ["session", "ticket"] {
+        for (from, gaps) in [("", 0), ("0123456789abcdef-7", 1)] {
+            page.open(&format!("http://{}/", link.addr)).await;
+            let script = format!("const by = '{by}', from = '{from}'; {QUIET}");
+            page.run(&script).await.unwrap();
+            wait("return [opens, gaps]", json!([1, gaps])).await;
+            // Quiet, and cut before any event.
+            link.set_up(false);
+            link.cut();
+            page.until("return broken", |broken| broken.as_u64() >= Some(1)).await;
+            for i in 1..=3 {
+                publisher.publish("message", &i).await.unwrap();
+            }
+            link.set_up(true);
+            wait("return [seen, gaps]", json!([[1, 2, 3], gaps])).await;
+            // In the middle of an event, with its id sent.
+            let whole = format!("{SCISSORS} ").repeat(50);
+            link.arm();
+            publisher.publish("message", &whole).await.unwrap();
+            publisher.publish("message", "next").await.unwrap();
+            wait("return seen", json!([1, 2, 3, whole, "next"])).await;
+            assert_eq!(page.run("return [opens, gaps]").await.unwrap(), json!([3, gaps]));
+            page.run("source.close()").await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium; `scripts/test` runs it"]
+async fn a_quiet_stream_that_is_cut_loses_nothing_in_chromium() {
+    in_chromium(cut_where_it_hurts).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Firefox; `scripts/test` runs it"]
+async fn a_quiet_stream_that_is_cut_loses_nothing_in_firefox() {
+    cut_where_it_hurts(Firefox::start().await).await;
 }

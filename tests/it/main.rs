@@ -9,6 +9,7 @@
 )]
 
 mod browser;
+mod browsers;
 mod chat;
 mod clients;
 #[cfg(feature = "tonic")]
