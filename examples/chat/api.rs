@@ -7,7 +7,7 @@ use axum::{
     },
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
-    routing::{delete, get, post, put},
+    routing::{any, delete, get, post, put},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub(crate) fn router(
         .layer(DefaultBodyLimit::max(64 * 1024));
     let streams = Router::new()
         .route("/sse/chat/{thread_id}", get(listen))
-        .route("/ws/chat/{thread_id}", get(talk))
+        .route("/ws/chat/{thread_id}", any(talk))
         .route_layer(tenancy.clone().or_ticket().opens_streams());
     let streams =
         if close_refused_upgrades { streams.layer(CloseRefusedUpgrades) } else { streams };

@@ -5,7 +5,7 @@ use crate::{
     rejection::{Rejection, nobody_stores},
     ws::Handshake,
 };
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, header};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -24,14 +24,15 @@ use tower_service::Service;
 /// and each refused upgrade costs a connection for up to two seconds: it is an option, not the
 /// default.
 ///
-/// For HTTP/1.1 over hyper, axum's server included; other requests and responses pass unchanged.
+/// For hyper, axum's server included, over HTTP/1.1 and HTTP/2; other requests and responses pass
+/// unchanged.
 ///
 /// ```
-/// use axum::{Router, routing::get};
+/// use axum::{Router, routing::any};
 /// use tower_tenancy::{CloseRefusedUpgrades, RequireTenantScope};
 /// # async fn talk() {}
 /// # fn router(tenancy: RequireTenantScope) -> Router {
-/// Router::new().route("/ws/{thread}", get(talk)).layer(tenancy).layer(CloseRefusedUpgrades)
+/// Router::new().route("/ws/{thread}", any(talk)).layer(tenancy).layer(CloseRefusedUpgrades)
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,8 +93,9 @@ where
         let response = ready!(this.response.poll(cx))?;
         let refused = response.extensions().get::<Rejection>();
         // A handler may accept an upgrade, and say for other reasons what else it refused.
-        let refused = refused.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS);
-        let (Some(rejection), Some(handshake)) = (refused, this.handshake.take()) else {
+        let status = response.status();
+        let handshake = this.handshake.take().filter(|asked| !asked.is_accepted_by(status));
+        let (Some(rejection), Some(handshake)) = (refused, handshake) else {
             return Poll::Ready(Ok(response));
         };
         let mut accepted = handshake.close(rejection.kind().close_code(), rejection.code());

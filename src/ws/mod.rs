@@ -28,8 +28,11 @@
 //!         async move { publisher.publish_message(message).await }
 //!     }))
 //! }
-//! # let app: axum::Router<App> = axum::Router::new().route("/{thread}", axum::routing::get(talk));
+//! // `any`, since an upgrade is a `GET` over HTTP/1.1 and a `CONNECT` over HTTP/2 (RFC 8441).
+//! let app: axum::Router<App> = axum::Router::new().route("/{thread}", axum::routing::any(talk));
 //! ```
+//!
+//! Over HTTP/2, axum takes upgrades with its feature `http2`.
 //!
 //! # What a client sees
 //!

@@ -12,8 +12,11 @@ use crate::{
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::{
+    ext::Protocol,
+    upgrade::{OnUpgrade, Upgraded},
+};
 use hyper_util::rt::TokioIo;
 use std::{fmt, future::Future, pin::pin, time::Duration};
 use tokio_tungstenite::{
@@ -94,7 +97,11 @@ impl WsMessage for Message {
     }
 }
 
-/// A request for a WebSocket over HTTP/1.1 that hyper can upgrade ([RFC 6455 section 4.2.1]).
+/// A request for a WebSocket that hyper can upgrade, over HTTP/1.1 ([RFC 6455 section 4.2.1]) or HTTP/2
+/// ([RFC 8441 section 4]).
+///
+/// Over HTTP/2 the request is a `CONNECT`, and a server takes it only with
+/// `http2::Builder::enable_connect_protocol`.
 ///
 /// In axum, `WebSocketUpgrade` does this.
 ///
@@ -125,6 +132,7 @@ impl WsMessage for Message {
 /// ```
 ///
 /// [RFC 6455 section 4.2.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
+/// [RFC 8441 section 4]: https://www.rfc-editor.org/rfc/rfc8441#section-4
 #[must_use = "the client waits for the response"]
 pub struct Handshake {
     upgrade: OnUpgrade,
@@ -139,34 +147,34 @@ impl Handshake {
     /// `context.invalid` if it asks for none, or the connection cannot be upgraded.
     pub fn of<B>(request: &Request<B>) -> Result<Self, Rejection> {
         let headers = request.headers();
-        let key = headers.get(header::SEC_WEBSOCKET_KEY);
-        let asks = Head::of(request).is_upgrade()
-            && tokens(headers, header::CONNECTION).any(|name| name.eq_ignore_ascii_case("upgrade"))
-            && headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
-        let (Some(key), true, Some(upgrade)) =
-            (key, asks, request.extensions().get::<OnUpgrade>().cloned())
+        let answer = if request.method() == Method::CONNECT {
+            let protocol = request.extensions().get::<Protocol>();
+            protocol.filter(|name| name.as_str() == "websocket").map(|_| Response::new(()))
+        } else {
+            switched(Head::of(request))
+        };
+        let is_13 = |version: &HeaderValue| version == "13";
+        let is_13 = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(is_13);
+        let (Some(mut response), true, Some(upgrade)) =
+            (answer, is_13, request.extensions().get::<OnUpgrade>().cloned())
         else {
             return Err(Rejection::new(RejectionKind::ContextInvalid)
-                .with_detail("This takes WebSocket upgrades of version 13 over HTTP/1.1."));
+                .with_detail("This takes WebSocket upgrades of version 13."));
         };
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let answer = response.headers_mut();
-        answer.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        // Base64 is a header value.
-        if let Ok(accept) = HeaderValue::try_from(derive_accept_key(key.as_bytes())) {
-            answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        }
         // A browser that offers protocols closes a connection for which none is chosen.
         let mut offered = tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
         if let Some(protocol) = offered.find(|name| !is_bearer_protocol(name))
             && let Ok(protocol) = HeaderValue::try_from(protocol)
         {
-            answer.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
         }
         drop(offered);
         Ok(Self { upgrade, response })
+    }
+
+    /// Whether `status` accepts the upgrade.
+    pub(crate) fn is_accepted_by(&self, status: StatusCode) -> bool {
+        status == self.response.status()
     }
 
     /// Runs the session on the upgraded connection, in a task of its own, once the response was
@@ -221,6 +229,22 @@ impl Handshake {
         });
         response
     }
+}
+
+/// What accepts an upgrade over HTTP/1.1, if the request asks for one.
+fn switched(head: Head<'_>) -> Option<Response<()>> {
+    let upgrades = |name: &str| name.eq_ignore_ascii_case("upgrade");
+    let asks = head.is_upgrade() && tokens(head.headers, header::CONNECTION).any(upgrades);
+    let key = head.headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| asks)?;
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    // Base64 is a header value.
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()?;
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    Some(response)
 }
 
 impl fmt::Debug for Handshake {

@@ -35,3 +35,4 @@ mod ticket_model;
 mod tickets;
 mod ui;
 mod websocket;
+mod websocket_h2;

@@ -10,18 +10,19 @@ use axum::{
     Router,
     extract::{Path, State, WebSocketUpgrade},
     response::Response,
-    routing::get,
+    routing::any,
 };
 use http::Request;
+use hyper::body::Incoming;
 use serde_json::json;
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, time::Duration};
 use tokio_tungstenite::tungstenite::Message;
-use tower::{ServiceBuilder, service_fn};
+use tower::{Service, ServiceBuilder, service_fn};
 use tower_tenancy::{
     CloseRefusedUpgrades, LastEventId, MemoryLog, MemoryRegistry, Rejection, RequireTenantScope,
     TenantScope, ThreadAccess,
     auth::TokenSources,
-    rejection::{ByContentType, Dialect, RejectWith as _, WrapBody},
+    rejection::{ByContentType, Dialect, RejectWith as _, WrapBody, WrappedBody},
     verify_thread_access,
     ws::Handshake,
 };
@@ -217,7 +218,7 @@ async fn talk(
 }
 
 pub(crate) fn router(app: App, tenancy: RequireTenantScope) -> Router {
-    Router::new().route("/{thread}", get(talk)).with_state(app).layer(tenancy)
+    Router::new().route("/{thread}", any(talk)).with_state(app).layer(tenancy)
 }
 
 #[tokio::test]
@@ -296,10 +297,20 @@ async fn a_refused_upgrade_is_closed_with_its_code_where_that_was_asked_for() {
     assert_eq!(plain.status(), 400, "no upgrade, no change");
 }
 
+type Body = http_body_util::Full<bytes::Bytes>;
+
 /// No framework: hyper's connection, and the handshake of this crate.
-async fn serve_hyper(app: App) -> SocketAddr {
-    type Body = http_body_util::Full<bytes::Bytes>;
-    let handler = service_fn(move |request: Request<hyper::body::Incoming>| {
+pub(crate) fn hyper_service(
+    app: App,
+) -> impl Service<
+    Request<Incoming>,
+    Response = http::Response<WrappedBody<Body>>,
+    Error = Infallible,
+    Future: Send,
+> + Clone
++ Send
++ 'static {
+    let handler = service_fn(move |request: Request<Incoming>| {
         let app = app.clone();
         async move {
             let answer = async {
@@ -325,15 +336,14 @@ async fn serve_hyper(app: App) -> SocketAddr {
             })
         }
     });
-    let service = ServiceBuilder::new()
+    ServiceBuilder::new()
         .layer(RequireTenantScope::new(verifier()).reject_with(WrapBody))
-        .service(handler);
-    accept(service).await
+        .service(handler)
 }
 
 #[tokio::test]
 async fn bare_hyper_upgrades_to_the_same_sessions() {
-    let base = format!("http://{}", serve_hyper(App::new().await).await);
+    let base = format!("http://{}", accept(hyper_service(App::new().await)).await);
     let bearer = bearer("t_alpha");
     let (tenant, env) = (("x-tenant-id", "t_alpha"), ("x-env", "prod"));
     let auth = ("authorization", bearer.as_str());
