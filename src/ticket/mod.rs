@@ -86,7 +86,7 @@ use crate::{
     access::ThreadGrant,
     auth::{AuthContext, Bound, Proven, Revocation, Texts},
     clock::{self, Clock},
-    event::{Cursor, Epoch, LAST_EVENT_ID, LastEventId},
+    event::{Cursor, Epoch, LastEventId},
     id::{ActorType, Env, Subject, TenantId, Text, ThreadId},
     log::EventLog,
     origin::Head,
@@ -725,13 +725,16 @@ impl Opening {
         } else {
             Transport::Other
         };
-        let mut cursors = head.headers.get_all(LAST_EVENT_ID).iter();
-        let resume = cursors.next().and_then(|value| value.to_str().ok()?.parse().ok());
+        // The header alone: a URL is no place for a cursor next to a ticket.
+        let resume = match LastEventId::of_header(head.headers) {
+            Ok(Some(LastEventId::After(cursor))) => Some(cursor),
+            Ok(_) | Err(_) => None,
+        };
         Self {
             transport,
             origin: head.origin().map(str::to_owned),
             may_be_same_origin: head.comes_from(&[]),
-            resume: resume.filter(|_| cursors.next().is_none()),
+            resume,
         }
     }
 

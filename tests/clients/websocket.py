@@ -326,7 +326,7 @@ async def headers_sent_twice_are_refused_and_not_chosen_from(chat):
         ("X-Request-Id", "r-2", (400, "context.invalid")),
         ("Authorization", headers["Authorization"], (401, "auth.invalid")),
         ("Authorization", other, (401, "auth.invalid")),
-        ("Last-Event-ID", "earliest", (400, "cursor.invalid")),
+        ("Last-Event-ID", "0123456789abcdef-1", (400, "cursor.invalid")),
     ]:
         for twice in ([*headers.items(), (name, value)], [(name, value), *headers.items()]):
             equal(await chat.refusal("th", twice), refusal, name)

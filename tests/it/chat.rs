@@ -74,11 +74,12 @@ async fn headers_sent_twice_are_refused_and_not_chosen_from() {
         ("x-tenant-id", "t_beta".to_owned(), "context.invalid"),
         ("x-env", "prod".to_owned(), "context.invalid"),
         ("authorization", format!("Bearer {}", token("t_beta", "prod", "b")), "auth.invalid"),
-        ("last-event-id", "earliest".to_owned(), "cursor.invalid"),
+        ("last-event-id", "0123456789abcdef-1".to_owned(), "cursor.invalid"),
     ] {
         // `header` appends, and `last-event-id` needs a first one.
         let request = chat.request("GET", STREAM, "t_alpha").header("x-request-id", "r-1");
-        let request = if name == "last-event-id" { request.header(name, &value) } else { request };
+        let request =
+            if name == "last-event-id" { request.header(name, "earliest") } else { request };
         let response = request.header(name, value).send().await.unwrap();
         assert_eq!(response.headers()["x-request-id"], "r-1");
         assert_eq!(refusal(response).await.1, code, "{name}");

@@ -208,14 +208,16 @@ async fn an_event_source_re_opens_its_stream_with_a_cursor_and_nobody_does_witho
     assert_eq!(first.event().await.unwrap().json()["data"]["text"], "one");
 
     let by_query = format!("{}&last_event_id={event}", sse(&mine));
+    let by_polyfill = format!("{}&lastEventId={event}", sse(&mine));
     for (path, headers) in [
         (sse(&mine), vec![]),
         (sse(&mine), vec![("last-event-id", "")]),
         (sse(&mine), vec![("last-event-id", "earliest")]),
         (sse(&mine), vec![("last-event-id", of_beta.as_str())]),
         (sse(&mine), vec![("last-event-id", "0123456789abcdef-1")]),
-        (sse(&mine), vec![("last-event-id", &event), ("last-event-id", &event)]),
+        (sse(&mine), vec![("last-event-id", &event), ("last-event-id", &primed)]),
         (by_query, vec![]),
+        (by_polyfill, vec![]),
     ] {
         let (status, code) = refused(get_sse(&chat, &path, &headers).await).await;
         assert_eq!((status, code.as_str()), INVALID, "{path} {headers:?}");
