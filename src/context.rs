@@ -134,7 +134,7 @@ impl RequestContext {
         let env = envs.resolve(env).cloned().ok_or_else(|| {
             invalid("X-Env", format_args!("names no env served here, which are: {}", envs.served()))
         })?;
-        let origin = head.origin().map(Into::into);
+        let origin = head.origin_text().map(Into::into);
         Ok(Self { tenant, env, request_id, origin, envs: envs.clone() })
     }
 
@@ -156,7 +156,9 @@ impl RequestContext {
         &self.request_id
     }
 
-    /// The origin of the page that made the request, if it says so.
+    /// The origin of the page that made the request, if it says so: as browsers write it, in lower
+    /// case and without the default port. A repeated one, and what is no origin, is `null`, which is
+    /// nobody's: two that are `null` are not the same.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()

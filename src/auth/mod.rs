@@ -60,6 +60,8 @@ pub(crate) use source::is_bearer_protocol;
 pub(crate) use source::{Found, two_tokens};
 pub(crate) use texts::Texts;
 
+pub use crate::origin::InvalidOrigin;
+
 use crate::{
     clock::{self, Clock},
     id::{ActorType, Env, Subject, TenantId, Text, ThreadId},

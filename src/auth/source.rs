@@ -1,7 +1,7 @@
 //! Where a request may bear its token.
 
 use crate::{
-    origin::{Head, SEC_FETCH_SITE},
+    origin::{Head, InvalidOrigin, Origin, SEC_FETCH_SITE},
     rejection::{Rejection, RejectionKind},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -34,7 +34,7 @@ pub struct TokenSources(Arc<Sources>);
 struct Sources {
     cookie: Option<String>,
     protocol: bool,
-    origins: Vec<String>,
+    origins: Vec<Origin<'static>>,
 }
 
 /// Where a token was found.
@@ -81,10 +81,17 @@ impl TokenSources {
         self.with(|sources| sources.protocol = true)
     }
 
-    /// Lets pages of this origin, such as `https://app.example.com`, use the cookie as well.
-    #[must_use]
-    pub fn allow_origin(self, origin: impl Into<String>) -> Self {
-        self.with(|sources| sources.origins.push(origin.into()))
+    /// Lets pages of this origin use the cookie as well: `https://app.example.com`. Case, a default
+    /// port and a trailing `/` make no difference. An app or an extension has a scheme of its own,
+    /// such as `capacitor://localhost`.
+    ///
+    /// # Errors
+    ///
+    /// What is not the origin of a page (RFC 6454): without a scheme, with a path, a query or a user, a
+    /// wildcard, `null`, the URL of a WebSocket, or a host that is not written as browsers send it.
+    pub fn allow_origin(self, origin: impl AsRef<str>) -> Result<Self, InvalidOrigin> {
+        let origin = Origin::named(origin.as_ref())?;
+        Ok(self.with(|sources| sources.origins.push(origin)))
     }
 
     /// Names the headers that a token is looked for in, and those that say whether it counts.
@@ -119,9 +126,9 @@ impl TokenSources {
         let head = Head::of(request);
         if !by_cookie.is_empty() && !head.comes_from(origins) {
             let why = "The cookie proves nothing in a request from another origin.";
-            return Err(Rejection::new(RejectionKind::AuthInvalid)
-                .with_detail(why)
-                .with_source(format!("the cookie came with the origin {:?}", head.origin())));
+            return Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(why).with_source(
+                format!("the cookie came with the origin {:?}", head.headers.get(header::ORIGIN)),
+            ));
         }
         if !by_protocol.is_empty() && !head.headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
             let why = "Offer a protocol of the application next to 'bearer.<token>'.";
@@ -220,7 +227,7 @@ impl fmt::Debug for TokenSources {
         f.debug_struct("TokenSources")
             .field("cookie", cookie)
             .field("protocol", protocol)
-            .field("origins", origins)
+            .field("origins", &origins.iter().map(ToString::to_string).collect::<Vec<_>>())
             .finish()
     }
 }
@@ -310,12 +317,17 @@ mod tests {
 
     #[test]
     fn a_cookie_counts_only_from_an_allowed_origin() {
-        let sources = TokenSources::header().or_cookie("session").allow_origin("https://good.test");
+        let sources = TokenSources::header().or_cookie("session");
+        let sources = sources.allow_origin("HTTPS://Good.test:443/").unwrap();
         let cookie = ("cookie", "session=t");
         for (headers, found) in [
             (vec![cookie], "= t"),
             (vec![cookie, ("origin", "https://app.test")], "= t"),
+            (vec![cookie, ("origin", "https://app.test:443")], "= t"),
             (vec![cookie, ("origin", "https://good.test")], "= t"),
+            (vec![cookie, ("origin", "https://good.test:443")], "= t"),
+            (vec![cookie, ("origin", "http://good.test")], "401 auth.invalid"),
+            (vec![cookie, ("origin", "null")], "401 auth.invalid"),
             (vec![cookie, ("origin", "https://evil.test")], "401 auth.invalid"),
             (vec![cookie, ("sec-fetch-site", "cross-site")], "401 auth.invalid"),
             (vec![cookie, ("sec-fetch-site", "same-site")], "401 auth.invalid"),
@@ -324,6 +336,13 @@ mod tests {
             (vec![cookie, UPGRADE, ("origin", "https://evil.test")], "401 auth.invalid"),
         ] {
             assert_eq!(take(&sources, &headers).0, found, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused_when_it_is_allowed() {
+        for bad in ["app.test", "*", "null", "https://app.test/path", "wss://app.test"] {
+            assert!(TokenSources::header().allow_origin(bad).is_err(), "{bad}");
         }
     }
 }

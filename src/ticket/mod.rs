@@ -89,13 +89,14 @@ use crate::{
     event::{Cursor, Epoch, LastEventId},
     id::{ActorType, Env, Subject, TenantId, Text, ThreadId},
     log::EventLog,
-    origin::Head,
+    origin::{self, Head, OPAQUE},
     rejection::{BoxError, Chain, Rejection, RejectionKind},
 };
 use http::Method;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 use sha2::{Digest as _, Sha256};
 use std::{
+    borrow::Cow,
     fmt,
     future::Future,
     io,
@@ -497,7 +498,8 @@ impl TicketIssuer {
     /// # Errors
     ///
     /// `auth.insufficient_scope` if the grant stems from a ticket itself, or if what its token says is
-    /// longer than [`TicketRecord::MAX_BYTES`]; `auth.expired` or `access.revoked` if the proof is over;
+    /// longer than [`TicketRecord::MAX_BYTES`]; `context.invalid` for a page without an origin of its own
+    /// (`Origin: null`), which nobody can tell from others; `auth.expired` or `access.revoked` if the proof is over;
     /// `log.unavailable`; `stream.limit` for too many tickets; `auth.keys_unavailable` if the store
     /// does not answer.
     pub async fn issue<L: EventLog>(
@@ -537,6 +539,13 @@ impl TicketIssuer {
                 .with_detail("A ticket opens streams only. Ask for another with the token."));
         }
         grant.proof().check()?;
+        // Bound to no page, it would be good for any.
+        if grant.scope().request().origin() == Some(OPAQUE) {
+            return Err(Rejection::new(RejectionKind::ContextInvalid).with_detail(
+                "A page without an origin of its own ('Origin: null') gets no ticket. Ask from a page of an \
+                 http or https origin, or send the token itself.",
+            ));
+        }
         let valid_until = auth.valid_until();
         let now = self.clock.now();
         let opens = now.checked_add(self.open_within);
@@ -732,7 +741,7 @@ impl Opening {
         };
         Self {
             transport,
-            origin: head.origin().map(str::to_owned),
+            origin: head.origin_text().map(Cow::into_owned),
             may_be_same_origin: head.comes_from(&[]),
             resume,
         }
@@ -741,7 +750,7 @@ impl Opening {
     fn comes_from(&self, bound: Option<&str>) -> bool {
         match (bound, self.origin.as_deref()) {
             (None, _) => true,
-            (Some(bound), Some(origin)) => bound == origin,
+            (Some(bound), Some(origin)) => origin::is_same(bound, origin),
             (Some(_), None) => self.may_be_same_origin,
         }
     }

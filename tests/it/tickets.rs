@@ -152,6 +152,7 @@ async fn a_page_of_another_origin_cannot_use_it() {
     let page = "https://app.test";
     for (headers, passes) in [
         (vec![("origin", page)], true),
+        (vec![("origin", "https://APP.test:443")], true),
         (vec![], true),
         (vec![("sec-fetch-site", "same-origin")], true),
         (vec![("origin", "https://evil.test")], false),
@@ -170,6 +171,12 @@ async fn a_page_of_another_origin_cannot_use_it() {
         let mine = ticket(&chat, "t_alpha", "th", Some(page)).await;
         let socket = Socket::connect(&chat.base, &ws_path(&mine), &headers).await;
         assert_eq!(socket.is_ok(), passes, "{headers:?}");
+    }
+    // Pages without an origin of their own cannot be told apart, so a ticket would be good for all.
+    for opaque in ["null", "file://", "https://app.test/page"] {
+        let request = chat.request("POST", "/tickets", "t_alpha").header("origin", opaque);
+        let response = request.json(&json!({ "thread_id": "th" })).send().await.unwrap();
+        assert_eq!(refused(response).await, (400, "context.invalid".to_owned()), "{opaque}");
     }
 }
 

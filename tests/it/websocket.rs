@@ -223,7 +223,8 @@ pub(crate) fn router(app: App, tenancy: RequireTenantScope) -> Router {
 
 #[tokio::test]
 async fn a_page_of_another_site_cannot_use_the_cookie() {
-    let sources = TokenSources::header().or_cookie("session").allow_origin("https://app.test");
+    let sources =
+        TokenSources::header().or_cookie("session").allow_origin("https://app.test").unwrap();
     let tenancy = RequireTenantScope::new(verifier()).or_query().token_sources(sources);
     let addr = serve_axum(router(App::new().await, tenancy)).await;
     let base = format!("http://{addr}");
