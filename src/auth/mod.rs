@@ -57,7 +57,7 @@ pub(crate) use revocation::revoked;
 pub use source::TokenSources;
 #[cfg(feature = "tokio-tungstenite")]
 pub(crate) use source::is_bearer_protocol;
-pub(crate) use source::{Found, two_tokens};
+pub(crate) use source::{Found, bears_token, two_tokens};
 pub(crate) use texts::Texts;
 
 pub use crate::origin::InvalidOrigin;
@@ -454,8 +454,9 @@ impl<'a> AuthRequest<'a> {
     ///
     /// # Errors
     ///
-    /// `auth.missing` without a token; `auth.invalid` if there are two `Authorization` headers, if
-    /// it is of another scheme, or if what is found is no token.
+    /// `auth.missing` without a token, also where `Authorization` is of a scheme that bears none, such
+    /// as `Basic`; `auth.invalid` if there are two `Authorization` headers, if it is of any other
+    /// scheme, or if what is found is no token.
     ///
     /// [RFC 6750 section 2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
     pub fn bearer_token(&self) -> Result<&'a str, Rejection> {
@@ -468,6 +469,12 @@ impl<'a> AuthRequest<'a> {
                 let value = values.next().ok_or(RejectionKind::AuthMissing)?;
                 if values.next().is_some() {
                     return Err(invalid("Authorization was sent more than once. Send it once."));
+                }
+                if source::is_no_token(value) {
+                    return Err(Rejection::new(RejectionKind::AuthMissing).with_detail(
+                        "Authorization is of a scheme that bears no token. Send 'Authorization: Bearer \
+                         <token>' in its place, or the token where else this service takes it.",
+                    ));
                 }
                 let bytes = value.as_bytes();
                 let end = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
@@ -615,7 +622,13 @@ mod tests {
     fn no_token_is_missing_and_a_bad_or_second_header_is_invalid() {
         for (values, code) in [
             (vec![], "auth.missing"),
-            (vec!["Basic YTpi"], "auth.invalid"),
+            (vec!["Basic YTpi"], "auth.missing"),
+            (vec!["digest a=b, c=d"], "auth.missing"),
+            (vec!["Basic YTpi", "Basic YTpi"], "auth.invalid"),
+            (vec!["Basic YTpi", "Bearer a"], "auth.invalid"),
+            (vec!["Bearer a", "Basic YTpi"], "auth.invalid"),
+            (vec!["Basic YTpi, Bearer a"], "auth.invalid"),
+            (vec!["ApiKey a"], "auth.invalid"),
             (vec!["Bearer\ta.b"], "auth.invalid"),
             (vec!["Bearer \ta.b"], "auth.invalid"),
             (vec![""], "auth.invalid"),

@@ -7,6 +7,12 @@ use crate::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use std::{fmt, sync::Arc};
 
+/// Schemes of `Authorization` that browsers and proxies answer for by themselves, such as in front of
+/// a staging site. What they bear is no token. Any other scheme may be one for some [`Authenticator`].
+///
+/// [`Authenticator`]: super::Authenticator
+const NO_TOKEN: [&[u8]; 4] = [b"basic", b"digest", b"negotiate", b"ntlm"];
+
 /// A token in a list of WebSocket protocols: `bearer.<token>`.
 const PROTOCOL_PREFIX: &str = "bearer.";
 
@@ -14,7 +20,15 @@ const PROTOCOL_PREFIX: &str = "bearer.";
 /// where it cannot set headers.
 ///
 /// A request that bears two tokens is refused (400), never chosen from: a page that has the cookie
-/// sends it along whatever else it sends, so choose one way for each page. A token in a cookie or a
+/// sends it along whatever else it sends, so choose one way for each page. One cookie that is sent
+/// twice with the same value is one token.
+///
+/// `Authorization: Basic` is no token, and nor are `Digest`, `Negotiate` and `NTLM`: a browser
+/// sends them along to a site that stands behind such a gate. They may stand next to a token from
+/// elsewhere; the [`Authenticator`](super::Authenticator) then does not see them. Any other scheme
+/// counts as a token, and so does an `Authorization` that is sent twice.
+///
+/// A token in a cookie or a
 /// protocol is taken off the request before anything inside sees it; `Authorization` is marked
 /// sensitive. What traces headers belongs inside, or marks these headers sensitive itself. A token in
 /// a query is never taken: that is what tickets are for.
@@ -39,7 +53,7 @@ struct Sources {
 
 /// Where a token was found.
 pub(crate) enum Found {
-    /// If anywhere, in the `Authorization` header, where it stays.
+    /// If anywhere, in the `Authorization` header, where it stays. What it bears may be no token.
     Header,
     /// Elsewhere, and taken from there.
     Elsewhere(String),
@@ -109,10 +123,11 @@ impl TokenSources {
     /// Takes the token off the request.
     pub(crate) fn take<B>(&self, request: &mut Request<B>) -> Result<Found, Rejection> {
         let Sources { cookie, protocol, origins } = &*self.0;
-        let by_cookie = match cookie {
+        let mut by_cookie = match cookie {
             Some(name) => take_cookies(request.headers_mut(), name),
             None => Vec::new(),
         };
+        by_cookie.dedup();
         let offered = *protocol && Head::of(request).is_upgrade();
         let by_protocol = if offered { take_protocols(request.headers_mut()) } else { Vec::new() };
         let by_header = request.headers().contains_key(header::AUTHORIZATION);
@@ -120,7 +135,7 @@ impl TokenSources {
         if found == 0 {
             return Ok(if by_header { Found::Header } else { Found::Nowhere });
         }
-        if found > 1 || by_header {
+        if found > 1 || bears_token(request.headers()) {
             return Err(two_tokens());
         }
         let head = Head::of(request);
@@ -137,6 +152,31 @@ impl TokenSources {
         let token = by_cookie.into_iter().chain(by_protocol).next();
         Ok(token.map_or(Found::Nowhere, Found::Elsewhere))
     }
+}
+
+/// Whether `Authorization` bears what may be a token. If it is sent twice, nobody knows.
+pub(crate) fn bears_token(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => false,
+        (Some(value), None) => !is_no_token(value),
+        (Some(_), Some(_)) => true,
+    }
+}
+
+/// Whether an `Authorization` is of a scheme that bears no token. A proxy may have joined two headers
+/// by a comma: what follows must be parameters, and not another scheme (RFC 9110 section 11.4).
+pub(super) fn is_no_token(value: &HeaderValue) -> bool {
+    let mut items = value.as_bytes().split(|byte| *byte == b',').map(first_word);
+    let scheme = items.next().unwrap_or_default();
+    NO_TOKEN.iter().any(|none| scheme.eq_ignore_ascii_case(none))
+        && items.all(|item| item.contains(&b'='))
+}
+
+fn first_word(item: &[u8]) -> &[u8] {
+    let item = item.trim_ascii();
+    let end = item.iter().position(u8::is_ascii_whitespace).unwrap_or(item.len());
+    item.get(..end).unwrap_or_default()
 }
 
 /// RFC 6750 section 2: not more than one method to send a token.
@@ -293,7 +333,13 @@ mod tests {
                 "400 context.invalid",
                 vec![],
             ),
-            (vec![("cookie", "session=t; session=t")], "400 context.invalid", vec![]),
+            (vec![("cookie", "session=t; session=u")], "400 context.invalid", vec![]),
+            (vec![("cookie", "session=t; session=u; session=t")], "400 context.invalid", vec![]),
+            (vec![("cookie", "session=t"), ("cookie", "session=u")], "400 context.invalid", vec![]),
+            // One that is sent twice.
+            (vec![("cookie", "session=t; a=1; session=\"t\"")], "= t", vec!["a=1"]),
+            (vec![("cookie", "session=t; session=; session=t")], "= t", vec![]),
+            (vec![("cookie", "session=t"), ("cookie", "session=t")], "= t", vec![]),
             (
                 vec![UPGRADE, ("sec-websocket-protocol", "x, bearer.t, bearer.u")],
                 "400 context.invalid",
@@ -343,6 +389,54 @@ mod tests {
     fn what_is_no_origin_is_refused_when_it_is_allowed() {
         for bad in ["app.test", "*", "null", "https://app.test/path", "wss://app.test"] {
             assert!(TokenSources::header().allow_origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_gates_password_is_no_second_token_and_whatever_may_be_one_is() {
+        let all = TokenSources::header().or_cookie("session").or_protocol();
+        let cookie = ("cookie", "session=t");
+        let protocol = ("sec-websocket-protocol", "x, bearer.t");
+        let digest = "Digest username=\"ada\", realm=\"a b\", uri=\"/\", response=\"x\"";
+        for gate in [
+            "Basic YTpi",
+            "basic YTpi",
+            "BASIC  YTpi==",
+            "Basic",
+            digest,
+            "Negotiate YII=",
+            "NTLM TlR",
+        ] {
+            let gate = ("authorization", gate);
+            assert_eq!(take(&all, &[gate, cookie]).0, "= t", "{gate:?}");
+            assert_eq!(take(&all, &[gate, UPGRADE, protocol]).0, "= t", "{gate:?}");
+            assert_eq!(take(&all, &[gate]).0, "header", "{gate:?}");
+            // Sent twice, one of them may be anything.
+            let twice = take(&all, &[gate, gate, cookie]).0;
+            assert_eq!(twice, "400 context.invalid", "{gate:?}");
+        }
+        let basic = ("authorization", "Basic YTpi");
+        for token in [
+            "Bearer u",
+            "bearer u",
+            "Bearer",
+            "",
+            "ApiKey u",
+            "DPoP u",
+            "Basic2 u",
+            "Bearer\tu",
+            "u",
+            "Basic YTpi, Bearer u",
+            "Basic YTpi,bearer u==",
+            "Basic YTpi, ApiKey u",
+            "Basic YTpi,",
+        ] {
+            let token = ("authorization", token);
+            for headers in
+                [vec![token, cookie], vec![token, UPGRADE, protocol], vec![basic, token, cookie]]
+            {
+                assert_eq!(take(&all, &headers).0, "400 context.invalid", "{headers:?}");
+            }
         }
     }
 }

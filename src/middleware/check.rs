@@ -4,7 +4,7 @@
 use crate::{
     auth::{
         AuthContext, AuthFuture, AuthRequest, Authenticator, Found, Policy, TokenSources, Unmet,
-        Verdict, two_tokens,
+        Verdict, bears_token, two_tokens,
     },
     context::{self, Envs, Named, RequestContext, X_ENV, X_REQUEST_ID, X_TENANT_ID},
     id::RequestId,
@@ -157,6 +157,20 @@ impl AuthCheck {
     pub(super) fn new(authenticator: Arc<dyn Authenticator>) -> Self {
         Self { authenticator, sources: TokenSources::header(), optional: false, ticket: false }
     }
+
+    /// Asks the authenticator, and hands it one token: where one was found elsewhere, it does not see
+    /// the password for a gate in front, which it might take for another.
+    fn ask<B>(&self, request: &mut Request<B>, found: &Found) -> Verdict {
+        let aside = match found {
+            Found::Elsewhere(_) => request.headers_mut().remove(header::AUTHORIZATION),
+            Found::Header | Found::Nowhere => None,
+        };
+        let verdict = self.authenticator.authenticate(&AuthRequest::with_token(request, found));
+        if let Some(value) = aside {
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        verdict
+    }
 }
 
 impl fmt::Debug for AuthCheck {
@@ -186,8 +200,12 @@ impl sealed::Check for AuthCheck {
         let verdict = match self.sources.take(request) {
             Err(rejection) => Verdict::Ready(Err(rejection)),
             Ok(found) => match Contexts::redeemed(request.extensions()) {
-                None => self.authenticator.authenticate(&AuthRequest::with_token(request, &found)),
-                Some(_) if !matches!(found, Found::Nowhere) => Verdict::Ready(Err(two_tokens())),
+                None => self.ask(request, &found),
+                Some(_)
+                    if matches!(found, Found::Elsewhere(_)) || bears_token(request.headers()) =>
+                {
+                    Verdict::Ready(Err(two_tokens()))
+                }
                 Some(redeemed) if self.ticket => Verdict::Ready(redeemed),
                 // What a ticket proves is for a stream of one thread, and this may be anything.
                 Some(redeemed) => Verdict::Ready(redeemed.and_then(|_| {

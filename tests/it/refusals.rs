@@ -20,9 +20,9 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tower::{Layer, Service, ServiceExt as _};
 use tower_tenancy::{
-    AuthRequest, CloseRefusedUpgrades, Rejection, RejectionKind, RequireAuth, RequireClaims,
-    RequireRequestContext, RequireTenantScope, TenantEnvGuard, Verdict, auth::TokenSources,
-    rejection::GrpcStatus,
+    AuthContext, AuthRequest, CloseRefusedUpgrades, Rejection, RejectionKind, RequireAuth,
+    RequireClaims, RequireRequestContext, RequireTenantScope, TenantEnvGuard, Verdict,
+    auth::TokenSources, rejection::GrpcStatus,
 };
 
 /// An authenticator whose keys cannot be had.
@@ -267,6 +267,72 @@ async fn a_shared_cache_can_tell_two_tenants_apart() {
     };
     assert!(serves(&stored_for));
     assert!(!serves(&ask("t_beta")), "a cache in front gives A's answer to B");
+}
+
+/// A gate in front of a staging site asks for a password, which the browser then sends along.
+#[tokio::test]
+async fn a_gates_password_stands_next_to_a_token_and_is_none() {
+    let seen = async |headers: HeaderMap, auth: Option<AuthContext>| {
+        let subject = auth.map_or_else(|| "nobody".to_owned(), |auth| auth.subject().to_string());
+        let gate = headers.get("authorization");
+        format!("{subject} {}", gate.is_some_and(http::HeaderValue::is_sensitive))
+    };
+    let router = || Router::new().route("/", any(seen));
+    // An authenticator that reads whatever it can see, and would take either.
+    let greedy = |request: &AuthRequest<'_>| match request.headers().get("authorization") {
+        Some(key)
+            if key.as_bytes().starts_with(b"ApiKey") || key.as_bytes().starts_with(b"Basic") =>
+        {
+            let subject = tower_tenancy::Subject::new("by-key").unwrap();
+            let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+            Verdict::Ready(Ok(AuthContext::new(subject, soon)))
+        }
+        _ => tower_tenancy::Authenticator::authenticate(&verifier(), request),
+    };
+    let ask = async |layer: RequireAuth, authorization: &[&str], cookie: bool| {
+        let mut request = without(request(), "authorization");
+        for value in authorization {
+            request.headers_mut().append("authorization", value.parse().unwrap());
+        }
+        if cookie {
+            let cookie = format!("session={}", token("t_alpha", "prod", "ada"));
+            request.headers_mut().insert("cookie", cookie.parse().unwrap());
+            request.headers_mut().insert("sec-fetch-site", "same-origin".parse().unwrap());
+        }
+        let response = answer(layer, router(), request).await;
+        let code = response.extensions().get::<Rejection>().map(Rejection::code);
+        match code {
+            Some(code) => code.to_owned(),
+            None => text(response).await,
+        }
+    };
+    let sources = TokenSources::header().or_cookie("session");
+    let built_in = || RequireAuth::new(verifier()).optional().token_sources(sources.clone());
+    let own = || RequireAuth::new(greedy).optional().token_sources(sources.clone());
+    let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
+    for (authorization, cookie, by_built_in, by_own) in [
+        (vec!["Basic YTpi"], true, "ada true", "ada true"),
+        (vec!["Basic YTpi"], false, "nobody true", "by-key true"),
+        (vec!["ApiKey k"], false, "auth.invalid", "by-key true"),
+        (vec!["ApiKey k"], true, "context.invalid", "context.invalid"),
+        (vec![&bearer], false, "ada true", "ada true"),
+        (vec![&bearer], true, "context.invalid", "context.invalid"),
+        (vec!["Basic YTpi", &bearer], true, "context.invalid", "context.invalid"),
+        (vec!["Basic YTpi", "Basic YTpi"], true, "context.invalid", "context.invalid"),
+    ] {
+        assert_eq!(ask(built_in(), &authorization, cookie).await, by_built_in, "{authorization:?}");
+        assert_eq!(ask(own(), &authorization, cookie).await, by_own, "{authorization:?}");
+    }
+    for repeated in [["Basic YTpi", &bearer], ["Basic YTpi", "Basic YTpi"]] {
+        assert_eq!(ask(built_in(), &repeated, false).await, "auth.invalid");
+    }
+    // Where a token is required, the refusal says what to send.
+    let alone = setting(request(), "authorization", "Basic YTpi");
+    let response = answer(RequireAuth::new(verifier()), router(), alone).await;
+    assert_eq!(response.status(), 401);
+    let refused = response.extensions().get::<Rejection>().unwrap();
+    assert_eq!(refused.code(), "auth.missing");
+    assert!(refused.detail().contains("Authorization: Bearer <token>"), "{}", refused.detail());
 }
 
 fn forbidden() -> Rejection {

@@ -181,6 +181,25 @@ async fn a_page_of_another_origin_cannot_use_it() {
 }
 
 #[tokio::test]
+async fn a_ticket_stands_next_to_a_gates_password_and_to_no_token() {
+    let chat = Chat::start();
+    let bearer = format!("Bearer {}", crate::support::token("t_alpha", "prod", "ada"));
+    for (authorization, status) in [
+        (vec!["Basic YTpi"], 200),
+        (vec!["Digest username=\"a\", uri=\"/\""], 200),
+        (vec!["ApiKey k"], 400),
+        (vec![&bearer], 400),
+        (vec!["Basic YTpi", &bearer], 400),
+        (vec!["Basic YTpi", "Basic YTpi"], 400),
+    ] {
+        let mine = ticket(&chat, "t_alpha", "th", None).await;
+        let headers: Vec<_> = authorization.iter().map(|value| ("authorization", *value)).collect();
+        let response = get_sse(&chat, &sse(&mine), &headers).await;
+        assert_eq!(response.status(), status, "{authorization:?}");
+    }
+}
+
+#[tokio::test]
 async fn of_many_who_redeem_at_once_one_succeeds() {
     let chat = Arc::new(Chat::start());
     for web_socket in [true, false] {
