@@ -8,14 +8,14 @@ use crate::{
     auth::AuthContext,
     context::RequestContext,
     event::LastEventId,
-    rejection::{Rejection, problem},
+    rejection::{Rejection, RejectionKind, problem, require_json},
     scope::TenantScope,
     sse::SseBody,
     stream::IntoDelivery,
 };
 use axum_core::{
     body::Body,
-    extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
+    extract::{FromRef, FromRequest, FromRequestParts, OptionalFromRequestParts, Request},
     response::{IntoResponse, Response},
 };
 use futures_core::Stream;
@@ -90,6 +90,41 @@ impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
         Self::of(&parts.headers, &parts.uri)
+    }
+}
+
+/// The text of a body that says that it is JSON, for what reads JSON by itself, such as
+/// [`ThreadGrant::receive`].
+///
+/// A page of another site can send a form or `text/plain`, with the user's cookies, without being asked
+/// first. So the type is checked: anything but `application/json` (or `+json`) is 415. A body that is too
+/// long is 413 (by the host's limit), and one that is no UTF-8 is 400. Each is a [`Rejection`].
+///
+/// ```
+/// use axum::extract::{Path, State};
+/// use tower_tenancy::{JsonText, MemoryLog, MemoryRegistry, OnClaims, Rejection, ThreadAccess};
+///
+/// async fn say(
+///     thread: ThreadAccess<Path<String>, MemoryRegistry>,
+///     State(log): State<MemoryLog>,
+///     JsonText(body): JsonText,
+/// ) -> Result<String, Rejection> {
+///     let message = thread.receive(&body, OnClaims::Refuse)?;
+///     Ok(thread.publish(&log, message).await?.to_json())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct JsonText(pub String);
+
+impl<S: Send + Sync> FromRequest<S> for JsonText {
+    type Rejection = Rejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
+        require_json(request.headers())?;
+        String::from_request(request, state).await.map(Self).map_err(|refused| {
+            Rejection::new(RejectionKind::of_status(refused.status()))
+                .with_detail(format!("The body cannot be read: {}.", refused.body_text()))
+        })
     }
 }
 

@@ -71,7 +71,7 @@ pub use delivery::{Delivery, Gap, GapReason, Position};
 pub use ending::Ending;
 pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEvent};
 #[cfg(feature = "axum")]
-pub use extract::ThreadAccess;
+pub use extract::{JsonText, ThreadAccess};
 #[cfg(feature = "tonic")]
 pub use grpc::GrpcStream;
 pub use id::{ActorType, Env, RequestId, Subject, TenantId, ThreadId};

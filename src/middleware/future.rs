@@ -4,7 +4,9 @@ use super::{Check, vary};
 use crate::{
     auth::{AuthContext, AuthFuture},
     context::X_REQUEST_ID,
-    rejection::{Dialect, Plain, RejectWith, Rejection, belongs_to_body, nobody_stores},
+    rejection::{
+        Dialect, Plain, RejectWith, Rejection, belongs_to_body, nobody_sniffs, nobody_stores,
+    },
 };
 use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
@@ -129,6 +131,9 @@ impl<R> Reply<R> {
     ) -> Response<B> {
         if let Some(rejection) = rejection {
             nobody_stores(response.headers_mut());
+            if self.dialect != Dialect::Grpc {
+                nobody_sniffs(response.headers_mut());
+            }
             // Layers outside count and restyle by it.
             response.extensions_mut().insert(rejection);
         }

@@ -13,6 +13,9 @@
 //! assert_eq!(rejection.code(), "tenant.mismatch");
 //! ```
 //!
+//! What an application refuses by itself, such as a 404 or a 409, is a kind, too: see
+//! [`RejectionKind`].
+//!
 //! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 //! [RFC 6750 section 3]: https://www.rfc-editor.org/rfc/rfc6750#section-3
 
@@ -21,8 +24,10 @@ mod wire;
 
 #[cfg(feature = "axum")]
 pub(crate) use respond::problem;
-pub use respond::{ByContentType, Dialect, GrpcStatus, RejectWith, WrapBody, WrappedBody};
-pub(crate) use respond::{Plain, belongs_to_body, nobody_stores, stream_headers};
+pub use respond::{
+    ByContentType, Dialect, GrpcStatus, RejectWith, WrapBody, WrappedBody, require_json,
+};
+pub(crate) use respond::{Plain, belongs_to_body, nobody_sniffs, nobody_stores, stream_headers};
 #[cfg(feature = "tonic")]
 pub(crate) use respond::{RETRY_PUSHBACK, TENANCY_CODE};
 pub use wire::RejectionKind;
@@ -72,6 +77,24 @@ impl Rejection {
             scope: None,
             logged: false,
         }))
+    }
+
+    /// The application failed, for this reason, which is for the log alone: `server.failed`.
+    ///
+    /// ```
+    /// use tower_tenancy::Rejection;
+    ///
+    /// fn read(path: &str) -> Result<String, Rejection> {
+    ///     std::fs::read_to_string(path).map_err(Rejection::failed)
+    /// }
+    ///
+    /// let told = read("/no/such/file").unwrap_err();
+    /// assert_eq!((told.status().as_u16(), told.code()), (500, "server.failed"));
+    /// assert!(!told.to_string().contains("file"));
+    /// ```
+    #[must_use]
+    pub fn failed(source: impl Into<BoxError>) -> Self {
+        Self::new(RejectionKind::Failed).with_source(source)
     }
 
     /// Tells the client something more precise. It must not repeat a secret or a foreign id.

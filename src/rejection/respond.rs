@@ -92,6 +92,49 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Refuses a body that does not say that it is JSON: 415 unless the one `Content-Type` is
+/// `application/json` or `application/<something>+json`, with parameters or without.
+///
+/// A page of another site can send `text/plain` or a form without being asked first, and JSON not
+/// ([WHATWG Fetch section 2.2.2]). axum's `Json` and the extractor [`JsonText`](crate::JsonText) check
+/// it by themselves.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue};
+/// use tower_tenancy::rejection::require_json;
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert("content-type", HeaderValue::from_static("text/plain"));
+/// assert_eq!(require_json(&headers).unwrap_err().status(), 415);
+/// ```
+///
+/// # Errors
+///
+/// `request.unsupported_media_type`.
+///
+/// [WHATWG Fetch section 2.2.2]: https://fetch.spec.whatwg.org/#cors-safelisted-request-header
+pub fn require_json(headers: &HeaderMap) -> Result<(), Rejection> {
+    const APPLICATION: &[u8] = b"application/";
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (essence, _) = match (values.next(), values.next()) {
+        (Some(value), None) => essence(value.as_bytes()),
+        (None, _) | (Some(_), Some(_)) => Default::default(),
+    };
+    // RFC 6838 section 4.2.
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(byte);
+    let is_json = essence.split_at_checked(APPLICATION.len()).is_some_and(|(start, subtype)| {
+        let suffix = subtype.rsplit(|byte| *byte == b'+').next().unwrap_or_default();
+        start.eq_ignore_ascii_case(APPLICATION)
+            && subtype.iter().all(in_name)
+            && suffix.eq_ignore_ascii_case(b"json")
+    });
+    if is_json {
+        return Ok(());
+    }
+    Err(Rejection::new(RejectionKind::UnsupportedMediaType)
+        .with_detail("The body must be JSON. Send one 'Content-Type: application/json' with it."))
+}
+
 /// Whether `Accept`, in one header or several, names `text/event-stream` (RFC 9110 section 12.5.1).
 /// A range such as `*/*` does not: everybody sends that. A weight of 0 means "not acceptable".
 fn accepts_event_stream(headers: &HeaderMap) -> bool {
@@ -277,6 +320,7 @@ pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     nobody_stores(response.headers_mut());
+    nobody_sniffs(response.headers_mut());
     challenge_or_delay(response.headers_mut(), rejection);
     response.extensions_mut().insert(plain);
     keeping(response, rejection)
@@ -339,6 +383,7 @@ pub(crate) fn belongs_to_body(name: &HeaderName) -> bool {
                 | "trailer"
                 | "transfer-encoding"
                 | "www-authenticate"
+                | "x-content-type-options"
         )
 }
 
@@ -352,6 +397,14 @@ pub(crate) fn nobody_stores(headers: &mut HeaderMap) {
     if !says_so {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
+}
+
+/// A browser takes a refusal for what its `Content-Type` says, and for nothing else: it may repeat what
+/// somebody sent ([WHATWG Fetch section 3.6]).
+///
+/// [WHATWG Fetch section 3.6]: https://fetch.spec.whatwg.org/#x-content-type-options-header
+pub(crate) fn nobody_sniffs(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 /// The challenge (RFC 6750 section 3) or the delay (RFC 9110 section 10.2.3), where there is one.
@@ -436,6 +489,7 @@ fn come_back_later(rejection: &Rejection) -> Response<Bytes> {
         .end();
     let mut response = Response::new(Bytes::from(body));
     stream_headers(response.headers_mut());
+    nobody_sniffs(response.headers_mut());
     keeping(response, rejection)
 }
 
@@ -602,6 +656,58 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_error_body_is_taken_for_what_it_says_it_is() {
+        for kind in RejectionKind::ALL {
+            for dialect in [Dialect::Http, Dialect::EventSource] {
+                let headers = refused(kind, dialect).headers().clone();
+                assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn json_is_what_says_so_and_nothing_else() {
+        let status = |types: &[&str]| {
+            let pairs: Vec<_> = types.iter().map(|value| ("content-type", *value)).collect();
+            let request = request(Method::POST, Version::HTTP_11, &pairs);
+            let refused = super::require_json(request.headers()).err();
+            refused.map(|rejection| rejection.status().as_u16())
+        };
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=utf-8",
+            "application/merge-patch+json",
+            "application/vnd.api+JSON ; v=1",
+        ] {
+            assert_eq!(status(&[good]), None, "{good}");
+        }
+        for bad in [
+            "",
+            "json",
+            "text/json",
+            "text/plain",
+            "text/plain; application/json",
+            "text/plain, application/json",
+            "application/json, text/plain",
+            "application/x, text/plain+json",
+            "application/jsonp",
+            "application/json-seq",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=application/json",
+            "application/",
+            "application/ json",
+            "+json",
+        ] {
+            assert_eq!(status(&[bad]), Some(415), "{bad}");
+        }
+        assert_eq!(status(&[]), Some(415));
+        assert_eq!(status(&["application/json", "application/json"]), Some(415));
+        assert_eq!(status(&["application/json", "text/plain"]), Some(415));
     }
 
     #[test]

@@ -4,14 +4,36 @@ use http::StatusCode;
 
 /// Why a request was refused.
 ///
+/// The kinds of the first rows are the crate's: a context, a token, a thread, a stream. Those whose codes
+/// begin with `request.` or `resource.`, `server.failed` and `server.unavailable` are for what an
+/// application refuses by itself. The crate makes none of them, but for `request.*` where it reads a body
+/// ([`require_json`](super::require_json)).
+///
+/// ```
+/// use tower_tenancy::{Rejection, RejectionKind};
+///
+/// fn rename(found: Option<String>) -> Result<String, Rejection> {
+///     found.ok_or_else(|| {
+///         Rejection::new(RejectionKind::NotFound).with_detail("There is no such folder.")
+///     })
+/// }
+/// # assert_eq!(rename(None).unwrap_err().status(), 404);
+/// ```
+///
 /// | code | HTTP | gRPC | WebSocket |
 /// |---|---|---|---|
 /// | `context.missing`, `context.invalid`, `cursor.invalid`, `message.invalid` | 400 | 3 `INVALID_ARGUMENT` | 4400 |
 /// | `auth.missing`, `auth.invalid`, `auth.expired` | 401 | 16 `UNAUTHENTICATED` | 4401 |
 /// | `tenant.mismatch`, `env.mismatch`, `auth.insufficient_scope`, `thread.forbidden`, `access.revoked` | 403 | 7 `PERMISSION_DENIED` | 4403 |
+/// | `request.invalid` | 400 | 3 `INVALID_ARGUMENT` | 4400 |
+/// | `resource.not_found` | 404 | 5 `NOT_FOUND` | 4404 |
+/// | `resource.conflict` | 409 | 10 `ABORTED` | 4409 |
+/// | `request.too_large` | 413 | 8 `RESOURCE_EXHAUSTED` | 1009 |
+/// | `request.unsupported_media_type` | 415 | 3 `INVALID_ARGUMENT` | 1003 |
+/// | `request.unprocessable` | 422 | 3 `INVALID_ARGUMENT` | 4422 |
 /// | `stream.limit` | 429 | 8 `RESOURCE_EXHAUSTED` | 1013 |
-/// | `auth.keys_unavailable`, `registry.unavailable`, `log.unavailable` | 503 | 14 `UNAVAILABLE` | 1013 |
-/// | `server.misconfigured` | 500 | 13 `INTERNAL` | 1011 |
+/// | `auth.keys_unavailable`, `registry.unavailable`, `log.unavailable`, `server.unavailable` | 503 | 14 `UNAVAILABLE` | 1013 |
+/// | `server.misconfigured`, `server.failed` | 500 | 13 `INTERNAL` | 1011 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {
@@ -49,6 +71,28 @@ pub enum RejectionKind {
     LogUnavailable,
     /// A layer is missing in front of the handler. The log says which.
     Misconfigured,
+    /// The application cannot read the request: a path, a parameter or a body of the wrong form.
+    RequestInvalid,
+    /// Something of the application's own does not exist for this caller. It was looked up within the
+    /// scope's tenant and env, and what another tenant has answers the same.
+    ///
+    /// Never for a thread: one that does not exist, and one that the caller may not use, are both
+    /// [`ThreadForbidden`](Self::ThreadForbidden), so that the answer does not tell them apart.
+    NotFound,
+    /// What the request wants does not go together with what is stored by now: it is there already, or
+    /// somebody else was faster. The client reads the state anew, and decides again.
+    Conflict,
+    /// The body is longer than the application takes.
+    TooLarge,
+    /// The body is not of a type that the application takes, such as JSON.
+    UnsupportedMediaType,
+    /// The application can read the request, and its content makes no sense there.
+    Unprocessable,
+    /// The application failed, and it is not the client's fault. Keep the error by
+    /// [`Rejection::failed`](super::Rejection::failed): the log has it, and the client does not.
+    Failed,
+    /// Something that the application needs does not answer. The client may try again.
+    Unavailable,
 }
 
 /// One row of the table.
@@ -73,7 +117,7 @@ const fn row(
 
 impl RejectionKind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 25] = [
         Self::ContextMissing,
         Self::ContextInvalid,
         Self::AuthMissing,
@@ -91,6 +135,14 @@ impl RejectionKind {
         Self::RegistryUnavailable,
         Self::LogUnavailable,
         Self::Misconfigured,
+        Self::RequestInvalid,
+        Self::NotFound,
+        Self::Conflict,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Unprocessable,
+        Self::Failed,
+        Self::Unavailable,
     ];
 
     pub(super) const fn wire(self) -> Wire {
@@ -215,6 +267,82 @@ impl RejectionKind {
                 1011,
                 "The server is set up wrongly and refuses every request here. Its log says why.",
             ),
+            Self::RequestInvalid => row(
+                "request.invalid",
+                S::BAD_REQUEST,
+                3,
+                4400,
+                "The request is malformed. Mend it before you send it again.",
+            ),
+            Self::NotFound => row(
+                "resource.not_found",
+                S::NOT_FOUND,
+                5,
+                4404,
+                "There is no such thing for this caller in the tenant and env of the request.",
+            ),
+            Self::Conflict => row(
+                "resource.conflict",
+                S::CONFLICT,
+                10,
+                4409,
+                "The request does not fit what is stored by now. Read it again, and decide anew.",
+            ),
+            Self::TooLarge => row(
+                "request.too_large",
+                S::PAYLOAD_TOO_LARGE,
+                8,
+                1009,
+                "The body is too long. Send less at once.",
+            ),
+            Self::UnsupportedMediaType => row(
+                "request.unsupported_media_type",
+                S::UNSUPPORTED_MEDIA_TYPE,
+                3,
+                1003,
+                "The body is not of a type that is taken here. Send another one, and name it in Content-Type.",
+            ),
+            Self::Unprocessable => row(
+                "request.unprocessable",
+                S::UNPROCESSABLE_ENTITY,
+                3,
+                4422,
+                "The request is well formed, and what it says cannot be done. Say something else.",
+            ),
+            Self::Failed => row(
+                "server.failed",
+                S::INTERNAL_SERVER_ERROR,
+                13,
+                1011,
+                "The server failed. Its log says why, under the id of this request.",
+            ),
+            Self::Unavailable => row(
+                "server.unavailable",
+                S::SERVICE_UNAVAILABLE,
+                14,
+                1013,
+                "This cannot be done right now. Try again later.",
+            ),
+        }
+    }
+
+    /// The kind for a status that something else refused with, such as an extractor of the host. A
+    /// status of the client's fault that has no kind of its own is `request.invalid`, and everything
+    /// else is `server.failed`.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::AuthInvalid,
+            StatusCode::FORBIDDEN => Self::InsufficientScope,
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::CONFLICT => Self::Conflict,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::UNPROCESSABLE_ENTITY => Self::Unprocessable,
+            StatusCode::TOO_MANY_REQUESTS => Self::StreamLimit,
+            StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
+            status if status.is_client_error() => Self::RequestInvalid,
+            _ => Self::Failed,
         }
     }
 
@@ -251,6 +379,7 @@ impl RejectionKind {
                 | Self::KeysUnavailable
                 | Self::RegistryUnavailable
                 | Self::LogUnavailable
+                | Self::Unavailable
         )
     }
 }
@@ -263,8 +392,14 @@ mod tests {
     fn table_is_complete_and_consistent() {
         for (i, kind) in RejectionKind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, i, "ALL follows the declaration");
+            assert_eq!(RejectionKind::of_status(kind.status()).status(), kind.status());
             let (grpc, close) = match kind.status().as_u16() {
                 400 => (3, 4400),
+                404 => (5, 4404),
+                409 => (10, 4409),
+                413 => (8, 1009),
+                415 => (3, 1003),
+                422 => (3, 4422),
                 401 => (16, 4401),
                 403 => (7, 4403),
                 429 => (8, 1013),
@@ -275,6 +410,24 @@ mod tests {
             assert_eq!((kind.grpc_code(), kind.close_code()), (grpc, close), "{}", kind.code());
             assert_eq!(kind.is_retryable(), matches!(kind.status().as_u16(), 429 | 503));
         }
-        assert_eq!(RejectionKind::ALL.len() - 1, RejectionKind::Misconfigured as usize);
+        assert_eq!(RejectionKind::ALL.len() - 1, RejectionKind::Unavailable as usize);
+        let codes: std::collections::HashSet<_> =
+            RejectionKind::ALL.into_iter().map(RejectionKind::code).collect();
+        assert_eq!(codes.len(), RejectionKind::ALL.len(), "each kind has its own code");
+    }
+
+    #[test]
+    fn a_status_without_a_kind_is_the_clients_fault_or_ours() {
+        for (status, code) in [
+            (405, "request.invalid"),
+            (418, "request.invalid"),
+            (501, "server.failed"),
+            (502, "server.failed"),
+            (302, "server.failed"),
+            (404, "resource.not_found"),
+        ] {
+            let status = http::StatusCode::from_u16(status).unwrap();
+            assert_eq!(RejectionKind::of_status(status).code(), code);
+        }
     }
 }

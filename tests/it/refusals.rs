@@ -3,7 +3,7 @@
 
 use crate::{
     hosts::serve_axum,
-    layers::{request, setting, verifier, without},
+    layers::{logged, request, setting, verifier, without},
     support::{Socket, token},
 };
 use axum::{
@@ -267,6 +267,66 @@ async fn a_shared_cache_can_tell_two_tenants_apart() {
     };
     assert!(serves(&stored_for));
     assert!(!serves(&ask("t_beta")), "a cache in front gives A's answer to B");
+}
+
+#[tokio::test]
+async fn an_applications_own_refusals_are_told_in_three_dialects() {
+    let own = |kind: RejectionKind| {
+        handler(move || {
+            let rejection = Rejection::new(kind).with_source("a secret of ours");
+            rejection.with_detail("Told.").into_response()
+        })
+    };
+    for (kind, status, code, grpc, close) in [
+        (RejectionKind::RequestInvalid, 400, "request.invalid", "3", 4400),
+        (RejectionKind::NotFound, 404, "resource.not_found", "5", 4404),
+        (RejectionKind::Conflict, 409, "resource.conflict", "10", 4409),
+        (RejectionKind::TooLarge, 413, "request.too_large", "8", 1009),
+        (RejectionKind::UnsupportedMediaType, 415, "request.unsupported_media_type", "3", 1003),
+        (RejectionKind::Unprocessable, 422, "request.unprocessable", "3", 4422),
+        (RejectionKind::Failed, 500, "server.failed", "13", 1011),
+        (RejectionKind::Unavailable, 503, "server.unavailable", "14", 1013),
+    ] {
+        let tenancy = || RequireTenantScope::new(verifier());
+        let mut response = Response::default();
+        let lines = logged(async {
+            response = answer(tenancy(), own(kind), request()).await;
+        });
+        let lines = lines.await;
+        let line = lines.lines().find(|line| line.contains("request refused")).unwrap();
+        let level = if status >= 500 { "ERROR" } else { "INFO" };
+        assert!(line.contains(level) && line.contains(code), "{line}");
+        assert!(line.contains("cause=\"a secret of ours\""), "{line}");
+        assert_eq!(response.status(), status);
+        let headers = response.headers().clone();
+        assert_eq!(headers["content-type"], "application/problem+json");
+        assert_eq!(headers["cache-control"], "no-store");
+        let nosniff: Vec<_> = headers.get_all("x-content-type-options").iter().collect();
+        assert_eq!(nosniff, ["nosniff"]);
+        assert_eq!(headers.contains_key("retry-after"), status == 503);
+        assert!(!headers.contains_key("www-authenticate"));
+        let body: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
+        assert_eq!((&body["code"], &body["detail"]), (&code.into(), &"Told.".into()), "{body}");
+        assert!(!body.to_string().contains("secret"), "{body}");
+
+        let mut call = setting(request(), "content-type", "application/grpc");
+        (*call.method_mut(), *call.version_mut()) = (Method::POST, Version::HTTP_2);
+        let response = answer(tenancy(), own(kind), call).await;
+        assert_eq!(response.headers()["grpc-status"], grpc);
+        assert_eq!(response.headers()["tenancy-code"], code);
+        assert_eq!(text(response).await, "");
+
+        let upgrades = own(kind).layer(tenancy()).layer(CloseRefusedUpgrades);
+        let base = format!("http://{}", serve_axum(upgrades).await);
+        let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
+        let headers = [("x-tenant-id", "t_alpha"), ("x-env", "prod"), ("authorization", &*bearer)];
+        let mut closed = Socket::connect(&base, "/", &headers).await.unwrap();
+        assert_eq!(closed.next().await, Err((close, code.to_owned())));
+    }
+    // In the application's own style, nobody sniffs it either, and what stood there stays one.
+    let response = answer(styled(), own(RejectionKind::NotFound), request()).await;
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(text(response).await, "resource.not_found");
 }
 
 /// A gate in front of a staging site asks for a password, which the browser then sends along.
