@@ -14,7 +14,7 @@ use clap::Parser;
 use common::{DEMO, Options, Rails};
 use futures_util::TryFutureExt as _;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -24,9 +24,9 @@ use std::{convert::Infallible, net::SocketAddr, process::ExitCode};
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 use tower_tenancy::{
-    BoxError, CutOff, LastEventId, MemoryLog, MemoryRegistry, OnClaims, Rejection,
+    BoxError, CutOff, LastEventId, MemoryLog, MemoryRegistry, OnClaims, Rejection, RejectionKind,
     RequireTenantScope, TenantScope,
-    rejection::{ByContentType, Dialect, RejectWith as _, WrapBody},
+    rejection::{ByContentType, Dialect, RejectWith as _, WrapBody, require_json},
     verify_thread_access,
 };
 
@@ -58,7 +58,7 @@ impl App {
         let answer = match (request.method(), parts.as_slice()) {
             (&Method::GET, ["sse", "chat", thread]) => self.listen(&request, thread).await,
             (&Method::POST, ["chat", thread, "messages"]) => self.say(request, thread).await,
-            _ => Ok(text(StatusCode::NOT_FOUND, "no such route")),
+            _ => Err(RejectionKind::NotFound.into()),
         };
         Ok(answer.unwrap_or_else(|rejection| ByContentType.reject(&rejection, dialect).map(whole)))
     }
@@ -82,25 +82,27 @@ impl App {
     ) -> Result<Response<Body>, Rejection> {
         let scope = TenantScope::from_extensions(request.extensions())?;
         let grant = verify_thread_access(&self.threads, scope, thread).await?;
-        let limited = http_body_util::Limited::new(request.into_body(), 64 * 1024);
-        let Ok(body) = limited.collect().await else {
-            return Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "the body must be at most 64 KiB"));
-        };
-        let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-        grant.publish(&self.log, grant.receive(&body, OnClaims::Refuse)?).await?;
-        Ok(text(StatusCode::CREATED, "published"))
+        require_json(request.headers())?;
+        let limited = Limited::new(request.into_body(), 64 * 1024).collect().await;
+        let body = limited.map_err(|error| {
+            let too_large = error.is::<LengthLimitError>();
+            let kind =
+                if too_large { RejectionKind::TooLarge } else { RejectionKind::RequestInvalid };
+            Rejection::new(kind).with_source(error)
+        })?;
+        let body = body.to_bytes();
+        let body = std::str::from_utf8(&body)
+            .map_err(|error| Rejection::new(RejectionKind::RequestInvalid).with_source(error))?;
+        grant.publish(&self.log, grant.receive(body, OnClaims::Refuse)?).await?;
+        let mut response = Response::new(whole(Full::from("published")));
+        *response.status_mut() = StatusCode::CREATED;
+        Ok(response)
     }
 }
 
 /// A body that is not cut off.
 fn whole(body: Full<Bytes>) -> Body {
     body.map_err(|never| match never {}).boxed_unsync()
-}
-
-fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(whole(Full::from(text)));
-    *response.status_mut() = status;
-    response
 }
 
 #[tokio::main]
@@ -127,9 +129,10 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
         let who = format!(
             "-H 'X-Tenant-Id: {tenant}' -H 'X-Env: {env}' -H \"Authorization: Bearer {token}\""
         );
+        let json = "-H 'Content-Type: application/json'";
         println!("\n# {tenant}: listen, and (elsewhere) say something");
         println!("curl -N http://{addr}/sse/chat/{thread} {who}");
-        println!("curl http://{addr}/chat/{thread}/messages -d '{{\"text\":\"hi\"}}' {who}");
+        println!("curl http://{addr}/chat/{thread}/messages {json} -d '{{\"text\":\"hi\"}}' {who}");
     }
     loop {
         let tcp = match listener.accept().await {

@@ -2,9 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::{
-        DefaultBodyLimit, FromRef, Path, State, WebSocketUpgrade, rejection::StringRejection,
-    },
+    extract::{DefaultBodyLimit, FromRef, Path, State, WebSocketUpgrade},
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
     routing::{any, delete, get, post, put},
@@ -12,9 +10,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tower_tenancy::{
-    ClientMessage, CloseRefusedUpgrades, EventLog as _, LastEventId, MemoryLog, MemoryRegistry,
-    OnClaims, Registered, Rejection, RejectionKind, RequireClaims, RequireTenantScope, TenantScope,
-    ThreadAccess, ThreadId, ThreadRecord, TicketIssuer, auth::KeySet, verify_thread_access,
+    ClientMessage, CloseRefusedUpgrades, EventLog as _, JsonText, LastEventId, MemoryLog,
+    MemoryRegistry, OnClaims, Registered, Rejection, RejectionKind, RequireClaims,
+    RequireTenantScope, TenantScope, ThreadAccess, ThreadId, ThreadRecord, TicketIssuer,
+    auth::KeySet, verify_thread_access,
 };
 
 /// The thread named in the path, checked against the registry.
@@ -81,7 +80,7 @@ async fn create(
     State(threads): State<MemoryRegistry>,
 ) -> Result<Response, Rejection> {
     let thread = ThreadId::new(thread).map_err(|why| {
-        Rejection::new(RejectionKind::ContextInvalid).with_detail(format!("The thread id {why}."))
+        Rejection::new(RejectionKind::RequestInvalid).with_detail(format!("The thread id {why}."))
     })?;
     let body = serde_json::json!({
         "tenant_id": scope.tenant(), "env": scope.env(), "thread_id": thread,
@@ -125,15 +124,8 @@ fn checked(message: ClientMessage) -> Result<ClientMessage, Rejection> {
 async fn say(
     thread: Thread,
     State(log): State<MemoryLog>,
-    body: Result<String, StringRejection>,
+    JsonText(body): JsonText,
 ) -> Result<Response, Rejection> {
-    let body = match body {
-        Ok(body) => body,
-        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            return Ok(problem(error.status(), "The body must be at most 64 KiB."));
-        }
-        Err(error) => return Ok(problem(error.status(), &error.body_text())),
-    };
     let message = checked(thread.receive(&body, OnClaims::Refuse)?)?;
     let stamped = thread.publish(&log, message).await?;
     let json = [(header::CONTENT_TYPE, "application/json")];
@@ -180,11 +172,10 @@ struct TicketFor {
 async fn ticket(
     scope: TenantScope,
     State(app): State<App>,
-    body: Result<String, StringRejection>,
+    JsonText(body): JsonText,
 ) -> Result<Response, Rejection> {
-    let body = body.unwrap_or_default();
     let wanted: TicketFor = serde_json::from_str(&body).map_err(|error| {
-        Rejection::new(RejectionKind::MessageInvalid).with_detail(format!(
+        Rejection::new(RejectionKind::RequestInvalid).with_detail(format!(
             "Send {{\"thread_id\": \"...\", \"last_event_id\": \"...\"?}}: {error}."
         ))
     })?;
@@ -193,14 +184,6 @@ async fn ticket(
     let ticket = app.tickets.issue(&grant, &app.log, from).await?;
     let nobody_stores_it = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, nobody_stores_it, Json(ticket)).into_response())
-}
-
-/// Bad input that is the application's own matter, told like the rest.
-fn problem(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason();
-    let body = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
-    let json = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, json, body.to_string()).into_response()
 }
 
 /// Whether tokens can be verified. An issuer whose keys are old but usable is no reason to turn

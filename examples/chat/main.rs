@@ -89,14 +89,15 @@ fn curl(demo: &common::Demo, env: &str, token: &str) -> String {
     let who = format!(
         "-H 'X-Tenant-Id: {tenant}' -H 'X-Env: {env}' -H \"Authorization: Bearer {token}\""
     );
+    let json = "-H 'Content-Type: application/json'";
     format!(
         "
 # {tenant}: make the thread, listen from its start, and (elsewhere) say something
 curl -sS -X PUT $BASE/threads/{thread} {who}
 curl -sSN $BASE/sse/chat/{thread} -H 'Last-Event-ID: earliest' {who}
-curl -sS $BASE/chat/{thread}/messages -d '{{\"text\":\"hi\"}}' {who}
+curl -sS $BASE/chat/{thread}/messages {json} -d '{{\"text\":\"hi\"}}' {who}
 # a ticket for a browser: new EventSource('/sse/chat/{thread}?ticket=...'), or new WebSocket('/ws/chat/{thread}?ticket=...')
-curl -sS $BASE/tickets -d '{{\"thread_id\":\"{thread}\"}}' {who}
+curl -sS $BASE/tickets {json} -d '{{\"thread_id\":\"{thread}\"}}' {who}
 "
     )
 }

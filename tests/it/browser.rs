@@ -185,7 +185,10 @@ async fn a_native_event_source_survives_cuts_without_loss_or_double() {
 
 /// Opens streams as a page does that has a token and no way to send it: by tickets.
 const BY_TICKETS: &str = "
-    const who = { 'Authorization': 'Bearer ' + token, 'X-Tenant-Id': 't_alpha', 'X-Env': 'prod' };
+    const who = {
+        'Authorization': 'Bearer ' + token, 'X-Tenant-Id': 't_alpha', 'X-Env': 'prod',
+        'Content-Type': 'application/json',
+    };
     window.ticket = async () => {
         const body = JSON.stringify({ thread_id: 'th' });
         // The connection may be cut just now.

@@ -257,13 +257,34 @@ async fn the_example_on_bare_hyper_is_like_the_one_on_axum() {
         assert_eq!(told[0], told[1], "{thread} {header}");
     }
     let mut events = hyper.listen("t_alpha", "th", None).await;
-    let say = hyper.request("POST", "/chat/th/messages", "t_alpha");
-    assert_eq!(say.body(r#"{"text":"hi"}"#).send().await.unwrap().status(), 201);
+    let say = hyper.post("/chat/th/messages", "t_alpha", r#"{"text":"hi"}"#);
+    assert_eq!(say.send().await.unwrap().status(), 201);
     assert_eq!(events.event().await.unwrap().json()["data"]["text"], "hi");
-    let spoof = hyper.request("POST", "/chat/th/messages", "t_alpha");
-    let spoof = spoof.body(r#"{"text":"hi","actor_id":"bob"}"#).send().await.unwrap();
-    assert_eq!(refusal(spoof).await, (400, "message.invalid".to_owned()));
-    let huge = hyper.request("POST", "/chat/th/messages", "t_alpha");
-    let huge = huge.body("x".repeat(65 * 1024)).send().await.unwrap();
-    assert_eq!(huge.status(), 413);
+    // What is refused by the application itself is told alike, too.
+    let plain =
+        |host: &Chat| host.request("POST", "/chat/th/messages", "t_alpha").body(r#"{"text":"hi"}"#);
+    let spoof = r#"{"text":"hi","actor_id":"bob"}"#;
+    for host in [&hyper, &chat] {
+        let post = |body: String| host.post("/chat/th/messages", "t_alpha", body);
+        for (request, status, code) in [
+            (post(spoof.to_owned()), 400, "message.invalid"),
+            (post("x".repeat(65 * 1024)), 413, "request.too_large"),
+            (plain(host), 415, "request.unsupported_media_type"),
+            (
+                plain(host).header("content-type", "text/plain"),
+                415,
+                "request.unsupported_media_type",
+            ),
+        ] {
+            let response = request.send().await.unwrap();
+            assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+            assert_eq!(refusal(response).await, (status, code.to_owned()));
+        }
+        let latin1 = host.request("POST", "/chat/th/messages", "t_alpha");
+        let latin1 =
+            latin1.header("content-type", "application/json").body(&b"{\"text\":\"\xe4\"}"[..]);
+        assert_eq!(refusal(latin1.send().await.unwrap()).await.1, "request.invalid");
+    }
+    let nowhere = hyper.request("GET", "/nowhere", "t_alpha").send().await.unwrap();
+    assert_eq!(refusal(nowhere).await, (404, "resource.not_found".to_owned()));
 }

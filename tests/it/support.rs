@@ -132,6 +132,12 @@ impl Chat {
             .bearer_auth(token(tenant, "prod", "ada"))
     }
 
+    /// A request with this JSON as body.
+    pub(crate) fn post(&self, path: &str, tenant: &str, body: impl Into<String>) -> RequestBuilder {
+        let request = self.request("POST", path, tenant);
+        request.header("content-type", "application/json").body(body.into())
+    }
+
     /// A request with nothing on it.
     pub(crate) fn bare(&self, method: &str, path: &str) -> RequestBuilder {
         let method = method.parse().unwrap();

@@ -140,10 +140,18 @@ async fn a_ticket_is_for_one_thread_one_caller_and_one_way_to_ask() {
             assert_eq!(refused(answer).await.0, 401, "{method} {path} {upgrade}");
         }
     }
-    let foreign = chat.request("POST", "/tickets", "t_alpha").body(r#"{"thread_id":"only-beta"}"#);
+    let foreign = chat.post("/tickets", "t_alpha", r#"{"thread_id":"only-beta"}"#);
     assert_eq!(refused(foreign.send().await.unwrap()).await.1, "thread.forbidden");
-    let bad = chat.request("POST", "/tickets", "t_alpha").body(r#"{"thread":"th"}"#);
-    assert_eq!(bad.send().await.unwrap().status(), 400);
+    let bad = chat.post("/tickets", "t_alpha", r#"{"thread":"th"}"#);
+    assert_eq!(refused(bad.send().await.unwrap()).await, (400, "request.invalid".to_owned()));
+    // What a page of another site can send without being asked first.
+    for form in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+    {
+        let form = chat.request("POST", "/tickets", "t_alpha").header("content-type", form);
+        let form = form.body(r#"{"thread_id":"th"}"#).send().await.unwrap();
+        assert_eq!(refused(form).await, (415, "request.unsupported_media_type".to_owned()));
+    }
 }
 
 #[tokio::test]
@@ -275,8 +283,8 @@ async fn a_ticket_is_over_with_the_token_that_it_was_issued_for() {
     let short = sign(&short);
     let request = chat.bare("POST", "/tickets").header("x-tenant-id", "t_alpha");
     let request = request.header("x-env", "prod").bearer_auth(short);
-    let answer: Value =
-        request.body(r#"{"thread_id":"th"}"#).send().await.unwrap().json().await.unwrap();
+    let request = request.json(&json!({ "thread_id": "th" }));
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
     assert!(answer["expires_at"].as_u64().unwrap() <= now() + 3, "not after the token");
     let mine = answer["ticket"].as_str().unwrap();
     let mut events = Events::of(get_sse(&chat, &sse(mine), &[]).await);

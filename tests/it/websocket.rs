@@ -113,7 +113,7 @@ async fn what_is_said_reaches_every_transport_and_nobody_elses_thread() {
         let answer = alpha.next().await.unwrap();
         assert_eq!(answer["type"], "error", "{claim}");
         assert_eq!(answer["data"]["code"], "message.invalid", "{claim}");
-        let post = chat.request("POST", "/chat/th/messages", "t_alpha").body(claim.to_string());
+        let post = chat.post("/chat/th/messages", "t_alpha", claim.to_string());
         assert_eq!(crate::support::refusal(post.send().await.unwrap()).await.1, "message.invalid");
     }
     alpha.say(json!({"type": "message", "text": "honest"})).await;
