@@ -82,6 +82,23 @@ async fn the_header_wins_over_the_query_that_a_browser_repeats() {
 }
 
 #[tokio::test]
+async fn a_polyfills_cursor_is_read_and_never_silently_live() {
+    let chat = Chat::start();
+    let first = chat.say("t_alpha", "th", "one").await["id"].as_str().unwrap().to_owned();
+    chat.say("t_alpha", "th", "two").await;
+    for name in ["lastEventId", "lastEventID", "Last-Event-ID"] {
+        let path = format!("/sse/chat/th?{name}={first}");
+        let response = chat.request("GET", &path, "t_alpha").send().await.unwrap();
+        let mut events = crate::support::Events::of(response);
+        assert_eq!(events.event().await.unwrap().json()["data"]["text"], "two", "{name}");
+        // A page's own parameter, and a polyfill's: which is meant?
+        let both = format!("{path}&last_event_id=earliest");
+        let refused = chat.request("GET", &both, "t_alpha").send().await.unwrap();
+        assert_eq!(crate::support::refusal(refused).await.1, "cursor.invalid", "{name}");
+    }
+}
+
+#[tokio::test]
 async fn an_expired_cursor_is_answered_with_a_gap_and_what_is_left() {
     let chat = Chat::start_with(&["--retain", "5"]);
     let first = chat.say("t_alpha", "th", "0").await["id"].as_str().unwrap().to_owned();
