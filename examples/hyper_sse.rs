@@ -51,8 +51,6 @@ struct App {
 impl App {
     /// `GET /sse/chat/{thread}` listens, `POST /chat/{thread}/messages` says something.
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        // The one route that answers a GET opens a stream.
-        let dialect = Dialect::of_stream(&request);
         let path = request.uri().path().to_owned();
         let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
         let answer = match (request.method(), parts.as_slice()) {
@@ -60,7 +58,9 @@ impl App {
             (&Method::POST, ["chat", thread, "messages"]) => self.say(request, thread).await,
             _ => Err(RejectionKind::NotFound.into()),
         };
-        Ok(answer.unwrap_or_else(|rejection| ByContentType.reject(&rejection, dialect).map(whole)))
+        // The layer outside tells it anew, in the dialect of the request.
+        let refuse = |rejection| ByContentType.reject(&rejection, Dialect::Http).map(whole);
+        Ok(answer.unwrap_or_else(refuse))
     }
 
     async fn listen(

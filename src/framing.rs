@@ -52,8 +52,14 @@ impl<'a> Block<'a> {
 
     /// The data of a notice: these members, and the request that it is told to, in the same place as
     /// in events.
-    pub(crate) fn notice(self, mut members: Map<String, Value>, trace_id: &RequestId) -> Self {
-        members.insert("meta".to_owned(), json!({ "trace_id": trace_id }));
+    pub(crate) fn notice(
+        self,
+        mut members: Map<String, Value>,
+        trace_id: Option<&RequestId>,
+    ) -> Self {
+        if let Some(trace_id) = trace_id {
+            members.insert("meta".to_owned(), json!({ "trace_id": trace_id }));
+        }
         self.data(&Value::Object(members).to_string())
     }
 

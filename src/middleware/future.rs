@@ -4,6 +4,7 @@ use super::{Check, vary};
 use crate::{
     auth::{AuthContext, AuthFuture},
     context::X_REQUEST_ID,
+    id::RequestId,
     rejection::{
         Dialect, Plain, RejectWith, Rejection, belongs_to_body, nobody_sniffs, nobody_stores,
     },
@@ -53,6 +54,8 @@ pub(super) struct Held<S, C, ReqBody> {
 pub(super) struct Reply<R> {
     pub(super) reject_with: R,
     pub(super) dialect: Dialect,
+    /// Whom an `EventSource` is told that the notice is for.
+    pub(super) request_id: Option<RequestId>,
     pub(super) to_head: bool,
     pub(super) span: Span,
     pub(super) echo: Option<HeaderValue>,
@@ -100,7 +103,13 @@ impl<R> Reply<R> {
     where
         R: RejectWith<B>,
     {
-        let mut response = self.reject_with.reject(rejection, self.dialect);
+        let mut response = match &self.request_id {
+            Some(id) => {
+                let named = rejection.clone().with_request_id(id.clone());
+                self.reject_with.reject(&named, self.dialect)
+            }
+            None => self.reject_with.reject(rejection, self.dialect),
+        };
         response.extensions_mut().remove::<Plain>();
         response
     }

@@ -6,6 +6,8 @@ use super::{
     future::{Held, Reply},
 };
 use crate::{
+    context::X_REQUEST_ID,
+    id::RequestId,
     origin::Head,
     rejection::{Dialect, RejectWith},
 };
@@ -56,9 +58,15 @@ where
             self.check.begin(&mut request, &mut begun);
         }
         let Begun { verdict, span, echo } = begun;
+        // Only there a refusal is an event, which names its request. The layer that gave the request
+        // its id, this one or one outside, has put it into the header.
+        let header = (dialect == Dialect::EventSource).then(|| request.headers().get(X_REQUEST_ID));
+        let text = header.flatten().and_then(|id| id.to_str().ok());
+        let request_id = text.and_then(|id| RequestId::new(id).ok());
         let reply = Reply {
             reject_with: self.reject_with.clone(),
             dialect,
+            request_id,
             to_head,
             span,
             echo,

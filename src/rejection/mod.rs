@@ -32,6 +32,7 @@ pub(crate) use respond::{Plain, belongs_to_body, nobody_sniffs, nobody_stores, s
 pub(crate) use respond::{RETRY_PUSHBACK, TENANCY_CODE};
 pub use wire::RejectionKind;
 
+use crate::id::RequestId;
 use http::StatusCode;
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
@@ -60,6 +61,8 @@ struct Told {
     retry_after: Option<Duration>,
     /// The scopes that would do (RFC 6750 section 3).
     scope: Option<Cow<'static, str>>,
+    /// Of the request that is refused.
+    request_id: Option<RequestId>,
     /// Whoever refused has already told the log, with more than a rejection knows.
     logged: bool,
 }
@@ -75,6 +78,7 @@ impl Rejection {
             source: None,
             retry_after,
             scope: None,
+            request_id: None,
             logged: false,
         }))
     }
@@ -127,6 +131,14 @@ impl Rejection {
         self
     }
 
+    /// Names the request in the notice that a browser's `EventSource` is told, as `meta.trace_id`. The
+    /// layers do so by themselves; a host that [refuses by hand](RejectWith) says it.
+    #[must_use]
+    pub fn with_request_id(mut self, id: RequestId) -> Self {
+        self.0.request_id = Some(id);
+        self
+    }
+
     /// A layer is missing in front of a handler or of another layer.
     pub(crate) fn layer_missing(needed: &'static str, layer: &'static str) -> Self {
         tracing::error!(
@@ -173,6 +185,12 @@ impl Rejection {
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.0.scope.as_deref()
+    }
+
+    /// The request that is refused, where that is known.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&RequestId> {
+        self.0.request_id.as_ref()
     }
 
     /// How long the client is asked to wait before it tries again.

@@ -480,13 +480,12 @@ fn percent_encoded(text: &str) -> String {
 fn come_back_later(rejection: &Rejection) -> Response<Bytes> {
     let limited = rejection.kind() == RejectionKind::StreamLimit;
     let name = if limited { Ending::Limit } else { Ending::SourceFailed }.code();
-    let notice = serde_json::json!({ "code": rejection.code(), "detail": rejection.detail() });
+    let told = [("code", rejection.code()), ("detail", rejection.detail())];
+    let members = told.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+    let delay = jittered(rejection.retry_after().unwrap_or(super::RETRY_AFTER));
     let mut body = String::new();
-    Block::new(&mut body)
-        .retry(Some(jittered(rejection.retry_after().unwrap_or(super::RETRY_AFTER))))
-        .event(name)
-        .data(&notice.to_string())
-        .end();
+    let block = Block::new(&mut body).event(name).retry(Some(delay));
+    block.notice(members, rejection.request_id()).end();
     let mut response = Response::new(Bytes::from(body));
     stream_headers(response.headers_mut());
     nobody_sniffs(response.headers_mut());

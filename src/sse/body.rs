@@ -291,7 +291,7 @@ fn open(
     retry: Option<Duration>,
 ) {
     let members = Map::from_iter([("code".to_owned(), OPEN.into())]);
-    Block::new(frame).event(OPEN).id(position).retry(retry).notice(members, trace_id).end();
+    Block::new(frame).event(OPEN).id(position).retry(retry).notice(members, Some(trace_id)).end();
 }
 
 /// Gives the event whose rest is still to be written.
@@ -324,14 +324,14 @@ fn write(
         // Notice and new position are one block, so that nothing can cut them apart.
         Outbound::Gap(gap) => {
             let block = Block::new(frame).event(Ending::Gap.code()).id(gap.resumes_at());
-            block.notice(gap.members(), trace_id).end();
+            block.notice(gap.members(), Some(trace_id)).end();
         }
         // The gap itself was the notice.
         Outbound::End(Ending::Gap) => {}
         Outbound::End(ending) => {
             let retry = ending.retry_after(retry).map(jittered);
             let block = Block::new(frame).event(ending.code()).retry(retry);
-            block.notice(ending.members(), trace_id).end();
+            block.notice(ending.members(), Some(trace_id)).end();
         }
     }
     None

@@ -80,9 +80,8 @@ async fn serve_hyper(app: App) -> SocketAddr {
             };
             let answer: Result<Response<Body>, Rejection> = answer.await;
             Ok::<_, Infallible>(answer.unwrap_or_else(|rejection| {
-                let dialect = Dialect::of_stream(&request);
                 let body = |body: Full<_>| body.map_err(|never| match never {}).boxed_unsync();
-                ByContentType.reject(&rejection, dialect).map(body)
+                ByContentType.reject(&rejection, Dialect::Http).map(body)
             }))
         }
     });

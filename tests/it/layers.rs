@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     convert::Infallible,
     io,
@@ -484,7 +484,38 @@ async fn trouble_of_ours_is_503_and_a_browser_is_asked_to_come_back() {
     assert_eq!(response.status(), 200);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let text = std::str::from_utf8(&body).unwrap();
-    assert!(text.starts_with("retry: ") && text.contains("auth.keys_unavailable"), "{text}");
+    assert!(text.starts_with("event: ") && text.contains("auth.keys_unavailable"), "{text}");
+}
+
+#[tokio::test]
+async fn a_notice_that_asks_a_browser_to_come_back_names_its_request() {
+    let down = |_: &AuthRequest<'_>| {
+        Verdict::Ready(Err(Rejection::new(RejectionKind::KeysUnavailable).with_source("no route")))
+    };
+    let handler = service_fn(|_: Request<()>| {
+        let full = Rejection::new(RejectionKind::LogUnavailable);
+        std::future::ready(Ok::<_, Infallible>(ByContentType.reject(&full, Dialect::Http)))
+    });
+    let browser = || setting(without(request(), "authorization"), "accept", "text/event-stream");
+    let told = async |response: Response<Body>| {
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let text = std::str::from_utf8(&body).unwrap();
+        let data = text.lines().find_map(|line| line.strip_prefix("data: ")).expect(text);
+        let data: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(data["meta"]["trace_id"], id, "{text}");
+    };
+    let all = RequireTenantScope::new(down).opens_streams();
+    told(all.layer(handler).oneshot(browser()).await.unwrap()).await;
+    let apart =
+        (RequireRequestContext::new().opens_streams(), RequireAuth::new(down).opens_streams());
+    told(apart.layer(handler).oneshot(browser()).await.unwrap()).await;
+    // What a handler refuses, told by the layer next to it.
+    let open = (
+        RequireRequestContext::new().opens_streams(),
+        RequireAuth::new(verifier()).optional().opens_streams(),
+    );
+    told(open.layer(handler).oneshot(browser()).await.unwrap()).await;
 }
 
 #[test]
