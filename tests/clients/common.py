@@ -11,9 +11,11 @@ import traceback
 from dataclasses import dataclass
 
 # Seconds. A wait for one answer, a whole check, and all checks of a script.
-WAIT = 10
-CHECK_LIMIT = 20
-TOTAL_LIMIT = 58
+WAIT = 60
+CHECK_LIMIT = 120
+TOTAL_LIMIT = 600
+# How long a token lives that is to end a stream: long enough to open the stream on a busy machine.
+SHORT_LIFE = 6
 
 
 def claims(tenant, env, sub, ttl=600):

@@ -13,7 +13,7 @@ const print = ({ event, data, id }) => {
   console.log(JSON.stringify({ event: event || 'message', data, id: id ?? '' }));
   if (event === 'stream.complete') process.exit(0);
 };
-setTimeout(() => process.exit(2), 30_000);
+setTimeout(() => process.exit(2), 120_000);
 
 const readers = {
   async 'eventsource-parser'() {

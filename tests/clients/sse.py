@@ -8,7 +8,7 @@ import sys
 
 import httpx
 
-LIMIT = 30
+LIMIT = 120
 
 
 def httpx_sse(response):

@@ -4,6 +4,7 @@
 //!
 //! [WebDriver BiDi]: https://www.w3.org/TR/webdriver-bidi/
 
+use crate::support::PATIENCE;
 use fantoccini::{Client, ClientBuilder};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,9 +18,6 @@ use std::{
 };
 use tokio::{net::TcpStream, sync::Mutex};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
-
-/// How long a page may take until it shows what is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a test asks of a browser.
 pub(crate) trait Page {

@@ -2,7 +2,7 @@
 
 use crate::{
     layers::verifier,
-    support::{Example, claims, now, sign, token},
+    support::{Example, token, with_short_token},
 };
 use service::pb::{
     Delivery, Event, Notice, PublishRequest, SubscribeRequest,
@@ -198,12 +198,14 @@ async fn the_example_resumes_without_loss_and_ends_with_the_token() {
     let sent: Vec<_> = (0..200).map(|i| format!(r#"{{"text":"{i}"}}"#)).collect();
     assert_eq!(seen, sent);
 
-    let mut short = claims("t_alpha", "prod", "ada");
-    short["exp"] = serde_json::json!(now() + 2);
-    let short = format!("Bearer {}", sign(&short));
-    let deliveries = chat.subscribe(call(listen("th", ""), ("authorization", &short))).await;
-    let mut deliveries = deliveries.unwrap().into_inner();
-    assert_eq!(next_notice(&mut deliveries).await.code, "open");
+    let (mut deliveries, _) = with_short_token(async |token| {
+        let bearer = format!("Bearer {token}");
+        let call = call(listen("th", ""), ("authorization", &bearer));
+        let mut deliveries = chat.clone().subscribe(call).await.ok()?.into_inner();
+        deliveries.message().await.ok()?;
+        Some(deliveries)
+    })
+    .await;
     let ended = deliveries.message().await.unwrap_err();
     assert_eq!(told(&ended), (Code::Unauthenticated, "auth.expired".to_owned()));
 }

@@ -1,6 +1,6 @@
 //! Keys that rotate, issuers that fail, and several of them: against a real issuer on loopback.
 
-use crate::support::{Chat, Events, refusal};
+use crate::support::{Chat, Events, PATIENCE, refusal};
 use serde_json::{Value, json};
 use std::{
     pin::Pin,
@@ -62,7 +62,7 @@ async fn code(verifier: &JwtVerifier, token: &str) -> &'static str {
 }
 
 async fn until(wanted: impl Fn() -> bool) {
-    let deadline = Instant::now() + 20 * SECOND;
+    let deadline = Instant::now() + PATIENCE;
     while !wanted() {
         assert!(Instant::now() < deadline, "it does not come about");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -258,7 +258,7 @@ async fn a_service_that_starts_without_its_issuer_waits_for_it() {
     assert_eq!((status, &body["ready"]), (503, &json!(false)));
     assert_eq!(body["issuers"][0]["age_seconds"], Value::Null);
     issuer.conduct(Conduct::Good);
-    let deadline = Instant::now() + 20 * SECOND;
+    let deadline = Instant::now() + PATIENCE;
     while readiness(&chat).await.0 != 200 {
         assert!(Instant::now() < deadline, "it does not recover");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -358,7 +358,7 @@ async fn issuers_come_and_go_while_requests_flow() {
     assert!(open.next().await.unwrap().retry.is_some());
     assert_eq!(cache.len(), 1);
     assert!(issuers.remove(issuer.url()));
-    let ended = tokio::time::timeout(10 * SECOND, open.event()).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(PATIENCE, open.event()).await.unwrap().unwrap();
     assert_eq!(ended.event.as_deref(), Some("access.revoked"), "its streams end, too");
     assert_eq!(refusal(ask().await).await.1, "auth.invalid", "whatever the cache holds");
     let nameless = JwtVerifier::builder().key(crate::layers::key()).build().unwrap();
@@ -480,7 +480,7 @@ async fn ticking<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
 /// Moves the clock by such steps until the future is over.
 async fn stepping<T>(clock: &ManualClock, step: Duration, future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
-    let deadline = Instant::now() + 20 * SECOND;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         assert!(Instant::now() < deadline, "it waits for ever");
         let pause = tokio::time::sleep(Duration::from_millis(10));
@@ -595,8 +595,8 @@ async fn a_set_outlives_the_runtime_that_it_was_started_in() {
                 }
             }
         };
-        tokio::time::timeout(20 * SECOND, ended).await.unwrap();
-        tokio::time::timeout(20 * SECOND, keys.loaded()).await.unwrap();
+        tokio::time::timeout(PATIENCE, ended).await.unwrap();
+        tokio::time::timeout(PATIENCE, keys.loaded()).await.unwrap();
         assert_eq!(keys.health().keys, 1);
     }
 }

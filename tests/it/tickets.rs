@@ -3,7 +3,7 @@
 use crate::{
     hosts::{App, serve_axum},
     layers::{logged, verifier},
-    support::{Chat, Events, Socket, claims, now, refusal, sign, token},
+    support::{Chat, Events, PATIENCE, Socket, now, refusal, token, with_short_token},
 };
 use axum::{
     Json, Router,
@@ -280,16 +280,18 @@ async fn an_event_source_re_opens_its_stream_with_a_cursor_and_nobody_does_witho
 #[tokio::test]
 async fn a_ticket_is_over_with_the_token_that_it_was_issued_for() {
     let chat = Chat::start_with(&["--leeway", "0"]);
-    let mut short = claims("t_alpha", "prod", "ada");
-    short["exp"] = json!(now() + 3);
-    let short = sign(&short);
-    let request = chat.bare("POST", "/tickets").header("x-tenant-id", "t_alpha");
-    let request = request.header("x-env", "prod").bearer_auth(short);
-    let request = request.json(&json!({ "thread_id": "th" }));
-    let answer: Value = request.send().await.unwrap().json().await.unwrap();
-    assert!(answer["expires_at"].as_u64().unwrap() <= now() + 3, "not after the token");
+    let ((answer, stream), over_at) = with_short_token(async |token| {
+        let request = chat.bare("POST", "/tickets").header("x-tenant-id", "t_alpha");
+        let request = request.header("x-env", "prod").bearer_auth(token);
+        let response = request.json(&json!({ "thread_id": "th" })).send().await.unwrap();
+        let answer: Value = response.error_for_status().ok()?.json().await.unwrap();
+        let stream = get_sse(&chat, &sse(answer["ticket"].as_str().unwrap()), &[]).await;
+        Some((answer, stream.error_for_status().ok()?))
+    })
+    .await;
+    assert!(answer["expires_at"].as_u64().unwrap() <= over_at, "not after the token");
     let mine = answer["ticket"].as_str().unwrap();
-    let mut events = Events::of(get_sse(&chat, &sse(mine), &[]).await);
+    let mut events = Events::of(stream);
     let primed = events.next().await.unwrap().id.unwrap();
     assert_eq!(events.event().await.unwrap().event.as_deref(), Some("auth.expired"));
     let (status, code) =
@@ -440,7 +442,7 @@ async fn a_revoked_session_ends_the_streams_of_its_tickets_too() {
     let mut events = Events::of(http.get(&url).send().await.unwrap());
     let primed = events.next().await.unwrap().id.unwrap();
     session.revoke();
-    let ended = tokio::time::timeout(Duration::from_secs(10), events.event()).await;
+    let ended = tokio::time::timeout(PATIENCE, events.event()).await;
     assert_eq!(ended.unwrap().unwrap().event.as_deref(), Some("access.revoked"));
     let again = http.get(&url).header("last-event-id", primed).send().await.unwrap();
     assert_eq!(refused(again).await, (403, "access.revoked".to_owned()));
