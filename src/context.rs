@@ -13,7 +13,8 @@ use std::{fmt::Display, sync::Arc};
 pub const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 /// Names the env. Exactly one.
 pub const X_ENV: HeaderName = HeaderName::from_static("x-env");
-/// Names the request. At most one; echoed on the response.
+/// Names the request; echoed on the response. What cannot be taken is replaced by a generated id, and
+/// never a reason to refuse the request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The envs that a service serves, and the other names they go by.
@@ -150,7 +151,8 @@ impl RequestContext {
         &self.env
     }
 
-    /// The id of the request: the client's, or a generated one.
+    /// The id of the request: the one that the client or a gateway sent, or a generated one where none
+    /// was sent that can be taken.
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
         &self.request_id
@@ -171,40 +173,73 @@ impl RequestContext {
     }
 }
 
-/// The id that the request bears, or a fresh one; and as its client wrote it, if it did.
-///
-/// # Errors
-///
-/// The id is malformed or sent more than once, also when another layer's extension says so: it
-/// becomes part of JSON and of log lines.
-pub(crate) fn request_id(
-    headers: &HeaderMap,
-    extensions: &Extensions,
-) -> Result<(RequestId, Option<HeaderValue>), Rejection> {
-    let name = "X-Request-Id";
-    let read = |id: &str| RequestId::new(id).map_err(|why| invalid(name, why));
-    if let Some(sent) = single(headers, &X_REQUEST_ID, name)? {
-        // The client's bytes are shared, not copied.
-        return Ok((read(visible(sent, name)?)?, Some(sent.clone())));
+/// The id of a request, and how its header stands.
+#[derive(Debug)]
+pub(crate) struct Identified {
+    pub(crate) id: RequestId,
+    /// The header's value, if that is the id. Its bytes are shared, not copied.
+    pub(crate) sent: Option<HeaderValue>,
+    /// Whether the request has exactly one header, and that one bears the id.
+    pub(crate) stands: bool,
+    /// Why what was sent is not the id.
+    pub(crate) replaced: Option<Unfit>,
+}
+
+/// Why what was sent as a request id is not taken. The text does not repeat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unfit {
+    #[error("it {0}")]
+    Malformed(InvalidId),
+    #[error("it was sent more than once, with different values")]
+    Differing,
+}
+
+impl Identified {
+    /// The id that the request bears: in its header or, where that is absent, in the extension of
+    /// tower-http. A fresh one where there is none that can be taken.
+    ///
+    /// What cannot be taken is no reason to refuse the request: gateways write it, and the client
+    /// behind them cannot mend it.
+    pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let mut values = headers.get_all(X_REQUEST_ID).iter();
+        let Some(sent) = values.next() else {
+            let found = from_tower_http(extensions).map(request_id).transpose();
+            return match found {
+                Ok(Some(id)) => Self { id, sent: None, stands: false, replaced: None },
+                Ok(None) => Self::fresh(None),
+                Err(unfit) => Self::fresh(Some(unfit)),
+            };
+        };
+        let (mut stands, mut differs) = (true, false);
+        for other in values {
+            stands = false;
+            differs |= other != sent;
+        }
+        match if differs { Err(Unfit::Differing) } else { request_id(sent) } {
+            Ok(id) => Self { id, sent: Some(sent.clone()), stands, replaced: None },
+            Err(unfit) => Self::fresh(Some(unfit)),
+        }
     }
-    match from_tower_http(extensions, name)? {
-        Some(id) => Ok((read(id)?, None)),
-        None => Ok((RequestId::generate(), None)),
+
+    fn fresh(replaced: Option<Unfit>) -> Self {
+        Self { id: RequestId::generate(), sent: None, stands: false, replaced }
     }
+}
+
+fn request_id(value: &HeaderValue) -> Result<RequestId, Unfit> {
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| RequestId::CHARSET);
+    text.and_then(RequestId::new).map_err(Unfit::Malformed)
 }
 
 #[cfg(feature = "tower-http")]
-fn from_tower_http<'a>(
-    extensions: &'a Extensions,
-    name: &str,
-) -> Result<Option<&'a str>, Rejection> {
+fn from_tower_http(extensions: &Extensions) -> Option<&HeaderValue> {
     let set = extensions.get::<tower_http::request_id::RequestId>();
-    set.map(|id| visible(id.header_value(), name)).transpose()
+    set.map(tower_http::request_id::RequestId::header_value)
 }
 
 #[cfg(not(feature = "tower-http"))]
-fn from_tower_http<'a>(_: &'a Extensions, _: &str) -> Result<Option<&'a str>, Rejection> {
-    Ok(None)
+fn from_tower_http(_: &Extensions) -> Option<&HeaderValue> {
+    None
 }
 
 fn required<'a>(
@@ -248,8 +283,12 @@ fn invalid(name: &str, why: impl Display) -> Rejection {
 
 #[cfg(test)]
 mod tests {
-    use super::{Envs, Named, RequestContext, request_id};
-    use crate::{id::RequestId, origin::Head, rejection::Rejection};
+    use super::{Envs, Identified, Named, RequestContext, Unfit};
+    use crate::{
+        id::{InvalidId, RequestId},
+        origin::Head,
+        rejection::Rejection,
+    };
     use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -334,15 +373,51 @@ mod tests {
     }
 
     #[test]
-    fn request_id_is_the_clients_or_fresh_and_never_malformed() {
-        let none = Extensions::new();
-        let id =
-            |pairs: &[(&'static str, &str)]| request_id(&headers(pairs), &none).map(|(id, _)| id);
-        assert_eq!(id(&[("x-request-id", "r-1")]).unwrap().as_str(), "r-1");
-        assert_ne!(id(&[]).unwrap(), id(&[]).unwrap());
-        for bad in ["", "a b", "a\"b", "a/b", &"x".repeat(129)] {
-            assert_eq!(id(&[("x-request-id", bad)]).unwrap_err().code(), "context.invalid");
+    fn a_request_id_is_taken_as_it_is_or_replaced_and_never_refused() {
+        let of = |values: &[&str]| {
+            let pairs: Vec<_> = values.iter().map(|value| ("x-request-id", *value)).collect();
+            Identified::of(&headers(&pairs), &Extensions::new())
+        };
+        for (values, stands) in [
+            (&["7b3bf470-9456-11e8-9eb6-529269fb1459#1"][..], true),
+            (&["Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8"], true),
+            (&["a,b"], true),
+            (&["same", "same"], false),
+            (&["same", "same", "same"], false),
+        ] {
+            let found = of(values);
+            assert_eq!(found.id.as_str(), values[0]);
+            assert_eq!(found.sent.unwrap(), values[0]);
+            assert_eq!((found.stands, found.replaced), (stands, None), "{values:?}");
         }
-        assert!(id(&[("x-request-id", "a"), ("x-request-id", "a")]).is_err());
+        let too_long = "x".repeat(129);
+        let malformed = |why| Some(Unfit::Malformed(why));
+        for (values, why) in [
+            (&[][..], None),
+            (&[""], malformed(InvalidId::Empty)),
+            (&[&too_long], malformed(InvalidId::TooLong { max: 128 })),
+            (&["a b"], malformed(RequestId::CHARSET)),
+            (&["a\"b"], malformed(RequestId::CHARSET)),
+            (&["\u{e4}"], malformed(RequestId::CHARSET)),
+            (&["T_UNKNOWN"], malformed(InvalidId::Placeholder)),
+            (&["undefined"], malformed(InvalidId::Placeholder)),
+            (&["a", "b"], Some(Unfit::Differing)),
+            (&["a", ""], Some(Unfit::Differing)),
+            (&["a", "a", "A"], Some(Unfit::Differing)),
+            (&["a b", "a b"], malformed(RequestId::CHARSET)),
+        ] {
+            let (found, again) = (of(values), of(values));
+            assert_ne!(found.id, again.id, "fresh: {values:?}");
+            assert!(found.id.as_str().len() == 36 && found.sent.is_none() && !found.stands);
+            assert_eq!(found.replaced, why, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_that_is_no_text_is_replaced() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-request-id", HeaderValue::from_bytes(b"\xff\xfe").unwrap());
+        let found = Identified::of(&headers, &Extensions::new());
+        assert_eq!(found.replaced, Some(Unfit::Malformed(RequestId::CHARSET)));
     }
 }

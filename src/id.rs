@@ -1,7 +1,20 @@
 //! Validated names: tenant, env, thread, request id and subject.
 //!
-//! Every id has one spelling, a bounded length and a charset without separators or control
-//! characters. They are compared byte for byte; nothing is trimmed, folded or normalised.
+//! Every id has one spelling, a bounded length and a bounded charset. Ids are compared byte for byte;
+//! nothing is trimmed, folded or normalised.
+//!
+//! Tenants, envs, threads and types of actors follow one rule, `[A-Za-z0-9._:@~-]{1,128}`: what
+//! identity providers and databases make ids of (UUIDs, `org_2x`, `acme.example`, `user@example.com`,
+//! `arn:x:y`, random base64url that begins with `-`), and nothing that needs escaping in JSON, in a
+//! header, in a log line or as one segment of a path. An id of dots alone is refused, for `.` and `..`
+//! are no segments of a path (RFC 3986 section 5.2.4).
+//!
+//! No id can hold a `/`, so that is what a key may join them with: see [`ThreadKey::to_path`]. An id
+//! can hold `.`, `:`, `-`, `_`, `@` and `~`: two ids that are joined by one of those can be mistaken for
+//! two others.
+//!
+//! `t_unknown`, `undefined` and `null`, in any case, are placeholders: front ends and scripts send them
+//! where nobody filled an id in. They are never an id.
 
 use arrayvec::ArrayString;
 use std::{
@@ -13,7 +26,7 @@ use std::{
 };
 
 /// Longest tenant, env and thread id, in bytes.
-const MAX_NAME: usize = 64;
+const MAX_NAME: usize = 128;
 /// Longest request id, in bytes.
 const MAX_REQUEST_ID: usize = 128;
 /// Longest subject, in bytes.
@@ -34,38 +47,45 @@ pub enum InvalidId {
         /// The longest that this kind of id may be, in bytes.
         max: usize,
     },
-    /// The text has a character, or begins with one, that its kind of id may not.
+    /// The text has a character that its kind of id may not have, or consists of dots.
     #[error("must be {allowed}")]
     Charset {
         /// What this kind of id looks like: a regular expression, or words.
         allowed: &'static str,
     },
-    /// The text is a placeholder such as `t_unknown`, which stands for "nobody filled this in".
+    /// The text is `t_unknown`, `undefined` or `null`, in any case: nobody filled the id in.
     #[error("is a placeholder")]
     Placeholder,
 }
 
-/// `t_unknown`, in any case, is what front ends send when nobody filled a field in.
+/// What front ends send where nobody filled an id in, and what scripts make of a value that is absent.
+const PLACEHOLDERS: [&str; 3] = ["t_unknown", "undefined", "null"];
+
+/// Refuses a placeholder, in any case.
 fn refuse_placeholder(text: &str) -> Result<(), InvalidId> {
-    if text.eq_ignore_ascii_case("t_unknown") { Err(InvalidId::Placeholder) } else { Ok(()) }
+    if PLACEHOLDERS.iter().any(|placeholder| text.eq_ignore_ascii_case(placeholder)) {
+        return Err(InvalidId::Placeholder);
+    }
+    Ok(())
 }
 
-/// `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`, not a placeholder.
+/// `[A-Za-z0-9._:@~-]{1,128}`, not only dots, not a placeholder.
 fn check_name(text: &str) -> Result<(), InvalidId> {
-    let bytes = text.as_bytes();
-    let Some(first) = bytes.first() else { return Err(InvalidId::Empty) };
-    if bytes.len() > MAX_NAME {
+    if text.is_empty() {
+        return Err(InvalidId::Empty);
+    }
+    if text.len() > MAX_NAME {
         return Err(InvalidId::TooLong { max: MAX_NAME });
     }
-    if !first.is_ascii_alphanumeric()
-        || !bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
-    {
-        return Err(InvalidId::Charset { allowed: "[A-Za-z0-9][A-Za-z0-9_-]*" });
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:@~-".contains(&b);
+    if !text.bytes().all(allowed) || text.bytes().all(|b| b == b'.') {
+        return Err(InvalidId::Charset { allowed: "[A-Za-z0-9._:@~-]+, and not only dots" });
     }
     refuse_placeholder(text)
 }
 
-/// `[A-Za-z0-9._-]{1,128}`, not a placeholder. Needs no escaping in JSON, a header or a log line.
+/// Visible ASCII without `"` and `\`, at most 128 characters, not a placeholder. Needs no escaping in
+/// JSON, a header or a quoted field of a log line.
 fn check_request_id(text: &str) -> Result<(), InvalidId> {
     if text.is_empty() {
         return Err(InvalidId::Empty);
@@ -73,13 +93,13 @@ fn check_request_id(text: &str) -> Result<(), InvalidId> {
     if text.len() > MAX_REQUEST_ID {
         return Err(InvalidId::TooLong { max: MAX_REQUEST_ID });
     }
-    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
-        return Err(InvalidId::Charset { allowed: "[A-Za-z0-9._-]+" });
+    if !text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\')) {
+        return Err(RequestId::CHARSET);
     }
     refuse_placeholder(text)
 }
 
-/// Free text such as `auth0|123`, without control characters.
+/// Free text such as `auth0|123`, without control characters, not a placeholder.
 fn check_subject(text: &str) -> Result<(), InvalidId> {
     if text.is_empty() {
         return Err(InvalidId::Empty);
@@ -90,7 +110,7 @@ fn check_subject(text: &str) -> Result<(), InvalidId> {
     if text.chars().any(char::is_control) {
         return Err(InvalidId::Charset { allowed: "text without control characters" });
     }
-    Ok(())
+    refuse_placeholder(text)
 }
 
 /// Longest text that stands in place, in bytes: a UUID has 36.
@@ -308,13 +328,15 @@ macro_rules! id {
 }
 
 id! {
-    /// Whose data: `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
+    /// Whose data: `[A-Za-z0-9._:@~-]{1,128}`, not only dots, not a placeholder.
     ///
     /// ```
     /// use tower_tenancy::TenantId;
     ///
     /// assert_eq!(TenantId::new("t_alpha")?.as_str(), "t_alpha");
+    /// assert_eq!(TenantId::new("acme.example:eu@7")?.as_str(), "acme.example:eu@7");
     /// assert!(TenantId::new("T_Unknown").is_err(), "a placeholder is nobody's tenant");
+    /// assert!(TenantId::new("undefined").is_err(), "neither is what a script makes of nothing");
     /// assert!(TenantId::new("a/b").is_err());
     /// # Ok::<(), tower_tenancy::id::InvalidId>(())
     /// ```
@@ -322,33 +344,52 @@ id! {
 }
 
 id! {
-    /// Which deployment environment, such as `prod`: `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
+    /// Which deployment environment, such as `prod`: `[A-Za-z0-9._:@~-]{1,128}`, not only dots, not a
+    /// placeholder.
     Env, check_name
 }
 
 id! {
-    /// The addressable stream inside a tenant and env: `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
+    /// The addressable stream inside a tenant and env: `[A-Za-z0-9._:@~-]{1,128}`, not only dots,
+    /// not a placeholder.
     ///
     /// The same thread id in two tenants is two threads.
     ThreadId, check_name
 }
 
 id! {
-    /// One request, in logs and in every event of its stream: `[A-Za-z0-9._-]{1,128}`.
+    /// One request, in logs and in every event of its stream: 1 to 128 characters of visible ASCII
+    /// (RFC 5234 `VCHAR`: no space) without `"` and `\`, not a placeholder.
+    ///
+    /// It is what gateways write: `uuid#1`, `Root=1-67891233-abcdef012345678912345678;Parent=53995c`,
+    /// `105445aa7843bc8b/1;o=1`, base64, several ids joined by commas. It needs no escaping in JSON, in a
+    /// header, or in a quoted field of a log line.
+    ///
+    /// ```
+    /// use tower_tenancy::RequestId;
+    ///
+    /// assert!(RequestId::new("7b3bf470-9456-11e8-9eb6-529269fb1459#1").is_ok());
+    /// assert!(RequestId::new("two words").is_err());
+    /// ```
     RequestId, check_request_id
 }
 
 id! {
-    /// Who acts, as the token says: up to 255 bytes without control characters (`auth0|123`).
+    /// Who acts, as the token says: up to 255 bytes without control characters (`auth0|123`), not a
+    /// placeholder.
     Subject, check_subject
 }
 
 id! {
-    /// What acts, such as `human` or `agent`: `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`.
+    /// What acts, such as `human` or `agent`: `[A-Za-z0-9._:@~-]{1,128}`, not only dots, not a
+    /// placeholder.
     ActorType, check_name
 }
 
 impl RequestId {
+    pub(crate) const CHARSET: InvalidId =
+        InvalidId::Charset { allowed: "visible ASCII without \" and \\" };
+
     /// A fresh id: time-ordered and unguessable (UUID version 7, RFC 9562 section 5.7).
     #[must_use]
     pub fn generate() -> Self {
@@ -396,7 +437,8 @@ impl ThreadKey {
         &self.0.thread
     }
 
-    /// `tenant/env/thread`: different keys give different texts, since no part can hold a `/`.
+    /// `tenant/env/thread`: different keys give different texts, since no part can hold a `/`. No part
+    /// is empty, `.` or `..`, so that it can also name a file or a resource.
     #[must_use]
     pub fn to_path(&self) -> String {
         format!("{}/{}/{}", self.tenant(), self.env(), self.thread())
@@ -411,9 +453,12 @@ impl fmt::Debug for ThreadKey {
 
 #[cfg(test)]
 mod tests {
-    use super::{Env, IN_PLACE, InvalidId, RequestId, Subject, TenantId, ThreadId, ThreadKey, few};
+    use super::{
+        ActorType, Env, IN_PLACE, InvalidId, RequestId, Subject, TenantId, ThreadId, ThreadKey, few,
+    };
+    use crate::event::Routing;
     use proptest::{prop_assert_eq, proptest};
-    use std::collections::HashSet;
+    use std::{collections::HashSet, fmt, str::FromStr};
 
     #[test]
     fn a_log_line_shows_a_few_names_and_how_many_more() {
@@ -433,40 +478,153 @@ mod tests {
         }
     }
 
+    const PLACEHOLDERS: [&str; 9] = [
+        "t_unknown",
+        "T_Unknown",
+        "T_UNKNOWN",
+        "undefined",
+        "Undefined",
+        "UNDEFINED",
+        "null",
+        "Null",
+        "NULL",
+    ];
+
     #[test]
-    fn names_are_bounded_ascii_and_no_placeholder() {
-        for good in ["a", "t_alpha", "0-9", &"x".repeat(64)] {
-            assert!(TenantId::new(good).is_ok(), "{good}");
+    fn names_are_what_identity_providers_and_databases_make() {
+        fn holds<T: FromStr<Err = InvalidId> + fmt::Display>() {
+            let longest = "x".repeat(128);
+            for good in [
+                "a",
+                "t_alpha",
+                "0-9",
+                "org_2abcDEF",
+                "0190b3e0-0000-7000-8000-000000000000",
+                "-Zq3_base64url",
+                "_private",
+                "--",
+                "acme.example",
+                "user@example.com",
+                "urn:uuid:1",
+                "~home",
+                ".hidden",
+                "..a",
+                "a..",
+                ":",
+                "nulls",
+                "null.",
+                "undefined-1",
+                &longest,
+            ] {
+                let id = good.parse::<T>().unwrap_or_else(|why| panic!("{good}: {why}"));
+                assert_eq!(id.to_string(), good, "byte for byte");
+            }
+            let refused = |bad: &str| bad.parse::<T>().err();
+            assert_eq!(refused(""), Some(InvalidId::Empty));
+            assert_eq!(refused(&"x".repeat(129)), Some(InvalidId::TooLong { max: 128 }));
+            for bad in PLACEHOLDERS {
+                assert_eq!(refused(bad), Some(InvalidId::Placeholder), "{bad}");
+            }
+            let dots = ".".repeat(128);
+            for bad in [
+                ".",
+                "..",
+                "...",
+                &dots,
+                "a b",
+                " a",
+                "a ",
+                "a/b",
+                "/",
+                "a\\b",
+                "a\"b",
+                "a|b",
+                "a,b",
+                "a%2fb",
+                "%2e%2e",
+                "a#b",
+                "a?b",
+                "a&b",
+                "a=b",
+                "a;b",
+                "a+b",
+                "a*b",
+                "a$b",
+                "a{b}",
+                "ä",
+                "a\u{200b}",
+                "a\0",
+                "a\n",
+                "\u{7f}",
+            ] {
+                assert!(matches!(refused(bad), Some(InvalidId::Charset { .. })), "{bad:?}");
+            }
         }
-        for (bad, why) in [
-            ("", InvalidId::Empty),
-            (&"x".repeat(65), InvalidId::TooLong { max: 64 }),
-            ("t_unknown", InvalidId::Placeholder),
-            ("T_UNKNOWN", InvalidId::Placeholder),
+        holds::<TenantId>();
+        holds::<Env>();
+        holds::<ThreadId>();
+        holds::<ActorType>();
+    }
+
+    #[test]
+    fn request_ids_are_what_gateways_write() {
+        let longest = "x".repeat(128);
+        for good in [
+            "r-1",
+            "0190b3e0-0000-7000-8000-000000000000",
+            "7b3bf470-9456-11e8-9eb6-529269fb1459#1",
+            "7F000001:C0B6_7F000001:0050_5F3B2A1C_0001:0A2B",
+            "7b3bf470-9456-11e8-9eb6-529269fb1459/suffix",
+            "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1",
+            "105445aa7843bc8bf206b12000100000/1;o=1",
+            "q83vEjRWeJCrze8BI0VniQ==",
+            "a+b/c==",
+            "first,second",
+            "{braces}",
+            "<b>&'%`$(x)",
+            "!",
+            "~",
+            &longest,
         ] {
-            assert_eq!(TenantId::new(bad), Err(why), "{bad}");
+            let id = RequestId::new(good).unwrap_or_else(|why| panic!("{good}: {why}"));
+            assert_eq!(id.as_str(), good, "byte for byte");
+            // What splices it into JSON need not escape it, and neither does what quotes it in a log.
+            assert_eq!(serde_json::to_string(good).unwrap(), format!("\"{good}\""));
+            assert_eq!(format!("{id:?}"), format!("\"{good}\""));
         }
-        for bad in ["_a", "-a", "a b", " a", "a ", "a.b", "a/b", "a:b", "ä", "a\0", "a\n"] {
-            assert!(matches!(TenantId::new(bad), Err(InvalidId::Charset { .. })), "{bad:?}");
+        assert_eq!(RequestId::new(""), Err(InvalidId::Empty));
+        assert_eq!(RequestId::new("x".repeat(129)), Err(InvalidId::TooLong { max: 128 }));
+        for bad in PLACEHOLDERS {
+            assert_eq!(RequestId::new(bad), Err(InvalidId::Placeholder), "{bad}");
+        }
+        for bad in
+            ["a b", " a", "a, b", "a\"b", "a\\b", "a\tb", "a\r\nb", "\u{7f}", "ä", "\u{2028}"]
+        {
+            assert!(matches!(RequestId::new(bad), Err(InvalidId::Charset { .. })), "{bad:?}");
         }
     }
 
     #[test]
-    fn subjects_are_free_text_without_control_characters() {
-        assert!(Subject::new("auth0|123 ü").is_ok());
+    fn subjects_are_free_text_without_control_characters_and_no_placeholder() {
+        for good in ["auth0|123 ü", "nullable", "the null", "x/y\"z\\"] {
+            assert!(Subject::new(good).is_ok(), "{good}");
+        }
+        for bad in PLACEHOLDERS {
+            assert_eq!(Subject::new(bad), Err(InvalidId::Placeholder), "{bad}");
+        }
         assert!(Subject::new("a\u{7f}").is_err());
         assert!(Subject::new("x".repeat(256)).is_err());
     }
 
     #[test]
     fn ids_are_the_same_wherever_their_text_stands() {
-        for len in [1, IN_PLACE - 1, IN_PLACE, IN_PLACE + 1, 64] {
+        for len in [1, IN_PLACE - 1, IN_PLACE, IN_PLACE + 1, 128] {
             let text = "x".repeat(len);
             let (id, again) = (TenantId::new(&text).unwrap(), TenantId::new(&text).unwrap());
             assert_eq!((id.as_str(), &id), (&*text, &again), "{len}");
             // Found by its text in a map, so it hashes like it.
             assert!(HashSet::from([id.clone()]).contains(&*text), "{len}");
-            let longer = TenantId::new("x".repeat(len.min(63) + 1)).unwrap();
+            let longer = TenantId::new("x".repeat(len.min(127) + 1)).unwrap();
             assert_eq!(id < longer, id.as_str() < longer.as_str(), "{len}");
         }
     }
@@ -481,8 +639,8 @@ mod tests {
     proptest! {
         #[test]
         fn keys_are_injective(
-            a in ("[a-b_-]{1,3}", "[a-b_-]{1,3}", "[a-b_-]{1,3}"),
-            b in ("[a-b_-]{1,3}", "[a-b_-]{1,3}", "[a-b_-]{1,3}"),
+            a in ("[ab._:@~-]{1,3}", "[ab._:@~-]{1,3}", "[ab._:@~-]{1,3}"),
+            b in ("[ab._:@~-]{1,3}", "[ab._:@~-]{1,3}", "[ab._:@~-]{1,3}"),
         ) {
             let key = |(t, e, th): &(String, String, String)| {
                 Some(ThreadKey::new(
@@ -494,6 +652,17 @@ mod tests {
             if let (Some(x), Some(y)) = (key(&a), key(&b)) {
                 prop_assert_eq!(a == b, x == y);
                 prop_assert_eq!(a == b, x.to_path() == y.to_path());
+                let read: Routing = x.to_path().parse().unwrap();
+                prop_assert_eq!(read.to_path(), x.to_path());
+                prop_assert_eq!(read.key() == &x, true);
+            }
+        }
+
+        #[test]
+        fn whatever_is_an_id_needs_no_escaping(text in "\\PC{0,6}|[ -~]{0,6}") {
+            if TenantId::new(&text).is_ok() || RequestId::new(&text).is_ok() {
+                prop_assert_eq!(serde_json::to_string(&text).unwrap(), format!("\"{text}\""));
+                prop_assert_eq!(format!("{text:?}"), format!("\"{text}\""));
             }
         }
     }

@@ -429,7 +429,9 @@ pub(crate) mod tests {
             ("a/b", "is not written as tenant/env/thread"),
             ("a/b/c/d", "is not written as tenant/env/thread"),
             ("/b/c", "the tenant is empty"),
-            ("a/b c/d", "the env must be [A-Za-z0-9][A-Za-z0-9_-]*"),
+            ("a/b c/d", "the env must be [A-Za-z0-9._:@~-]+, and not only dots"),
+            ("a/../c", "the env must be [A-Za-z0-9._:@~-]+, and not only dots"),
+            ("a/b/undefined", "the thread is a placeholder"),
             ("a/b/t_unknown", "the thread is a placeholder"),
         ] {
             let parsed: Result<Routing, Invalid> = text.parse();

@@ -6,8 +6,7 @@ use crate::{
         AuthContext, AuthFuture, AuthRequest, Authenticator, Found, Policy, TokenSources, Unmet,
         Verdict, bears_token, two_tokens,
     },
-    context::{self, Envs, Named, RequestContext, X_ENV, X_REQUEST_ID, X_TENANT_ID},
-    id::RequestId,
+    context::{Envs, Identified, Named, RequestContext, X_ENV, X_REQUEST_ID, X_TENANT_ID},
     origin::Head,
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
@@ -71,12 +70,8 @@ pub struct ContextCheck {
 
 impl ContextCheck {
     fn read<B>(&self, request: &mut Request<B>, begun: &mut Begun) -> Result<(), Rejection> {
-        let id = context::request_id(request.headers(), request.extensions());
-        // A refusal for a malformed id bears a fresh one: the log line must be found again.
-        let (id, sent, refused) = match id {
-            Ok((id, sent)) => (id, sent, None),
-            Err(rejection) => (RequestId::generate(), None, Some(rejection)),
-        };
+        let Identified { id, sent, stands, replaced } =
+            Identified::of(request.headers(), request.extensions());
         begun.span = tracing::info_span!(
             "request",
             method = request.method().as_str(),
@@ -85,11 +80,16 @@ impl ContextCheck {
             tenant = field::Empty,
             env = field::Empty
         );
-        let was_sent = sent.is_some();
-        begun.echo = sent.or_else(|| HeaderValue::try_from(id.as_str()).ok());
-        if let Some(rejection) = refused {
-            return Err(rejection);
+        if let Some(why) = replaced {
+            begun.span.in_scope(|| {
+                let why = why.to_string();
+                tracing::debug!(
+                    why = why.as_str(),
+                    "the request id that was sent is replaced by a generated one"
+                );
+            });
         }
+        begun.echo = sent.or_else(|| HeaderValue::try_from(id.as_str()).ok());
         let mut named = Named::default();
         if self.query {
             named = Named::take(request.uri_mut())?;
@@ -108,7 +108,8 @@ impl ContextCheck {
         begun.span.record("tenant", context.tenant().as_str());
         begun.span.record("env", context.env().as_str());
         if let Some(id) = &begun.echo {
-            if !was_sent {
+            if !stands {
+                // In the place of all that were sent.
                 request.headers_mut().insert(X_REQUEST_ID, id.clone());
             }
             share_with_tower_http(request.extensions_mut(), id);

@@ -102,8 +102,10 @@ pub struct Require<C, R = ByContentType> {
 ///
 /// - Reads `X-Tenant-Id`, `X-Env` and `X-Request-Id`; leaves a
 ///   [`RequestContext`](crate::RequestContext).
-/// - Generates a request id where there is none, puts it on the request for the services inside,
-///   and echoes it on the response, refusals included.
+/// - Takes a [request id](crate::RequestId) as it was sent. Generates one where none was sent, and in the
+///   place of one that cannot be taken: malformed, too long, a placeholder, or sent twice with different
+///   values. A debug line says so. Services inside see the id in exactly one header, and the response
+///   bears it, refusals included.
 /// - With the feature `tower-http`, takes the id of tower-http's `RequestId` extension where the
 ///   header is absent, and sets that extension for the layers inside.
 /// - Everything inside, streams included, runs in a tracing span `request` with `method`, `path`,

@@ -222,7 +222,6 @@ async def metadata_sent_twice_is_refused_and_not_chosen_from(chat):
         ("x-tenant-id", "t_alpha", invalid),
         ("x-tenant-id", "t_beta", invalid),
         ("x-env", "prod", invalid),
-        ("x-request-id", "r-2", invalid),
         ("authorization", f"Bearer {chat.token()}", unauthenticated),
         ("authorization", f"Bearer {chat.token('t_beta')}", unauthenticated),
     ]:

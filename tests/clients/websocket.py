@@ -323,7 +323,6 @@ async def headers_sent_twice_are_refused_and_not_chosen_from(chat):
         ("X-Tenant-Id", "t_alpha", (400, "context.invalid")),
         ("X-Tenant-Id", "t_beta", (400, "context.invalid")),
         ("X-Env", "prod", (400, "context.invalid")),
-        ("X-Request-Id", "r-2", (400, "context.invalid")),
         ("Authorization", headers["Authorization"], (401, "auth.invalid")),
         ("Authorization", other, (401, "auth.invalid")),
         ("Last-Event-ID", "0123456789abcdef-1", (400, "cursor.invalid")),

@@ -84,13 +84,6 @@ async fn headers_sent_twice_are_refused_and_not_chosen_from() {
         assert_eq!(response.headers()["x-request-id"], "r-1");
         assert_eq!(refusal(response).await.1, code, "{name}");
     }
-    let ids = chat
-        .request("GET", STREAM, "t_alpha")
-        .header("x-request-id", "a")
-        .header("x-request-id", "b");
-    assert_eq!(refusal(ids.send().await.unwrap()).await.1, "context.invalid");
-    let malformed = chat.request("GET", STREAM, "t_alpha").header("x-request-id", "a\"b");
-    assert_eq!(refusal(malformed.send().await.unwrap()).await.1, "context.invalid");
 }
 
 #[tokio::test]
@@ -144,13 +137,44 @@ async fn every_event_is_of_its_thread_and_bears_the_id_of_its_connection() {
 }
 
 #[tokio::test]
-async fn a_generated_request_id_is_echoed_and_stamped() {
+async fn a_request_id_is_echoed_and_stamped_as_it_was_sent_or_generated() {
     let chat = Chat::start();
-    let response = chat.request("GET", STREAM, "t_alpha").send().await.unwrap();
-    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
-    let mut events = crate::support::Events::of(response);
-    chat.say("t_alpha", "th", "hi").await;
-    assert_eq!(events.event().await.unwrap().json()["meta"]["trace_id"], *id);
+    let too_long = "x".repeat(129);
+    for (sent, is_taken) in [
+        (&["uuid#1"][..], true),
+        (&["Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8"], true),
+        (&["105445aa7843bc8bf206b12000100000/1;o=1"], true),
+        (&["<&'%{}>"], true),
+        (&["same", "same"], true),
+        (&[], false),
+        (&[""], false),
+        (&["a", "b"], false),
+        (&["a\"b"], false),
+        (&["a\\b"], false),
+        (&["a b"], false),
+        (&["t_unknown"], false),
+        (&[&too_long], false),
+    ] {
+        let bearing = |method, path| {
+            let request = chat.request(method, path, "t_alpha");
+            sent.iter().fold(request, |request, id| request.header("x-request-id", *id))
+        };
+        let response = bearing("GET", STREAM).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{sent:?}");
+        let ids: Vec<_> = response.headers().get_all("x-request-id").iter().cloned().collect();
+        let [id] = &ids[..] else { panic!("{ids:?}") };
+        let id = id.to_str().unwrap().to_owned();
+        let mut events = crate::support::Events::of(response);
+        let said = bearing("POST", "/chat/th/messages").json(&json!({"text": "hi"})).send().await;
+        let origin = said.unwrap().headers()["x-request-id"].to_str().unwrap().to_owned();
+        let meta = events.event().await.unwrap().json()["meta"].clone();
+        assert_eq!((&meta["trace_id"], &meta["origin_trace_id"]), (&json!(id), &json!(origin)));
+        if is_taken {
+            assert_eq!([id, origin], [sent[0], sent[0]]);
+        } else {
+            assert!(id.len() == 36 && origin.len() == 36 && id != origin, "{id} {origin}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -212,7 +236,24 @@ async fn a_thread_is_made_in_the_callers_tenant_and_env() {
     assert_eq!(put("t_alpha", "fresh").await, 201);
     assert_eq!(put("t_alpha", "fresh").await, 200);
     assert_eq!(put("t_beta", "fresh").await, 201, "another tenant's is another thread");
-    assert_eq!(put("t_alpha", "not.valid").await, 400);
+    let (longest, too_long) = ("x".repeat(128), "x".repeat(129));
+    for bad in ["not%20valid", "a%2Fb", "...", "undefined", "NULL", &too_long] {
+        assert_eq!(put("t_alpha", bad).await, 400, "{bad}");
+    }
+    // As JavaScript's `encodeURIComponent` writes them, and as they are.
+    for (thread, encoded) in [
+        ("a:b@c.d~e", "a%3Ab%40c.d~e"),
+        ("a:b@c.d~f", "a:b@c.d~f"),
+        ("-dash", "-dash"),
+        ("_x", "_x"),
+        (&longest, &longest),
+    ] {
+        assert_eq!(put("t_alpha", encoded).await, 201, "{thread}");
+        let mut events = chat.listen("t_alpha", encoded, None).await;
+        chat.say("t_alpha", thread, "hi").await;
+        let routing = events.event().await.unwrap().json()["routing"].clone();
+        assert_eq!(routing["thread_id"], thread, "byte for byte");
+    }
     let mut alpha = chat.listen("t_alpha", "fresh", None).await;
     chat.say("t_beta", "fresh", "secret").await;
     chat.say("t_alpha", "fresh", "mine").await;

@@ -233,7 +233,59 @@ async fn a_request_id_is_echoed_on_answers_and_refusals() {
     assert_eq!(echoed(setting(request(), "x-request-id", "r-1")).await, "r-1");
     let refused = setting(without(request(), "x-env"), "x-request-id", "r-2");
     assert_eq!(echoed(refused).await, "r-2");
-    assert_eq!(echoed(setting(request(), "x-request-id", "a b")).await.len(), 36, "a fresh one");
+    let refused = setting(without(request(), "x-env"), "x-request-id", "a b");
+    assert_eq!(echoed(refused).await.len(), 36, "a fresh one");
+}
+
+#[tokio::test]
+async fn a_request_id_that_cannot_be_taken_is_replaced_for_all_inside_and_the_log_says_why() {
+    let with = |ids: &[&'static str]| {
+        let mut request = request();
+        for id in ids {
+            request.headers_mut().append("x-request-id", http::HeaderValue::from_static(id));
+        }
+        request
+    };
+    let inner = service_fn(async |request: Request<()>| {
+        let ids: Vec<_> = request.headers().get_all("x-request-id").iter().collect();
+        let scope = TenantScope::from_extensions(request.extensions()).unwrap();
+        assert_eq!(ids, [scope.request_id().as_str()], "exactly one header, and the same id");
+        #[cfg(feature = "tower-http")]
+        {
+            let id = request.extensions().get::<tower_http::request_id::RequestId>().unwrap();
+            assert_eq!(id.header_value(), scope.request_id().as_str());
+        }
+        tracing::info!("inside");
+        Ok::<_, Infallible>(Response::new(Body::default()))
+    });
+    for (ids, why) in [
+        (&["one-id"][..], None),
+        (&["one-id", "one-id"], None),
+        (&[], None),
+        (&[""], Some("it is empty")),
+        (&["secret one"], Some("it must be visible ASCII")),
+        (&["secret", "one"], Some("it was sent more than once, with different values")),
+        (&["undefined"], Some("it is a placeholder")),
+    ] {
+        let mut id = String::new();
+        let log = logged(async {
+            let service = RequireTenantScope::new(verifier()).layer(inner);
+            let response = service.oneshot(with(ids)).await.unwrap();
+            assert_eq!(response.status(), 200, "{ids:?}");
+            let ids: Vec<_> = response.headers().get_all("x-request-id").iter().collect();
+            assert_eq!(ids.len(), 1);
+            id = ids[0].to_str().unwrap().to_owned();
+        });
+        let log = log.await;
+        assert_eq!(id == "one-id", ids.first() == Some(&"one-id"), "{ids:?}: {id}");
+        let line = log.lines().find(|line| line.contains("is replaced"));
+        assert_eq!(line.is_some(), why.is_some(), "{log}");
+        if let (Some(line), Some(why)) = (line, why) {
+            assert!(line.contains(why) && line.contains(&id), "{line}");
+            assert!(!log.contains("secret"), "it repeats the id: {log}");
+        }
+        assert!(log.contains(&format!("request_id=\"{id}\"")), "{log}");
+    }
 }
 
 #[cfg(feature = "tower-http")]
@@ -247,6 +299,7 @@ async fn the_request_id_is_shared_with_tower_http() {
         let id = request.extensions().get::<RequestId>().unwrap().header_value().clone();
         let scope = TenantScope::from_extensions(request.extensions()).unwrap();
         assert_eq!(id, scope.request_id().as_str());
+        assert_eq!(request.headers()["x-request-id"], id);
         Ok::<_, Infallible>(Response::new(Body::default()))
     });
     let service = ServiceBuilder::new()
@@ -254,11 +307,17 @@ async fn the_request_id_is_shared_with_tower_http() {
         .layer(PropagateRequestIdLayer::new(trace.clone()))
         .layer(RequireTenantScope::new(verifier()))
         .service(inner);
-    let response = service.clone().oneshot(setting(request(), "x-trace", "from-outside")).await;
-    let response = response.unwrap();
-    assert_eq!(response.headers()["x-request-id"], "from-outside");
-    let malformed = service.oneshot(setting(request(), "x-trace", "a\"b")).await.unwrap();
-    assert_eq!(malformed.status(), 400);
+    for (sent, is_taken) in [("from#outside", true), ("a\"b", false), ("", false), ("NULL", false)]
+    {
+        let response = service.clone().oneshot(setting(request(), "x-trace", sent)).await;
+        let response = response.unwrap();
+        assert_eq!(response.status(), 200, "{sent}");
+        let id = response.headers()["x-request-id"].to_str().unwrap();
+        assert_eq!((id == sent, id.len() == 36), (is_taken, !is_taken), "{sent}: {id}");
+    }
+    // The header is what the client sent: it counts before what a layer made up.
+    let both = setting(setting(request(), "x-trace", "a"), "x-request-id", "b");
+    assert_eq!(service.oneshot(both).await.unwrap().headers()["x-request-id"], "b");
 }
 
 #[tokio::test]
@@ -707,6 +766,7 @@ async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
         "x\" request_id=\"forged\" code=\"forged",
         "x\\\" request_id=forged",
         "x\u{2028}forged",
+        "x,request_id=forged;code=forged",
     ];
     let with_control = "x\nERROR forged request_id=forged \u{1b}[31m";
     for text in hostile.into_iter().chain([with_control]) {
@@ -761,7 +821,9 @@ async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
         assert!(log.lines().count() >= 6, "{log}");
         for line in log.lines() {
             let outside = outside_quotes(line);
-            assert!(outside.contains("request refused"), "not a line of ours: {line}");
+            let ours = ["request refused", "the request id that was sent is replaced"];
+            let is_ours = ours.iter().any(|ours| outside.contains(ours));
+            assert!(is_ours, "not a line of ours: {line}");
             assert!(!outside.contains("forged") && !outside.contains('\u{1b}'), "{line}");
             for field in ["request_id=", " code=", "cause=", "detail=", "method=", "path="] {
                 assert!(outside.matches(field).count() <= 1, "{field} twice: {line}");
