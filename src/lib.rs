@@ -59,6 +59,9 @@ mod extract;
 pub mod guide {
     #[doc = include_str!("../docs/identity-providers.md")]
     pub mod identity_providers {}
+
+    #[doc = include_str!("../docs/reverse-proxies.md")]
+    pub mod reverse_proxies {}
 }
 
 pub use access::{

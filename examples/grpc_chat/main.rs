@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The service is `tenancy.v1.Chat` in `examples/grpc_chat/tenancy.v1.proto`. Context and token are
-//! in metadata, under the names of the HTTP headers.
+//! in metadata, under the names of the HTTP headers. `grpc.health.v1.Health` is for probes, which have
+//! neither.
 
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
@@ -15,8 +16,10 @@ mod service;
 
 use clap::Parser;
 use common::{DEMO, Options, Rails};
+use service::{Threads, pb::chat_server::ChatServer};
 use std::{net::SocketAddr, process::ExitCode};
 use tonic::transport::{Server, server::TcpIncoming};
+use tower::Layer as _;
 use tower_tenancy::{BoxError, RequireTenantScope, rejection::GrpcStatus};
 
 /// A chat server for many tenants over gRPC, on an in-memory log.
@@ -47,6 +50,10 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
         println!("\nx-tenant-id: {tenant}\nx-env: {env}\nauthorization: Bearer {token}");
         println!("# thread_id: {}", demo.thread);
     }
-    let server = Server::builder().layer(tenancy).add_service(service::chat(threads, log));
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<ChatServer<Threads>>().await;
+    // Around the one service, and not around the server: a probe names no tenant.
+    let chat = tenancy.layer(service::chat(threads, log));
+    let server = Server::builder().add_service(health).add_service(chat);
     Ok(server.serve_with_incoming(incoming).await?)
 }

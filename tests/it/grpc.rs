@@ -14,6 +14,9 @@ use tonic::{
     Code, Request, Status, Streaming,
     transport::{Channel, Server, server::TcpIncoming},
 };
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tower::Layer as _;
 use tower_tenancy::{
     MemoryLog, MemoryRegistry, RequireAuth, RequireRequestContext, RequireTenantScope, Routing,
@@ -88,6 +91,20 @@ async fn next_notice(deliveries: &mut Streaming<Delivery>) -> Notice {
         IsNotice(notice) => notice,
         IsEvent(event) => panic!("{event:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_probe_asks_for_the_health_of_the_server_without_a_tenant() {
+    let server = Example::run("grpc_chat", &[]);
+    let channel = Channel::from_shared(server.base.clone()).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel.clone());
+    for service in ["", "tenancy.v1.Chat"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let status = health.check(request).await.unwrap().into_inner().status();
+        assert_eq!(status, ServingStatus::Serving, "{service:?}");
+    }
+    let refused = ChatClient::new(channel).subscribe(listen("th", "")).await.unwrap_err();
+    assert_eq!(told(&refused), (Code::InvalidArgument, "context.missing".to_owned()));
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod log;
 #[cfg(feature = "test-util")]
 mod proof;
 mod providers;
+mod proxies;
 mod readiness;
 mod refusals;
 mod registry;

@@ -219,6 +219,12 @@ impl Events {
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store, no-transform");
         assert_eq!(response.headers()["x-accel-buffering"], "no");
+        Self::behind_proxy(response)
+    }
+
+    /// Behind a proxy that keeps headers to itself.
+    pub(crate) fn behind_proxy(response: Response) -> Self {
+        assert_eq!(response.status(), 200);
         Self { body: response.bytes_stream().boxed(), buffer: String::new(), cursor: None }
     }
 
