@@ -391,10 +391,10 @@ fn tickets_share_the_lists_of_their_token_and_count_for_no_less_than_they_keep()
     // In full: the token may be gone before the ticket is.
     assert!(counted_many > counted_few + 32 * 2 * 100 * 30, "{counted_few}, {counted_many}");
     // Each of a caller of its own, and of a tenant of its own.
-    for tenants in [1, 300] {
+    for (tenants, length) in [(1, 43), (300, 43), (300, 128)] {
         let auths = (0..300).map(|i| {
             let subject = Subject::new(format!("a subject of more than forty bytes, number {i}"));
-            let tenant = format!("a_tenant_of_more_than_forty_bytes_number_{}", i % tenants);
+            let tenant = format!("{:_<length$}", format!("a_tenant_number_{}", i % tenants));
             AuthContext::new(subject.unwrap(), SystemTime::now() + Duration::from_secs(600))
                 .with_tenants([tenant])
                 .with_envs(["prod"])
