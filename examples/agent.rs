@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --example agent [ADDR]
-//! curl -N http://127.0.0.1:3001/agents/welcome -H 'X-Tenant-Id: t_alpha' -H 'X-Env: prod' \
+//! curl -N http://127.0.0.1:3001/agents/welcome -H 'X-Tenant-Id: t_alpha' \
 //!   -H "Authorization: Bearer $(cargo run -q --example chat -- token --tenant t_alpha --env prod --sub ada)"
 //! ```
 //!
@@ -21,7 +21,7 @@ use axum::{
 use futures_util::{Stream, StreamExt as _, stream};
 use std::{sync::Arc, time::Duration};
 use tower_tenancy::{
-    ActorType, BoxError, MemoryRegistry, RequireTenantScope, Routing, StreamEvent, Subject,
+    ActorType, BoxError, Envs, MemoryRegistry, RequireTenantScope, Routing, StreamEvent, Subject,
     ThreadAccess,
     auth::{Algorithm, JwtKey, JwtVerifier},
 };
@@ -70,13 +70,13 @@ async fn main() -> Result<(), BoxError> {
     let agent = Agent { id: Subject::new("assistant")?, kind: ActorType::new("agent")? };
     let app = Router::new()
         .route("/agents/{thread}", get(answer))
-        .route_layer(RequireTenantScope::new(verifier))
+        .route_layer(RequireTenantScope::new(verifier).envs(Envs::only("prod")?))
         .with_state(App { threads, agent });
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3001".to_owned());
     let listener = tokio::net::TcpListener::bind(addr).await?;
     let addr = listener.local_addr()?;
     println!("listening on http://{addr}");
-    println!("curl -N http://{addr}/agents/welcome -H 'X-Tenant-Id: t_alpha' -H 'X-Env: prod' \\");
+    println!("curl -N http://{addr}/agents/welcome -H 'X-Tenant-Id: t_alpha' \\");
     println!(
         "  -H \"Authorization: Bearer $(cargo run -q --example chat -- token --tenant t_alpha --env prod --sub ada)\""
     );

@@ -20,12 +20,12 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{convert::Infallible, net::SocketAddr, process::ExitCode};
+use std::{borrow::Cow, convert::Infallible, net::SocketAddr, process::ExitCode};
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 use tower_tenancy::{
     BoxError, CutOff, LastEventId, MemoryLog, MemoryRegistry, OnClaims, Rejection, RejectionKind,
-    RequireTenantScope, TenantScope,
+    RequestHead, RequireTenantScope, TenantScope,
     rejection::{ByContentType, Dialect, RejectWith as _, WrapBody, require_json},
     verify_thread_access,
 };
@@ -51,11 +51,16 @@ struct App {
 impl App {
     /// `GET /sse/chat/{thread}` listens, `POST /chat/{thread}/messages` says something.
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let path = request.uri().path().to_owned();
-        let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
-        let answer = match (request.method(), parts.as_slice()) {
-            (&Method::GET, ["sse", "chat", thread]) => self.listen(&request, thread).await,
-            (&Method::POST, ["chat", thread, "messages"]) => self.say(request, thread).await,
+        let head = RequestHead::of(&request);
+        // Decoded: a client may write `a:b` as `a%3Ab`.
+        let parts = [0, 1, 2, 3].map(|at| head.segment(at).map(Cow::into_owned));
+        let answer = match (request.method(), parts.each_ref().map(Option::as_deref)) {
+            (&Method::GET, [Some("sse"), Some("chat"), Some(thread), None]) => {
+                self.listen(&request, thread).await
+            }
+            (&Method::POST, [Some("chat"), Some(thread), Some("messages"), None]) => {
+                self.say(request, thread).await
+            }
             _ => Err(RejectionKind::NotFound.into()),
         };
         // The layer outside tells it anew, in the dialect of the request.

@@ -6,12 +6,17 @@ use crate::{
     query,
     rejection::{Rejection, RejectionKind},
 };
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
-use std::{fmt::Display, sync::Arc};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use std::{
+    borrow::Cow,
+    fmt::{self, Display},
+    sync::Arc,
+};
 
-/// Names the tenant. Exactly one.
+/// Names the tenant. Exactly one, unless the application reads it from elsewhere.
 pub const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
-/// Names the env. Exactly one.
+/// Names the env. Exactly one, unless the application reads it from elsewhere, or serves
+/// [one env alone](Envs::only).
 pub const X_ENV: HeaderName = HeaderName::from_static("x-env");
 /// Names the request; echoed on the response. What cannot be taken is replaced by a generated id, and
 /// never a reason to refuse the request.
@@ -29,7 +34,15 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// # Ok::<(), tower_tenancy::id::InvalidId>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Envs(Arc<Vec<(Env, Env)>>);
+pub struct Envs(Arc<Table>);
+
+#[derive(Clone, Debug, Default)]
+struct Table {
+    /// What an env goes by, and the env. One that is served goes by its own name as well.
+    names: Vec<(Env, Env)>,
+    /// What a request names that names none.
+    if_absent: Option<Env>,
+}
 
 const DEFAULT_ALIASES: [(&str, &str); 3] =
     [("development", "dev"), ("stage", "staging"), ("production", "prod")];
@@ -41,10 +54,10 @@ impl Envs {
     ///
     /// A name that is not an [`Env`].
     pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, InvalidId> {
-        let mut table = Vec::new();
+        let mut table = Table::default();
         for name in names {
             let env = Env::new(name)?;
-            table.push((env.clone(), env));
+            table.names.push((env.clone(), env));
         }
         let mut envs = Self(Arc::new(table));
         for (alias, name) in DEFAULT_ALIASES {
@@ -55,13 +68,37 @@ impl Envs {
         Ok(envs)
     }
 
+    /// Serves this env alone, and takes it for named where a request has no `X-Env`. The default aliases
+    /// of the env stay.
+    ///
+    /// A request may still name it. One that names another env, an empty one or two of them is refused,
+    /// and the token must prove the env all the same.
+    ///
+    /// ```
+    /// use tower_tenancy::{Envs, RequireTenantScope};
+    ///
+    /// # fn layer(verifier: tower_tenancy::auth::JwtVerifier) -> Result<(), tower_tenancy::BoxError> {
+    /// let layer = RequireTenantScope::new(verifier).envs(Envs::only("prod")?);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A name that is not an [`Env`].
+    pub fn only(name: impl AsRef<str>) -> Result<Self, InvalidId> {
+        let env = Env::new(name)?;
+        let mut envs = Self::new([env.as_str()])?;
+        Arc::make_mut(&mut envs.0).if_absent = Some(env);
+        Ok(envs)
+    }
+
     /// Takes `alias` for `name` as well. An alias of an env that is not served means nothing.
     ///
     /// # Errors
     ///
     /// A name that is not an [`Env`].
     pub fn alias(mut self, alias: &str, name: &str) -> Result<Self, InvalidId> {
-        let table = Arc::make_mut(&mut self.0);
+        let table = &mut Arc::make_mut(&mut self.0).names;
         // The last word on an alias counts; a served env keeps its own name.
         table.retain(|(known, env)| known.as_str() != alias || known == env);
         table.push((Env::new(alias)?, Env::new(name)?));
@@ -70,12 +107,27 @@ impl Envs {
 
     /// The served env that goes by `name`.
     fn resolve(&self, name: &str) -> Option<&Env> {
-        let (_, env) = self.0.iter().find(|(known, _)| known.as_str() == name)?;
-        self.0.iter().any(|(known, served)| known == served && served == env).then_some(env)
+        let (_, env) = self.0.names.iter().find(|(known, _)| known.as_str() == name)?;
+        self.0.names.iter().any(|(known, served)| known == served && served == env).then_some(env)
+    }
+
+    /// The served env that goes by `name`, or why there is none.
+    fn named(&self, name: &str) -> Result<&Env, String> {
+        if name.is_empty() {
+            return Err(InvalidId::Empty.to_string());
+        }
+        let unknown = || format!("names no env served here, which are: {}", self.served());
+        self.resolve(name).ok_or_else(unknown)
+    }
+
+    /// The env of a request that names none, where the application says so.
+    fn if_absent(&self) -> Option<&Env> {
+        self.0.if_absent.as_ref()
     }
 
     fn served(&self) -> String {
-        let names = self.0.iter().filter(|(known, env)| known == env).map(|(_, env)| env.as_str());
+        let names =
+            self.0.names.iter().filter(|(known, env)| known == env).map(|(_, env)| env.as_str());
         names.collect::<Vec<_>>().join(", ")
     }
 }
@@ -98,14 +150,39 @@ pub struct RequestContext {
     envs: Envs,
 }
 
-/// Tenant and env as something else than a header names them.
-#[derive(Debug, Default)]
-pub(crate) struct Named {
-    pub(crate) tenant: Option<String>,
-    pub(crate) env: Option<String>,
+/// Tenant and env as the application reads them off a request: from its path, its host or wherever
+/// else it likes.
+///
+/// They claim and prove nothing. See [`context_from`](crate::RequireTenantScope::context_from).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named<'a> {
+    pub(crate) tenant: Option<Cow<'a, str>>,
+    pub(crate) env: Option<Cow<'a, str>>,
 }
 
-impl Named {
+impl<'a> Named<'a> {
+    /// Names nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names this tenant, if any, in the place of `X-Tenant-Id`. Give the text as it was sent: one that is
+    /// no [`TenantId`] is refused, and `None` leaves it to the header.
+    #[must_use]
+    pub fn tenant(mut self, name: Option<impl Into<Cow<'a, str>>>) -> Self {
+        self.tenant = name.map(Into::into);
+        self
+    }
+
+    /// Names this env, if any, in the place of `X-Env`. An alias is taken as well; one that is not served
+    /// is refused, and `None` leaves it to the header.
+    #[must_use]
+    pub fn env(mut self, name: Option<impl Into<Cow<'a, str>>>) -> Self {
+        self.env = name.map(Into::into);
+        self
+    }
+
     /// Takes them out of the query, where the layer was told to look there.
     pub(crate) fn take(uri: &mut Uri) -> Result<Self, Rejection> {
         let mut take = |name| {
@@ -113,28 +190,200 @@ impl Named {
         };
         let (tenant, env) = (take("tenant"), take("env"));
         let refuse = |(name, why)| invalid(&format!("The query parameter '{name}'"), why);
-        Ok(Self { tenant: tenant.map_err(refuse)?, env: env.map_err(refuse)? })
+        Ok(Self::new().tenant(tenant.map_err(refuse)?).env(env.map_err(refuse)?))
+    }
+}
+
+/// The head of a request: all of it but the body.
+///
+/// For what reads tenant and env off it: see
+/// [`context_from`](crate::RequireTenantScope::context_from).
+///
+/// ```
+/// use tower_tenancy::RequestHead;
+///
+/// let request = http::Request::get("https://acme.example.com:8443/t/acme%3Aeu/events").body(())?;
+/// let head = RequestHead::of(&request);
+/// assert_eq!(head.segment(1).as_deref(), Some("acme:eu"));
+/// assert_eq!(head.host(), Some("acme.example.com"));
+/// assert_eq!(head.subdomain_of("example.com").as_deref(), Some("acme"));
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+}
+
+impl<'a> RequestHead<'a> {
+    /// The head of `request`.
+    #[must_use]
+    pub fn of<B>(request: &'a Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    /// The request's method.
+    #[must_use]
+    pub fn method(self) -> &'a Method {
+        self.method
+    }
+
+    /// The request's URI, as the layer sees it: inside `axum::Router::nest` it lacks the prefix, and
+    /// [`extensions`](Self::extensions) has axum's `OriginalUri`.
+    #[must_use]
+    pub fn uri(self) -> &'a Uri {
+        self.uri
+    }
+
+    /// The request's headers. Those that the answer depends on must be named to caches: see
+    /// [`vary_by`](crate::RequireTenantScope::vary_by).
+    #[must_use]
+    pub fn headers(self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// What outer layers left on the request.
+    #[must_use]
+    pub fn extensions(self) -> &'a Extensions {
+        self.extensions
+    }
+
+    /// One segment of the path, percent-decoded ([RFC 3986 section 2.1]). The first is 0: of `/t/acme/x`,
+    /// segment 1 is `acme`. `None` if the path is shorter.
+    ///
+    /// A segment that cannot be decoded is given as it stands. It has a `%`, and so is no id.
+    ///
+    /// [RFC 3986 section 2.1]: https://www.rfc-editor.org/rfc/rfc3986#section-2.1
+    #[must_use]
+    pub fn segment(self, index: usize) -> Option<Cow<'a, str>> {
+        self.uri.path().strip_prefix('/')?.split('/').nth(index).map(decoded)
+    }
+
+    /// The host that the request was sent to, without its port: the authority of the URI, as in HTTP/2
+    /// ([RFC 9113 section 8.3.1]), or the one `Host` header ([RFC 9112 section 3.2]). `None` if there is
+    /// neither, if there are two `Host` headers, or if the two differ.
+    ///
+    /// It is in the case in which it was sent, and hosts are the same in any case.
+    ///
+    /// [RFC 9112 section 3.2]: https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+    /// [RFC 9113 section 8.3.1]: https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1
+    #[must_use]
+    pub fn host(self) -> Option<&'a str> {
+        let of_uri = self.uri.host();
+        let mut values = self.headers.get_all(header::HOST).iter();
+        let Some(value) = values.next() else { return of_uri };
+        let of_header = without_port(value.to_str().ok()?)?;
+        if values.next().is_some() || of_uri.is_some_and(|uri| !uri.eq_ignore_ascii_case(of_header))
+        {
+            return None;
+        }
+        Some(of_header)
+    }
+
+    /// What stands in front of `domain` in the [host](Self::host), in lower case: of `acme.example.com`
+    /// and `example.com`, that is `acme`. `None` for any other host, and for the domain itself.
+    ///
+    /// It may be several labels: of `a.b.example.com` it is `a.b`.
+    #[must_use]
+    pub fn subdomain_of(self, domain: &str) -> Option<Cow<'a, str>> {
+        let host = self.host()?;
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let (name, rest) = host.split_at_checked(host.len().checked_sub(domain.len())?)?;
+        let name = name.strip_suffix('.').filter(|_| rest.eq_ignore_ascii_case(domain))?;
+        let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+        Some(if is_lower { name.into() } else { name.to_ascii_lowercase().into() })
+    }
+}
+
+/// The host of `host:port`. `None` if there is something in front of the host.
+fn without_port(authority: &str) -> Option<&str> {
+    if authority.contains('@') {
+        return None;
+    }
+    // An address of IPv6 has colons of its own.
+    match authority.find(']') {
+        Some(end) => authority.get(..=end),
+        None => authority.split(':').next(),
+    }
+}
+
+fn decoded(segment: &str) -> Cow<'_, str> {
+    fn decode(segment: &str) -> Option<String> {
+        let mut bytes = segment.bytes();
+        let mut text = Vec::with_capacity(segment.len());
+        while let Some(byte) = bytes.next() {
+            text.push(match byte {
+                b'%' => {
+                    let mut digit = || char::from(bytes.next()?).to_digit(16);
+                    u8::try_from(digit()? * 16 + digit()?).ok()?
+                }
+                byte => byte,
+            });
+        }
+        String::from_utf8(text).ok()
+    }
+    match segment.contains('%').then(|| decode(segment)).flatten() {
+        Some(text) => text.into(),
+        None => segment.into(),
+    }
+}
+
+/// How the application reads tenant and env off a request.
+#[derive(Clone)]
+pub(crate) struct ReadsContext(Arc<dyn for<'a> Fn(RequestHead<'a>) -> Named<'a> + Send + Sync>);
+
+impl ReadsContext {
+    pub(crate) fn new(
+        read: impl for<'a> Fn(RequestHead<'a>) -> Named<'a> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(read))
+    }
+
+    pub(crate) fn read<'a>(&self, head: RequestHead<'a>) -> Named<'a> {
+        (self.0)(head)
+    }
+}
+
+impl fmt::Debug for ReadsContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadsContext").finish_non_exhaustive()
     }
 }
 
 impl RequestContext {
-    /// Reads tenant and env off a request whose id is known.
+    /// Reads tenant and env off a request whose id is known. `sent` is what the query or a ticket names,
+    /// and `placed` is what the application [reads](ReadsContext) off the request.
     pub(crate) fn read(
         head: Head<'_>,
-        named: &Named,
+        sent: &Named<'_>,
+        placed: &Named<'_>,
         request_id: RequestId,
         envs: &Envs,
     ) -> Result<Self, Rejection> {
         let headers = head.headers;
-        let tenant = required(headers, &X_TENANT_ID, named.tenant.as_deref(), "X-Tenant-Id")?;
-        let env = required(headers, &X_ENV, named.env.as_deref(), "X-Env")?;
-        let tenant = TenantId::new(tenant).map_err(|why| invalid("X-Tenant-Id", why))?;
-        if env.is_empty() {
-            return Err(invalid("X-Env", InvalidId::Empty));
-        }
-        let env = envs.resolve(env).cloned().ok_or_else(|| {
-            invalid("X-Env", format_args!("names no env served here, which are: {}", envs.served()))
-        })?;
+        let name = "X-Tenant-Id";
+        let said = claimed(headers, &X_TENANT_ID, sent.tenant.as_deref(), name)?;
+        let placed_tenant = placed.tenant.as_deref();
+        let tenant = agreed((name, said), ("The tenant that the request names", placed_tenant), {
+            |text, name| TenantId::new(text).map_err(|why| invalid(name, why))
+        });
+        let tenant = tenant?.ok_or_else(|| missing(name))?;
+
+        let name = "X-Env";
+        let said = claimed(headers, &X_ENV, sent.env.as_deref(), name)?;
+        let placed_env = placed.env.as_deref();
+        let env = agreed((name, said), ("The env that the request names", placed_env), {
+            |text, name| envs.named(text).map_err(|why| invalid(name, why))
+        });
+        let env = env?.or_else(|| envs.if_absent()).ok_or_else(|| missing(name))?.clone();
+
         let origin = head.origin_text().map(Into::into);
         Ok(Self { tenant, env, request_id, origin, envs: envs.clone() })
     }
@@ -242,21 +491,44 @@ fn from_tower_http(_: &Extensions) -> Option<&HeaderValue> {
     None
 }
 
-fn required<'a>(
+/// What the header names or, in its place, the query or a ticket.
+fn claimed<'a>(
     headers: &'a HeaderMap,
     header: &HeaderName,
     elsewhere: Option<&'a str>,
     name: &str,
-) -> Result<&'a str, Rejection> {
+) -> Result<Option<&'a str>, Rejection> {
     match (single(headers, header, name)?, elsewhere) {
         (Some(_), Some(_)) => {
             Err(invalid(name, "is named by the query or a ticket as well: name it once"))
         }
-        (Some(value), None) => visible(value, name),
-        (None, Some(value)) => Ok(value),
-        (None, None) => Err(Rejection::new(RejectionKind::ContextMissing)
-            .with_detail(format!("{name} is missing. Send one X-Tenant-Id and one X-Env header."))),
+        (Some(value), None) => visible(value, name).map(Some),
+        (None, elsewhere) => Ok(elsewhere),
     }
+}
+
+/// What the client says and what the application reads off the request, each with what to call it in a
+/// refusal. Where there are both, they are the same: a front end may send its headers with every request.
+fn agreed<T: PartialEq>(
+    (name, said): (&str, Option<&str>),
+    (place, placed): (&str, Option<&str>),
+    read: impl Fn(&str, &str) -> Result<T, Rejection>,
+) -> Result<Option<T>, Rejection> {
+    let said = said.map(|text| read(text, name)).transpose()?;
+    let placed = placed.map(|text| read(text, place)).transpose()?;
+    match (said, placed) {
+        (Some(said), Some(placed)) if said != placed => Err(invalid(
+            name,
+            "(or what the query or a ticket says in its place) names another one than the rest of the \
+             request does: leave it out, or send the same",
+        )),
+        (said, placed) => Ok(said.or(placed)),
+    }
+}
+
+fn missing(name: &str) -> Rejection {
+    Rejection::new(RejectionKind::ContextMissing)
+        .with_detail(format!("{name} is missing. Send one X-Tenant-Id and one X-Env header."))
 }
 
 /// The one value of a header. Two are refused, not chosen from.
@@ -283,7 +555,7 @@ fn invalid(name: &str, why: impl Display) -> Rejection {
 
 #[cfg(test)]
 mod tests {
-    use super::{Envs, Identified, Named, RequestContext, Unfit};
+    use super::{Envs, Identified, Named, RequestContext, RequestHead, Unfit};
     use crate::{
         id::{InvalidId, RequestId},
         origin::Head,
@@ -306,12 +578,12 @@ mod tests {
 
     fn read_with(
         pairs: &[(&'static str, &str)],
-        named: Named,
+        named: Named<'_>,
     ) -> Result<RequestContext, Rejection> {
         let mut request = Request::new(());
         *request.headers_mut() = headers(pairs);
         let id = RequestId::generate();
-        RequestContext::read(Head::of(&request), &named, id, &Envs::default())
+        RequestContext::read(Head::of(&request), &named, &Named::new(), id, &Envs::default())
     }
 
     #[test]
@@ -370,6 +642,146 @@ mod tests {
         assert_eq!(moved.resolve("production").unwrap().as_str(), "qa");
         let stray = Envs::new(["qa"]).unwrap().alias("x", "prod").unwrap();
         assert!(stray.resolve("x").is_none() && stray.resolve("prod").is_none());
+    }
+
+    #[test]
+    fn one_env_that_is_served_alone_may_be_left_unsaid() {
+        let only = Envs::only("prod").unwrap().alias("live", "prod").unwrap();
+        let read = |pairs: &[(&'static str, &str)], placed: Named<'_>, envs: &Envs| {
+            let mut request = Request::new(());
+            *request.headers_mut() = headers(pairs);
+            request.headers_mut().insert("x-tenant-id", HeaderValue::from_static("t_alpha"));
+            let (head, id) = (Head::of(&request), RequestId::generate());
+            let context = RequestContext::read(head, &Named::new(), &placed, id, envs);
+            context.map(|context| context.env().to_string()).map_err(|refused| refused.code())
+        };
+        for (pairs, env) in [
+            (&[][..], Ok("prod")),
+            (&[("x-env", "prod")], Ok("prod")),
+            (&[("x-env", "production")], Ok("prod")),
+            (&[("x-env", "live")], Ok("prod")),
+            (&[("x-env", "dev")], Err("context.invalid")),
+            (&[("x-env", "")], Err("context.invalid")),
+            (&[("x-env", " ")], Err("context.invalid")),
+            (&[("x-env", "\u{e4}")], Err("context.invalid")),
+            (&[("x-env", "prod"), ("x-env", "prod")], Err("context.invalid")),
+        ] {
+            assert_eq!(read(pairs, Named::new(), &only), env.map(str::to_owned), "{pairs:?}");
+        }
+        let empty = Named::new().env(Some(""));
+        assert_eq!(read(&[], empty, &only), Err("context.invalid"));
+        // Whoever does not say so gets nothing for nothing.
+        let one = Envs::new(["prod"]).unwrap();
+        assert_eq!(read(&[], Named::new(), &one), Err("context.missing"));
+        assert_eq!(read(&[], Named::new(), &Envs::default()), Err("context.missing"));
+        assert!(Envs::only("").is_err() && Envs::only("undefined").is_err());
+    }
+
+    #[test]
+    fn what_is_said_and_what_is_read_off_the_request_agree_or_are_refused() {
+        let read = |pairs: &[(&'static str, &str)], sent: Named<'_>, placed: Named<'_>| {
+            let mut request = Request::new(());
+            *request.headers_mut() = headers(pairs);
+            let (head, id) = (Head::of(&request), RequestId::generate());
+            let context = RequestContext::read(head, &sent, &placed, id, &Envs::default());
+            let context = context.map_err(|refused| refused.code())?;
+            Ok::<_, &str>(format!("{}/{}", context.tenant(), context.env()))
+        };
+        let named = |tenant: &'static str, env: &'static str| {
+            let some = |text: &'static str| Some(text).filter(|text| *text != "-");
+            Named::new().tenant(some(tenant)).env(some(env))
+        };
+        let (t, e) = (("x-tenant-id", "t_a"), ("x-env", "prod"));
+        for (pairs, sent, placed, outcome) in [
+            (&[][..], named("-", "-"), named("t_a", "prod"), Ok("t_a/prod")),
+            (&[e], named("-", "-"), named("t_a", "-"), Ok("t_a/prod")),
+            (&[t], named("-", "-"), named("-", "production"), Ok("t_a/prod")),
+            (&[t, e], named("-", "-"), named("t_a", "prod"), Ok("t_a/prod")),
+            // The same env by another name.
+            (&[t, e], named("-", "-"), named("t_a", "production"), Ok("t_a/prod")),
+            (&[], named("t_a", "prod"), named("t_a", "production"), Ok("t_a/prod")),
+            (&[], named("-", "-"), named("-", "prod"), Err("context.missing")),
+            (&[t, e], named("-", "-"), named("t_b", "prod"), Err("context.invalid")),
+            (&[t, e], named("-", "-"), named("T_A", "prod"), Err("context.invalid")),
+            (&[t, e], named("-", "-"), named("t_a", "dev"), Err("context.invalid")),
+            (&[], named("t_a", "prod"), named("t_b", "-"), Err("context.invalid")),
+            (&[], named("t_a", "prod"), named("-", "dev"), Err("context.invalid")),
+            (&[t, t, e], named("-", "-"), named("t_a", "-"), Err("context.invalid")),
+            (&[("x-tenant-id", ""), e], named("-", "-"), named("t_a", "-"), Err("context.invalid")),
+            (&[t, e], named("-", "-"), named("", "-"), Err("context.invalid")),
+            (&[t, e], named("-", "-"), named("-", ""), Err("context.invalid")),
+            (&[e], named("-", "-"), named("undefined", "-"), Err("context.invalid")),
+            (&[e], named("-", "-"), named("a/b", "-"), Err("context.invalid")),
+            (&[t], named("-", "-"), named("-", "qa"), Err("context.invalid")),
+            // A header and the query are two names all the same.
+            (&[t, e], named("t_a", "-"), named("t_a", "-"), Err("context.invalid")),
+        ] {
+            let told = format!("{pairs:?} {sent:?} {placed:?}");
+            assert_eq!(read(pairs, sent, placed), outcome.map(str::to_owned), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_segment_is_decoded_or_no_id() {
+        for (path, index, segment) in [
+            ("/t/acme/x", 1, Some("acme")),
+            ("/t/acme/x?t=1", 2, Some("x")),
+            ("/t/acme/x", 3, None),
+            ("/t/", 1, Some("")),
+            ("//t", 1, Some("t")),
+            ("/a%3Ab%40c%2Fd", 0, Some("a:b@c/d")),
+            ("/%2e%2E", 0, Some("..")),
+            ("/%c3%a4", 0, Some("ä")),
+            ("/%ff", 0, Some("%ff")),
+            ("/%", 0, Some("%")),
+            ("/%2", 0, Some("%2")),
+            ("/%zz", 0, Some("%zz")),
+            ("/%+1", 0, Some("%+1")),
+            ("/a+b", 0, Some("a+b")),
+            ("*", 0, None),
+        ] {
+            let request = Request::get(path).body(()).unwrap();
+            assert_eq!(RequestHead::of(&request).segment(index).as_deref(), segment, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_the_uris_or_the_headers_and_never_one_of_two() {
+        for (uri, hosts, host) in [
+            ("/", &["acme.example.com"][..], Some("acme.example.com")),
+            ("/", &["acme.example.com:8443"], Some("acme.example.com")),
+            ("/", &["[::1]:80"], Some("[::1]")),
+            ("/", &["[::1]"], Some("[::1]")),
+            ("/", &[], None),
+            ("/", &["a.test", "b.test"], None),
+            ("/", &["a.test", "a.test"], None),
+            ("/", &["a.test@b.test"], None),
+            ("https://a.test/", &[], Some("a.test")),
+            ("https://a.test:443/", &["A.test"], Some("A.test")),
+            ("https://u:p@a.test:443/", &[], Some("a.test")),
+            ("https://a.test/", &["b.test"], None),
+        ] {
+            let request =
+                hosts.iter().fold(Request::get(uri), |request, host| request.header("host", *host));
+            let request = request.body(()).unwrap();
+            assert_eq!(RequestHead::of(&request).host(), host, "{uri} {hosts:?}");
+        }
+        for (host, name) in [
+            ("acme.example.com", Some("acme")),
+            ("ACME.Example.COM:8443", Some("acme")),
+            ("acme.example.com.", Some("acme")),
+            ("a.b.example.com", Some("a.b")),
+            ("example.com", None),
+            (".example.com", Some("")),
+            ("acmeexample.com", None),
+            ("acme.example.com.evil.test", None),
+            ("acme.example.org", None),
+            ("x", None),
+        ] {
+            let request = Request::get("/").header("host", host).body(()).unwrap();
+            let head = RequestHead::of(&request);
+            assert_eq!(head.subdomain_of("example.com").as_deref(), name, "{host}");
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub use access::{
     verify_thread_access,
 };
 pub use auth::{AuthContext, AuthRequest, Authenticator, Verdict};
-pub use context::{Envs, RequestContext};
+pub use context::{Envs, Named, RequestContext, RequestHead};
 pub use delivery::{Delivery, Gap, GapReason, Position};
 pub use ending::Ending;
 pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEvent};

@@ -253,7 +253,8 @@ pub(crate) mod tests {
         let request = Request::builder().header(X_TENANT_ID, tenant).header(X_ENV, env);
         let request = request.body(()).unwrap();
         let id = RequestId::new("req-1").unwrap();
-        RequestContext::read(Head::of(&request), &Named::default(), id, &Envs::default()).unwrap()
+        let none = Named::new();
+        RequestContext::read(Head::of(&request), &none, &none, id, &Envs::default()).unwrap()
     }
 
     pub(crate) fn auth(tenants: &[&str], envs: &[&str]) -> AuthContext {

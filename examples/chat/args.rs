@@ -35,16 +35,16 @@ pub(crate) struct Serve {
 #[derive(Args)]
 pub(crate) struct TokenArgs {
     /// The tenant that the token speaks for.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) tenant: String,
     /// The env that the token speaks for.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) env: String,
     /// Who the token names.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(crate) sub: String,
     /// A role that the token gives. Repeatable.
-    #[arg(long = "role")]
+    #[arg(long = "role", allow_hyphen_values = true)]
     pub(crate) roles: Vec<String>,
     /// How long the token is valid. Negative: since when it is not any more.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, allow_negative_numbers = true)]

@@ -38,13 +38,16 @@ pub(crate) struct Options {
     public_keys: Vec<PathBuf>,
     /// Let tokens signed with --hs256-secret or --public-key speak for these tenants only. Default: any,
     /// and next to --trust a warning at start says so.
-    #[arg(long, value_name = "T1|T2")]
+    #[arg(long, value_name = "T1|T2", allow_hyphen_values = true)]
     key_tenants: Option<Tenants>,
     /// Serve this env. Repeatable; default: dev, staging and prod.
-    #[arg(long = "env", value_name = "ENV")]
+    #[arg(long = "env", value_name = "ENV", allow_hyphen_values = true)]
     envs: Vec<Env>,
+    /// Serve this env alone, and take it for named where a request has no X-Env.
+    #[arg(long, value_name = "ENV", allow_hyphen_values = true, conflicts_with = "envs")]
+    only_env: Option<Env>,
     /// Register this thread at start. Repeatable.
-    #[arg(long = "thread", value_name = "TENANT/ENV/THREAD")]
+    #[arg(long = "thread", value_name = "TENANT/ENV/THREAD", allow_hyphen_values = true)]
     threads: Vec<Routing>,
     /// Keep at most this many events of a thread.
     #[arg(long, value_name = "N")]
@@ -92,7 +95,7 @@ impl Options {
 
     /// The env of the identities to try the server with.
     pub(crate) fn demo_env(&self) -> &str {
-        self.envs.first().map_or("prod", Env::as_str)
+        self.only_env.iter().chain(&self.envs).next().map_or("prod", Env::as_str)
     }
 
     /// A token of `demo`, or a placeholder where only the owner of a key can make one.
@@ -113,7 +116,8 @@ impl Options {
         }
         let threads = MemoryRegistry::new();
         for thread in &self.threads {
-            if !self.envs.is_empty() && !self.envs.contains(thread.env()) {
+            let mut served = self.only_env.iter().chain(&self.envs).peekable();
+            if served.peek().is_some() && !served.any(|env| env == thread.env()) {
                 tracing::warn!(
                     thread = thread.to_path(),
                     "nobody can reach this thread: its env is not served"
@@ -135,7 +139,11 @@ impl Options {
             log = log.max_total_bytes(bytes);
         }
         let log = log.build();
-        let envs = if self.envs.is_empty() { Envs::default() } else { Envs::new(&self.envs)? };
+        let envs = match &self.only_env {
+            Some(env) => Envs::only(env)?,
+            None if self.envs.is_empty() => Envs::default(),
+            None => Envs::new(&self.envs)?,
+        };
         let (verifier, keys) = self.verifier()?;
         Ok(Rails { verifier, keys, envs, threads, log })
     }

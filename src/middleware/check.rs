@@ -6,7 +6,10 @@ use crate::{
         AuthContext, AuthFuture, AuthRequest, Authenticator, Found, Policy, TokenSources, Unmet,
         Verdict, bears_token, two_tokens,
     },
-    context::{Envs, Identified, Named, RequestContext, X_ENV, X_REQUEST_ID, X_TENANT_ID},
+    context::{
+        Envs, Identified, Named, ReadsContext, RequestContext, RequestHead, X_ENV, X_REQUEST_ID,
+        X_TENANT_ID,
+    },
     origin::Head,
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
@@ -66,11 +69,12 @@ impl Default for Begun {
 pub struct ContextCheck {
     pub(super) envs: Envs,
     pub(super) query: bool,
+    pub(super) reads: Option<ReadsContext>,
 }
 
 impl ContextCheck {
     fn read<B>(&self, request: &mut Request<B>, begun: &mut Begun) -> Result<(), Rejection> {
-        let Identified { id, sent, stands, replaced } =
+        let Identified { id, sent: header, stands, replaced } =
             Identified::of(request.headers(), request.extensions());
         begun.span = tracing::info_span!(
             "request",
@@ -89,22 +93,27 @@ impl ContextCheck {
                 );
             });
         }
-        begun.echo = sent.or_else(|| HeaderValue::try_from(id.as_str()).ok());
-        let mut named = Named::default();
+        begun.echo = header.or_else(|| HeaderValue::try_from(id.as_str()).ok());
+        let mut sent = Named::new();
         if self.query {
-            named = Named::take(request.uri_mut())?;
+            sent = Named::take(request.uri_mut())?;
         }
-        if let Some(redeemed) = Contexts::redeemed(request.extensions()) {
-            let auth = redeemed?;
-            let by_ticket = auth.ticket();
-            if named.tenant.is_some() || named.env.is_some() {
+        let redeemed = Contexts::redeemed(request.extensions()).transpose()?;
+        if let Some(auth) = &redeemed {
+            if sent != Named::new() {
                 return Err(Rejection::new(RejectionKind::ContextInvalid)
                     .with_detail("The ticket names tenant and env. Leave them out of the query."));
             }
-            named.tenant = by_ticket.map(|bound| bound.tenant.to_string());
-            named.env = by_ticket.map(|bound| bound.env.to_string());
+            let bound = auth.ticket();
+            sent = sent
+                .tenant(bound.map(|bound| bound.tenant.as_str()))
+                .env(bound.map(|bound| bound.env.as_str()));
         }
-        let context = RequestContext::read(Head::of(request), &named, id, &self.envs)?;
+        let placed = match &self.reads {
+            Some(reads) => begun.span.in_scope(|| reads.read(RequestHead::of(request))),
+            None => Named::new(),
+        };
+        let context = RequestContext::read(Head::of(request), &sent, &placed, id, &self.envs)?;
         begun.span.record("tenant", context.tenant().as_str());
         begun.span.record("env", context.env().as_str());
         if let Some(id) = &begun.echo {

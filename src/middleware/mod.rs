@@ -77,7 +77,7 @@ pub use service::RequireService;
 
 use crate::{
     auth::{Authenticator, Policy, TokenSources},
-    context::Envs,
+    context::{Envs, Named, ReadsContext, RequestHead},
     rejection::ByContentType,
 };
 use http::HeaderName;
@@ -254,6 +254,17 @@ impl<R> RequireRequestContext<R> {
         self.check.query = true;
         self
     }
+
+    /// Takes tenant and env from wherever `read` finds them in the head of a request: the path, the host.
+    /// The same as [`RequireTenantScope::context_from`](crate::RequireTenantScope::context_from), which
+    /// tells the rules.
+    pub fn context_from(
+        mut self,
+        read: impl for<'a> Fn(RequestHead<'a>) -> Named<'a> + Send + Sync + 'static,
+    ) -> Self {
+        self.check.reads = Some(ReadsContext::new(read));
+        self
+    }
 }
 
 impl RequireAuth {
@@ -380,6 +391,40 @@ impl<R> RequireTenantScope<R> {
     /// same. They are taken out of the URI; named in a header too, they are refused.
     pub fn or_query(mut self) -> Self {
         self.check.context.query = true;
+        self
+    }
+
+    /// Takes tenant and env from wherever `read` finds them in the head of a request: the path, the host.
+    ///
+    /// ```
+    /// use tower_tenancy::{Named, RequireTenantScope};
+    ///
+    /// # fn layers(verifier: tower_tenancy::auth::JwtVerifier) {
+    /// // /t/{tenant}/threads/...
+    /// let by_path = RequireTenantScope::new(verifier.clone())
+    ///     .context_from(|head| Named::new().tenant(head.segment(1)));
+    /// // acme.example.com
+    /// let by_host = RequireTenantScope::new(verifier)
+    ///     .context_from(|head| Named::new().tenant(head.subdomain_of("example.com")));
+    /// # }
+    /// ```
+    ///
+    /// What `read` names claims and proves nothing: it is checked like a header, and held against the
+    /// token all the same. What it does not name is looked for in the header. If a header, the query or a
+    /// ticket names the same thing, too, both must name one tenant (byte for byte) and one env (aliases
+    /// resolved), or the request is refused (400 `context.invalid`).
+    ///
+    /// In axum, a layer inside `Router::nest` sees the path without the prefix; one that stands around
+    /// the outer router sees all of it. `head.extensions()` has axum's `OriginalUri`.
+    ///
+    /// A header that `read` looks at, other than `Host`, must be named to caches by
+    /// [`vary_by`](Self::vary_by). The path and the host are part of the URL, by which a cache keeps
+    /// answers; a proxy in front must pass the host on, or set it, and not take it from elsewhere.
+    pub fn context_from(
+        mut self,
+        read: impl for<'a> Fn(RequestHead<'a>) -> Named<'a> + Send + Sync + 'static,
+    ) -> Self {
+        self.check.context.reads = Some(ReadsContext::new(read));
         self
     }
 

@@ -29,6 +29,7 @@ mod proxies;
 mod readiness;
 mod refusals;
 mod registry;
+mod requests;
 mod resume;
 mod routes;
 mod support;
