@@ -793,7 +793,7 @@ mod tests {
             assert_eq!(response.status(), 200);
             assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
             let text = std::str::from_utf8(response.body()).unwrap();
-            assert!(text.starts_with("retry: ") && text.contains(kind.code()), "{text}");
+            assert!(text.starts_with("event: ") && text.contains(kind.code()), "{text}");
             assert!(!text.contains("\nid:"), "a notice moves no cursor");
         }
     }

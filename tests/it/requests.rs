@@ -279,7 +279,7 @@ async fn the_examples_take_ids_that_begin_with_a_dash_and_serve_one_env_unsaid()
         assert_eq!(listening.status(), StatusCode::OK, "{name}");
         let mut events = Events::of(listening);
         let said = ask("POST", "/chat/-a:b@c~d/messages", Some("production"));
-        let said = said.body(r#"{"text":"hi"}"#).send().await.unwrap();
+        let said = said.json(&serde_json::json!({"text": "hi"})).send().await.unwrap();
         assert_eq!(said.status(), 201, "{name}");
         let routing = events.event().await.unwrap().json()["routing"].clone();
         assert_eq!(
