@@ -43,8 +43,8 @@ pub use jwt::HttpClient;
 pub use jwt::TokenCache;
 #[cfg(feature = "jwt")]
 pub use jwt::{
-    Algorithm, Backend, ClaimNames, JwtConfigError, JwtKey, JwtVerifier, JwtVerifierBuilder,
-    TrustedIssuers,
+    Algorithm, Backend, ClaimNames, ClaimPlace, JwtConfigError, JwtKey, JwtVerifier,
+    JwtVerifierBuilder, TrustedIssuers,
 };
 #[cfg(feature = "jwks")]
 pub use jwt::{

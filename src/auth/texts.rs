@@ -10,6 +10,10 @@ use std::{fmt, slice, sync::Arc};
 pub(crate) enum Texts {
     #[default]
     None,
+    /// None as well: what should have held them is malformed. It says what kind of value was found
+    /// there, for the log.
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "claims alone are read"))]
+    Unread(&'static str),
     One(Text),
     Many(Arc<[Text]>),
 }
@@ -17,11 +21,19 @@ pub(crate) enum Texts {
 impl Texts {
     pub(crate) fn iter(&self) -> slice::Iter<'_, Text> {
         let texts: &[Text] = match self {
-            Self::None => &[],
+            Self::None | Self::Unread(_) => &[],
             Self::One(text) => slice::from_ref(text),
             Self::Many(texts) => texts,
         };
         texts.iter()
+    }
+
+    /// What was found in place of the texts, if they could not be read.
+    pub(crate) fn unread(&self) -> Option<&'static str> {
+        match self {
+            Self::Unread(found) => Some(found),
+            Self::None | Self::One(_) | Self::Many(_) => None,
+        }
     }
 
     /// How many bytes the list keeps outside of itself.
@@ -29,7 +41,7 @@ impl Texts {
     pub(crate) fn heap_bytes(&self) -> usize {
         let texts = self.iter().map(Text::heap_bytes).sum::<usize>();
         match self {
-            Self::None | Self::One(_) => texts,
+            Self::None | Self::Unread(_) | Self::One(_) => texts,
             Self::Many(many) => {
                 // The counters of its `Arc` as well.
                 let list =

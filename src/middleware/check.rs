@@ -3,8 +3,8 @@
 
 use crate::{
     auth::{
-        AuthContext, AuthFuture, AuthRequest, Authenticator, Found, Policy, TokenSources, Unmet,
-        Verdict, bears_token, two_tokens,
+        AuthContext, AuthFuture, AuthRequest, Authenticator, Found, Policy, Texts, TokenSources,
+        Unmet, Verdict, bears_token, two_tokens,
     },
     context::{
         Envs, Identified, Named, ReadsContext, RequestContext, RequestHead, X_ENV, X_REQUEST_ID,
@@ -282,9 +282,15 @@ impl ClaimsCheck {
         let invalid = |why: &'static str| {
             Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(why).with_source(why))
         };
-        let insufficient = |what: &str, needed: String| {
-            Rejection::new(RejectionKind::InsufficientScope)
-                .with_detail(format!("The token needs {what}: {needed}."))
+        let insufficient = |what: &str, needed: String, has: &Texts| {
+            let rejection = Rejection::new(RejectionKind::InsufficientScope)
+                .with_detail(format!("The token needs {what}: {needed}."));
+            match has.unread() {
+                Some(found) => rejection.with_source(format!(
+                    "the token has none, since the claim is malformed: found {found}"
+                )),
+                None => rejection,
+            }
         };
         match self.0.check(auth) {
             Ok(()) => Ok(()),
@@ -297,9 +303,12 @@ impl ClaimsCheck {
             }
             Err(Unmet::Scopes(scopes)) => {
                 let scope = scopes.join(" ");
-                Err(insufficient("these scopes", scope.clone()).with_scope(scope))
+                let has = &auth.0.scopes;
+                Err(insufficient("these scopes", scope.clone(), has).with_scope(scope))
             }
-            Err(Unmet::Roles(roles)) => Err(insufficient("one of these roles", roles.join(", "))),
+            Err(Unmet::Roles(roles)) => {
+                Err(insufficient("one of these roles", roles.join(", "), &auth.0.roles))
+            }
         }
     }
 }

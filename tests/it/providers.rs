@@ -5,7 +5,9 @@ use crate::support::now;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use serde_json::{Value, json};
-use tower_tenancy::auth::{ClaimNames, JwtConfigError, JwtKey, JwtVerifier, JwtVerifierBuilder};
+use tower_tenancy::auth::{
+    ClaimNames, ClaimPlace, JwtConfigError, JwtKey, JwtVerifier, JwtVerifierBuilder,
+};
 
 const DIRECTORY: &str = "aaaabbbb-0000-cccc-1111-dddd2222eeee";
 
@@ -74,7 +76,21 @@ fn entra(builder: JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError> {
         .build()
 }
 
-const PROVIDERS: [Provider; 5] = [
+fn zitadel(builder: JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError> {
+    builder
+        .issuer("https://example-abc123.zitadel.cloud")
+        .audience("2345678901234566")
+        .envs(["prod"])
+        .default_envs(["prod"])
+        .claims(
+            ClaimNames::default()
+                .tenant("/urn:zitadel:iam:user:resourceowner:id")
+                .roles(ClaimPlace::keys_of("/urn:zitadel:iam:org:project:roles")),
+        )
+        .build()
+}
+
+const PROVIDERS: [Provider; 6] = [
     Provider {
         fixture: include_str!("../providers/auth0.json"),
         mapping: auth0,
@@ -104,6 +120,12 @@ const PROVIDERS: [Provider; 5] = [
         mapping: entra,
         audience: "/aud",
         tenant: "/tid",
+    },
+    Provider {
+        fixture: include_str!("../providers/zitadel.json"),
+        mapping: zitadel,
+        audience: "/aud",
+        tenant: "/urn:zitadel:iam:user:resourceowner:id",
     },
 ];
 
@@ -173,7 +195,7 @@ fn traps_of_single_providers_are_no_traps() {
         let verifier = (provider.mapping)(JwtVerifier::builder().key(key())).unwrap();
         verifier.verify(&sign(&fixture["header"], &claims)).map_err(|refused| refused.code())
     };
-    let [auth0, cognito, keycloak, supabase, entra] = &PROVIDERS;
+    let [auth0, cognito, keycloak, supabase, entra, zitadel] = &PROVIDERS;
     let slashless = verify(auth0, &|claims| claims["iss"] = json!("https://example.eu.auth0.com"));
     assert_eq!(slashless.err(), Some("auth.invalid"), "Auth0's issuer ends in a slash");
     let id = verify(cognito, &|claims| claims["token_use"] = json!("id"));
@@ -203,4 +225,32 @@ fn traps_of_single_providers_are_no_traps() {
     }
     let old = verify(entra, &|claims| claims["ver"] = json!("1.0"));
     assert_eq!(old.err(), Some("auth.invalid"));
+    // Machines and users alike are granted roles; who is granted none has no such claim.
+    let nobody = verify(zitadel, &|claims| {
+        claims["urn:zitadel:iam:org:project:roles"] = Value::Null;
+    });
+    assert_eq!(nobody.unwrap().roles().count(), 0);
+}
+
+#[test]
+fn the_organizations_of_keycloak_are_tenants_in_each_of_their_shapes() {
+    let fixture: Value = serde_json::from_str(include_str!("../providers/keycloak.json")).unwrap();
+    let key = JwtKey::public_pem(include_bytes!("../keys/p256.pub.pem")).unwrap();
+    let verifier = JwtVerifier::builder()
+        .key(key)
+        .issuer("https://id.example.com/realms/chat")
+        .audience("chat-api")
+        .claims(ClaimNames::default().tenants(ClaimPlace::keys_of("/organization")))
+        .build()
+        .unwrap();
+    for organization in [
+        json!(["acme", "beta"]),
+        json!({"acme": {}, "beta": {}}),
+        json!({"acme": {"id": "5e8a", "plan": ["gold"]}, "beta": {"id": "77b1"}}),
+    ] {
+        let mut claims = fixture["access_token"].clone();
+        claims["organization"] = organization.clone();
+        let auth = verifier.verify(&sign(&fixture["header"], &claims)).unwrap();
+        assert_eq!(texts(auth.tenants()), json!(["acme", "beta"]), "{organization}");
+    }
 }

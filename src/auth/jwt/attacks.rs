@@ -219,7 +219,7 @@ fn claims_that_are_absent_foreign_or_of_the_wrong_type_are_refused() {
         ("aud", some(json!(5)), aud.clone(), "a number", Accepts),
         ("aud", some(json!({"chat": true})), aud.clone(), "an object", Accepts),
         ("aud", some(json!(["chat", 5])), some(json!(["chat", "x"])), "mixed", Accepts),
-        ("aud", some(json!(["chat", null])), some(json!(["chat"])), "holds null", Accepts),
+        ("aud", some(json!([null])), some(json!(["chat", null])), "holds null alone", Accepts),
         ("aud", some(json!([["chat"]])), some(json!(["chat"])), "nested", Accepts),
         ("aud", some(json!([])), some(json!(["chat"])), "empty", Refuses),
         ("aud", some(json!("billing")), aud.clone(), "of another service", Refuses),
@@ -247,22 +247,17 @@ fn claims_that_are_absent_foreign_or_of_the_wrong_type_are_refused() {
         ("nbf", some(json!(now() + 600)), past.clone(), "in the future", Accepts),
         ("nbf", some(json!(1e300)), None, "never", Accepts),
         ("nbf", some(json!(now().to_string())), past.clone(), "a string", Accepts),
-        ("nbf", some(Value::Null), None, "null", Accepts),
         ("nbf", some(json!(-1)), some(json!(0)), "negative", Accepts),
         ("iat", some(json!(now() + 86_400)), past.clone(), "tomorrow", Accepts),
         ("iat", some(json!("now")), past, "a string", Accepts),
-        ("iat", some(Value::Null), None, "null", Accepts),
-        // What the guard compares must be of one type, and never stand for more than it says.
-        ("tenant_id", some(json!(["t_a", "t_b"])), tenant.clone(), "an array", Accepts),
-        ("tenant_id", some(json!(1)), tenant.clone(), "a number", Accepts),
-        ("tenant_id", some(json!({"t_a": true})), tenant.clone(), "an object", Accepts),
-        ("tenant_id", some(Value::Null), tenant, "null", Accepts),
-        ("tenant_ids", some(json!("t_b")), some(json!(["t_b"])), "a string", Accepts),
-        ("tenant_ids", some(json!(["t_b", null])), some(json!(["t_b"])), "holds null", Accepts),
-        ("env", some(json!(["prod"])), some(json!("prod")), "an array", Accepts),
+        // What the guard compares never stands for more than it says.
+        ("tenant_id", some(json!(1.5)), some(json!(15)), "a fraction", Accepts),
+        ("tenant_id", some(json!(true)), tenant.clone(), "a boolean", Accepts),
+        ("tenant_id", some(json!({"t_a": true})), tenant, "an object", Accepts),
+        ("tenant_ids", some(json!(["t_b", {}])), some(json!(["t_b", null])), "mixed", Accepts),
+        ("tenant_ids", some(json!([["t_b"]])), some(json!("t_b")), "nested", Accepts),
+        ("env", some(json!(1)), some(json!(["prod"])), "a number", Accepts),
         ("envs", some(json!({"prod": true})), some(json!(["prod"])), "an object", Accepts),
-        ("roles", some(json!("admin")), some(json!(["admin"])), "a string", Accepts),
-        ("roles", some(json!([["admin"]])), some(json!(["admin"])), "nested", Accepts),
     ];
     let mut accepted_alone = 0;
     for (claim, attack, control, what, alone) in table {
@@ -271,7 +266,7 @@ fn claims_that_are_absent_foreign_or_of_the_wrong_type_are_refused() {
         service.withstands(&name, &token(attack), &token(control), "auth.invalid", alone);
         accepted_alone += usize::from(alone == Accepts);
     }
-    assert_eq!(accepted_alone, 37);
+    assert_eq!(accepted_alone, 32);
 }
 
 #[test]

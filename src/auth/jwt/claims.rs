@@ -5,10 +5,10 @@ use super::{
     json::{NoParent, Pointer},
 };
 use crate::{
-    auth::{AuthContext, Policy, Proven, Revocation, Unmet},
+    auth::{AuthContext, Policy, Proven, Revocation, Texts, Unmet},
     clock::{Clock, from_unix},
     id::{ActorType, Subject, Text, few},
-    json::{Json, Object},
+    json::{Json, Member, Object},
 };
 use std::{
     borrow::Cow,
@@ -24,7 +24,18 @@ const MAX_NAMES: usize = 512;
 /// Where the claims are, as JSON pointers (RFC 6901) into the token's payload.
 ///
 /// The defaults are `/sub`, `/aud`, `/tenant_id` and `/tenant_ids`, `/env` and `/envs`, `/roles`,
-/// `/scope` and `/actor_type`. To name a place replaces the defaults of its kind: who maps
+/// `/scope` and `/actor_type`.
+///
+/// Tenants, envs, roles and scopes may be a string or an array of strings, at every place alike. Tenants
+/// may be whole numbers as well, which stand for their decimal digits. `null` says nothing: a claim that
+/// is `null`, or that something that is `null` should hold, is absent, and an item that is `null` is
+/// left out. Where an issuer writes names as the keys of an object, [`ClaimPlace::keys_of`] says so.
+///
+/// Roles, scopes and an actor type that are anything else are none: the token passes, the log says at
+/// level `debug` what was found, and a route that [asks](crate::RequireClaims) for a role or a scope
+/// refuses the token. Tenants, envs, subject and audience that are anything else end the token.
+///
+/// To name a place replaces the defaults of its kind: who maps
 /// [`tenant`](Self::tenant) or [`tenants`](Self::tenants) trusts neither `/tenant_id` nor
 /// `/tenant_ids` any more, and the same holds for [`env`](Self::env) and [`envs`](Self::envs).
 ///
@@ -40,27 +51,153 @@ const MAX_NAMES: usize = 512;
 #[derive(Clone, Debug)]
 pub struct ClaimNames {
     subject: Pointer,
-    audience: Pointer,
+    audience: ClaimPlace,
     tenants: Places,
     envs: Places,
-    roles: Pointer,
-    scopes: Pointer,
+    roles: ClaimPlace,
+    scopes: ClaimPlace,
     actor_type: Pointer,
 }
+
+/// A place in a token that has names: tenants, envs, roles or scopes.
+///
+/// A text is a JSON pointer (RFC 6901) to a string or an array of strings. Some issuers write names as
+/// the keys of an object instead, such as Zitadel its roles and Keycloak its organizations:
+///
+/// ```
+/// use tower_tenancy::auth::{ClaimNames, ClaimPlace};
+///
+/// // {"urn:zitadel:iam:org:project:roles": {"admin": {"<organization>": "example.com"}}}
+/// let zitadel = ClaimNames::default()
+///     .tenant("/urn:zitadel:iam:user:resourceowner:id")
+///     .roles(ClaimPlace::keys_of("/urn:zitadel:iam:org:project:roles"));
+/// // {"organization": {"acme": {"id": "5e8a…"}}}
+/// let keycloak = ClaimNames::default().tenants(ClaimPlace::keys_of("/organization"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClaimPlace {
+    pointer: Pointer,
+    /// Whether an object stands for its keys.
+    takes_keys: bool,
+}
+
+impl ClaimPlace {
+    /// What `pointer` points to: a string or an array of strings. A text that is given in place of a
+    /// `ClaimPlace` means the same.
+    pub fn at(pointer: impl Into<String>) -> Self {
+        Self { pointer: Pointer::new(pointer), takes_keys: false }
+    }
+
+    /// What `pointer` points to: an object, whose keys are the names. A key whose value is `null` or
+    /// `false` is left out. A string or an array of strings is taken as well.
+    pub fn keys_of(pointer: impl Into<String>) -> Self {
+        Self { pointer: Pointer::new(pointer), takes_keys: true }
+    }
+
+    /// Adds the names that the claim has. Says whether there is such a claim.
+    fn read(
+        &self,
+        claims: &Object<'_>,
+        spelling: Spelling,
+        names: &mut Vec<Text>,
+    ) -> Result<bool, Found> {
+        let Some(value) = find(claims, &self.pointer)? else { return Ok(false) };
+        if let Some(text) = value.string() {
+            if spelling != Spelling::Words {
+                add(names, &text)?;
+                return Ok(true);
+            }
+            for word in text.split(' ').filter(|word| !word.is_empty()) {
+                add(names, word)?;
+            }
+        } else if let Some(items) = value.items() {
+            for item in items.filter(|item| !item.is_null()) {
+                match (item.string(), spelling.integer(item)) {
+                    (Some(name), _) => add(names, &name)?,
+                    (None, Some(name)) => add(names, name)?,
+                    (None, None) => return Err(kind_in_array(item)),
+                }
+            }
+        } else if let Some(name) = spelling.integer(value) {
+            add(names, name)?;
+        } else if self.takes_keys
+            && let Ok(object) = Object::parse(value.text())
+        {
+            for Member { name, value, .. } in object.members() {
+                if !matches!(value.text(), "null" | "false") {
+                    add(names, name)?;
+                }
+            }
+        } else {
+            return Err(value.kind());
+        }
+        Ok(true)
+    }
+
+    /// The names of a claim that can be done without. One that is malformed has none.
+    fn read_if_well_formed(&self, claims: &Object<'_>, spelling: Spelling) -> Texts {
+        let mut names = Vec::new();
+        match self.read(claims, spelling, &mut names) {
+            Ok(_) => names.into(),
+            Err(found) => {
+                told(self.pointer.as_str(), found);
+                Texts::Unread(found)
+            }
+        }
+    }
+}
+
+impl From<&str> for ClaimPlace {
+    fn from(pointer: &str) -> Self {
+        Self::at(pointer)
+    }
+}
+
+impl From<String> for ClaimPlace {
+    fn from(pointer: String) -> Self {
+        Self::at(pointer)
+    }
+}
+
+impl From<&String> for ClaimPlace {
+    fn from(pointer: &String) -> Self {
+        Self::at(pointer)
+    }
+}
+
+/// What a claim may have besides an array of names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    /// A string, which is one name.
+    Name,
+    /// A string, or a whole number, which is one name.
+    NameOrInteger,
+    /// A string with spaces between names (RFC 8693 section 4.2).
+    Words,
+}
+
+impl Spelling {
+    /// The name that a whole number stands for, in a claim or in an array.
+    fn integer(self, value: Json<'_>) -> Option<&str> {
+        value.integer().filter(|_| self == Self::NameOrInteger)
+    }
+}
+
+/// What was found in place of what a claim must be. It names a kind of value, and repeats no value.
+type Found = &'static str;
 
 /// Where names of one kind are: one name, several, or both.
 #[derive(Clone, Debug)]
 struct Places {
-    one: Option<Pointer>,
-    many: Option<Pointer>,
+    one: Option<ClaimPlace>,
+    many: Option<ClaimPlace>,
     /// Nobody has named a place yet.
     are_default: bool,
 }
 
 impl Places {
     fn default_to(one: &str, many: &str) -> Self {
-        let (one, many) = (Some(Pointer::new(one)), Some(Pointer::new(many)));
-        Self { one, many, are_default: true }
+        Self { one: Some(one.into()), many: Some(many.into()), are_default: true }
     }
 
     /// The places without the defaults.
@@ -71,18 +208,20 @@ impl Places {
         self
     }
 
-    /// The names that the claims have there. `None`: there is no such claim.
-    fn read(&self, claims: &Object<'_>) -> Result<Option<Vec<Text>>, TokenError> {
-        let mut names = match &self.many {
-            Some(pointer) => strings(claims, pointer)?,
-            None => None,
-        };
-        if let Some(pointer) = &self.one
-            && let Some(name) = string(claims, pointer)?
-        {
-            add(names.get_or_insert_default(), &name, pointer)?;
+    /// The names that the claims have there. `None`: there is no such claim. One that is malformed ends
+    /// the token: it says something, so no default may take its place.
+    fn read(
+        &self,
+        claims: &Object<'_>,
+        spelling: Spelling,
+    ) -> Result<Option<Vec<Text>>, TokenError> {
+        let mut names = Vec::new();
+        let mut is_there = false;
+        for place in [&self.many, &self.one].into_iter().flatten() {
+            let read = place.read(claims, spelling, &mut names);
+            is_there |= read.map_err(|found| bad_claim(place.pointer.as_str(), found))?;
         }
-        Ok(names)
+        Ok(is_there.then_some(names))
     }
 }
 
@@ -90,11 +229,11 @@ impl Default for ClaimNames {
     fn default() -> Self {
         Self {
             subject: Pointer::new("/sub"),
-            audience: Pointer::new("/aud"),
+            audience: ClaimPlace::at("/aud"),
             tenants: Places::default_to("/tenant_id", "/tenant_ids"),
             envs: Places::default_to("/env", "/envs"),
-            roles: Pointer::new("/roles"),
-            scopes: Pointer::new("/scope"),
+            roles: ClaimPlace::at("/roles"),
+            scopes: ClaimPlace::at("/scope"),
             actor_type: Pointer::new("/actor_type"),
         }
     }
@@ -111,54 +250,54 @@ impl ClaimNames {
     /// Whom the token is meant for: a string or an array of strings.
     #[must_use]
     pub fn audience(mut self, pointer: impl Into<String>) -> Self {
-        self.audience = Pointer::new(pointer);
+        self.audience = ClaimPlace::at(pointer);
         self
     }
 
-    /// The one tenant that the caller may name: a string. It replaces both defaults; only a place that
+    /// The tenant that the caller may name, or several. It replaces both defaults; only a place that
     /// [`tenants`](Self::tenants) names is read next to it.
     #[must_use]
-    pub fn tenant(mut self, pointer: impl Into<String>) -> Self {
-        self.tenants.named().one = Some(Pointer::new(pointer));
+    pub fn tenant(mut self, place: impl Into<ClaimPlace>) -> Self {
+        self.tenants.named().one = Some(place.into());
         self
     }
 
-    /// The tenants that the caller may name: an array of strings. It replaces both defaults; only a
-    /// place that [`tenant`](Self::tenant) names is read next to it.
+    /// The tenants that the caller may name, or one. It replaces both defaults; only a place that
+    /// [`tenant`](Self::tenant) names is read next to it.
     #[must_use]
-    pub fn tenants(mut self, pointer: impl Into<String>) -> Self {
-        self.tenants.named().many = Some(Pointer::new(pointer));
+    pub fn tenants(mut self, place: impl Into<ClaimPlace>) -> Self {
+        self.tenants.named().many = Some(place.into());
         self
     }
 
-    /// The one env that the caller may name: a string. It replaces both defaults; only a place that
+    /// The env that the caller may name, or several. It replaces both defaults; only a place that
     /// [`envs`](Self::envs) names is read next to it.
     #[must_use]
-    pub fn env(mut self, pointer: impl Into<String>) -> Self {
-        self.envs.named().one = Some(Pointer::new(pointer));
+    pub fn env(mut self, place: impl Into<ClaimPlace>) -> Self {
+        self.envs.named().one = Some(place.into());
         self
     }
 
-    /// The envs that the caller may name: an array of strings. It replaces both defaults; only a place
-    /// that [`env`](Self::env) names is read next to it.
+    /// The envs that the caller may name, or one. It replaces both defaults; only a place that
+    /// [`env`](Self::env) names is read next to it.
     #[must_use]
-    pub fn envs(mut self, pointer: impl Into<String>) -> Self {
-        self.envs.named().many = Some(Pointer::new(pointer));
+    pub fn envs(mut self, place: impl Into<ClaimPlace>) -> Self {
+        self.envs.named().many = Some(place.into());
         self
     }
 
-    /// The caller's roles: an array of strings.
+    /// The caller's roles, or the one role.
     #[must_use]
-    pub fn roles(mut self, pointer: impl Into<String>) -> Self {
-        self.roles = Pointer::new(pointer);
+    pub fn roles(mut self, place: impl Into<ClaimPlace>) -> Self {
+        self.roles = place.into();
         self
     }
 
     /// What the token was issued to do: scopes in one string, separated by spaces (RFC 8693 section
     /// 4.2), or an array of strings.
     #[must_use]
-    pub fn scopes(mut self, pointer: impl Into<String>) -> Self {
-        self.scopes = Pointer::new(pointer);
+    pub fn scopes(mut self, place: impl Into<ClaimPlace>) -> Self {
+        self.scopes = place.into();
         self
     }
 
@@ -172,8 +311,9 @@ impl ClaimNames {
     fn check(&self) -> Result<(), JwtConfigError> {
         let Self { subject, audience, tenants, envs, roles, scopes, actor_type } = self;
         let places = [tenants, envs].into_iter().flat_map(|places| [&places.one, &places.many]);
-        let single = [subject, audience, roles, scopes, actor_type];
-        single.into_iter().chain(places.flatten()).try_for_each(Pointer::check)
+        let places = places.flatten().chain([audience, roles, scopes]);
+        let pointers = places.map(|place| &place.pointer).chain([subject, actor_type]);
+        pointers.into_iter().try_for_each(Pointer::check)
     }
 }
 
@@ -322,26 +462,22 @@ impl Rules {
         clock: &Arc<dyn Clock>,
         trust: Option<&Revocation>,
     ) -> Result<Checked, TokenError> {
-        self.check_issuer(claims)?;
+        let issuer = self.issuer(claims)?;
         let audiences = self.audiences(claims)?;
         for (pointer, wanted) in &self.required {
-            if string(claims, pointer)?.as_deref() != Some(wanted) {
+            if needed(claims, pointer)?.as_deref() != Some(wanted) {
                 return Err(TokenError::Claim(
                     "a claim that is required here is not as it must be",
                 ));
             }
         }
-        let subject = string(claims, &self.names.subject)?
+        let subject = needed(claims, &self.names.subject)?
             .ok_or(TokenError::Claim("the subject is missing"))?;
         let subject =
             Subject::new(subject).map_err(|_| TokenError::Claim("the subject is malformed"))?;
-        let issuer = member(claims, "iss")?;
-        let tenants = self.tenants.hold(self.names.tenants.read(claims)?);
-        let envs = self.envs.hold(self.names.envs.read(claims)?);
-        let actor_type = string(claims, &self.names.actor_type)?
-            .map(ActorType::new)
-            .transpose()
-            .map_err(|_| TokenError::Claim("the actor type is malformed"))?;
+        let tenants = self.names.tenants.read(claims, Spelling::NameOrInteger)?;
+        let tenants = self.tenants.hold(tenants);
+        let envs = self.envs.hold(self.names.envs.read(claims, Spelling::Name)?);
         let issued_at = numeric_date(claims, "iat")?;
         let begins = numeric_date(claims, "nbf")?;
         let expires_at =
@@ -359,9 +495,9 @@ impl Rules {
             is_access_token: typ_is_at_jwt && has_claims_of_access_token(claims),
             tenants: tenants.proven.into(),
             envs: envs.proven.into(),
-            roles: strings(claims, &self.names.roles)?.unwrap_or_default().into(),
-            scopes: self.scopes(claims)?.into(),
-            actor_type,
+            roles: self.names.roles.read_if_well_formed(claims, Spelling::Name),
+            scopes: self.names.scopes.read_if_well_formed(claims, Spelling::Words),
+            actor_type: self.actor_type(claims),
             clock: Arc::clone(clock),
             revocations: trust.cloned().into_iter().collect(),
             ticket: None,
@@ -376,44 +512,63 @@ impl Rules {
         Ok(Checked { auth, not_before: begins.max(issued_at) })
     }
 
-    /// RFC 7519 section 4.1.1: one string, compared byte for byte.
-    fn check_issuer(&self, claims: &Object<'_>) -> Result<(), TokenError> {
-        let Some(iss) = claims.get("iss") else {
+    /// RFC 7519 section 4.1.1: one string, compared byte for byte. Where no issuer is configured, a
+    /// token need not name one.
+    fn issuer<'a>(&self, claims: &Object<'a>) -> Result<Option<Cow<'a, str>>, TokenError> {
+        let Some(value) = claims.claim("iss") else {
             return match self.issuer {
-                None => Ok(()),
+                None => Ok(None),
                 Some(_) => Err(TokenError::Claim("`iss` is missing")),
             };
         };
-        match (iss.string(), &self.issuer) {
-            (Some(_), None) => Ok(()),
-            (Some(iss), Some(issuer)) if iss == *issuer => Ok(()),
-            _ => Err(TokenError::unexpected("`iss` is not the issuer trusted here", iss.text())),
+        match (value.string(), &self.issuer) {
+            (Some(iss), None) => Ok(Some(iss)),
+            (Some(iss), Some(issuer)) if iss == *issuer => Ok(Some(iss)),
+            (Some(_), Some(_)) => {
+                let rule = "`iss` is not the issuer trusted here";
+                Err(TokenError::unexpected(rule, value.text()))
+            }
+            (None, Some(_)) => Err(bad_claim("/iss", value.kind())),
+            (None, None) => {
+                told("/iss", value.kind());
+                Ok(None)
+            }
         }
     }
 
     /// RFC 7519 section 4.1.3: one string or several; a token that names an audience is refused
-    /// by whoever does not know itself by that name, also where none is configured.
+    /// by whoever does not know itself by that name, also where none is configured. So this claim is
+    /// always needed, and one that is malformed ends the token.
     fn audiences(&self, claims: &Object<'_>) -> Result<Vec<Text>, TokenError> {
-        let audiences = several(claims, &self.names.audience, None)?;
-        if audiences.is_some() && !self.policy.names_audience() {
+        let place = &self.names.audience;
+        let mut audiences = Vec::new();
+        let read = place.read(claims, Spelling::Name, &mut audiences);
+        let is_there = read.map_err(|found| bad_claim(place.pointer.as_str(), found))?;
+        if is_there && !self.policy.names_audience() {
             return Err(TokenError::Claim("an audience is named, but none is configured here"));
         }
-        Ok(audiences.unwrap_or_default())
+        Ok(audiences)
     }
 
-    /// RFC 8693 section 4.2.
-    fn scopes(&self, claims: &Object<'_>) -> Result<Vec<Text>, TokenError> {
-        Ok(several(claims, &self.names.scopes, Some(' '))?.unwrap_or_default())
+    /// Nothing here asks for it, so one that is malformed is absent.
+    fn actor_type(&self, claims: &Object<'_>) -> Option<ActorType> {
+        let pointer = &self.names.actor_type;
+        let read = string(claims, pointer).and_then(|text| {
+            text.map(ActorType::new).transpose().map_err(|_| "a string that is no actor type")
+        });
+        read.unwrap_or_else(|found| {
+            told(pointer.as_str(), found);
+            None
+        })
     }
 
     fn unmet(&self, unmet: &Unmet<'_>, claims: &Object<'_>) -> TokenError {
         match unmet {
-            Unmet::Audience => match claims.find(&self.names.audience) {
+            Unmet::Audience => match find(claims, &self.names.audience.pointer) {
                 Ok(Some(found)) => {
                     TokenError::unexpected("the audience is not this service", found.text())
                 }
-                Ok(None) => TokenError::Claim("the audience is missing"),
-                Err(NoParent) => wrong_type(&self.names.audience),
+                Ok(None) | Err(_) => TokenError::Claim("the audience is missing"),
             },
             Unmet::AccessToken => TokenError::Claim(
                 "it is no access token of RFC 9068: its `typ` is not `at+jwt`, or it lacks a claim",
@@ -447,7 +602,7 @@ impl Rules {
 
 /// RFC 7519 section 2: seconds since 1970, fractions allowed and cut off.
 fn numeric_date(claims: &Object<'_>, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
-    let Some(value) = claims.get(name) else { return Ok(None) };
+    let Some(value) = claims.claim(name) else { return Ok(None) };
     let text = value.text();
     let seconds = text.parse().ok().or_else(|| {
         // A number of JSON is one of Rust, and no other value of JSON is.
@@ -455,7 +610,7 @@ fn numeric_date(claims: &Object<'_>, name: &'static str) -> Result<Option<System
         // The cast saturates.
         fraction.filter(|fraction| *fraction >= 0.0).map(|fraction| fraction as u64)
     });
-    let seconds = seconds.ok_or_else(|| TokenError::Type(format!("/{name}")))?;
+    let seconds = seconds.ok_or_else(|| bad_claim(&format!("/{name}"), value.kind()))?;
     Ok(Some(from_unix(seconds)))
 }
 
@@ -469,72 +624,53 @@ impl Pointer {
     }
 }
 
-fn wrong_type(pointer: &Pointer) -> TokenError {
-    TokenError::Type(pointer.as_str().to_owned())
+/// A claim that is needed is malformed.
+fn bad_claim(claim: &str, found: Found) -> TokenError {
+    TokenError::BadClaim { claim: claim.to_owned(), found }
 }
 
-fn member<'a>(claims: &Object<'a>, name: &str) -> Result<Option<Cow<'a, str>>, TokenError> {
-    let Some(value) = claims.get(name) else { return Ok(None) };
-    value.string().map(Some).ok_or_else(|| TokenError::Type(format!("/{name}")))
+/// Logs that a claim that can be done without is malformed.
+fn told(claim: &str, found: Found) {
+    tracing::debug!(claim, found, "a claim is malformed: the token is taken to say nothing there");
 }
 
 /// What the claims have there. `None`: there is no such claim. A parent of the wrong type is no absent
-/// claim, and refuses the token as a claim of the wrong type does.
-fn find<'a>(claims: &Object<'a>, pointer: &Pointer) -> Result<Option<Json<'a>>, TokenError> {
-    claims.find(pointer).map_err(|NoParent| wrong_type(pointer))
+/// claim, but one that is malformed.
+fn find<'a>(claims: &Object<'a>, pointer: &Pointer) -> Result<Option<Json<'a>>, Found> {
+    claims.find(pointer).map_err(|NoParent| "a value above it that cannot hold it")
 }
 
-fn string<'a>(claims: &Object<'a>, pointer: &Pointer) -> Result<Option<Cow<'a, str>>, TokenError> {
+fn string<'a>(claims: &Object<'a>, pointer: &Pointer) -> Result<Option<Cow<'a, str>>, Found> {
     let Some(value) = find(claims, pointer)? else { return Ok(None) };
-    value.string().map(Some).ok_or_else(|| wrong_type(pointer))
+    value.string().map(Some).ok_or_else(|| value.kind())
 }
 
-/// An array of strings. `None`: there is no such claim.
-fn strings(claims: &Object<'_>, pointer: &Pointer) -> Result<Option<Vec<Text>>, TokenError> {
-    find(claims, pointer)?.map(|value| array(value, pointer)).transpose()
+/// A string that a rule asks for.
+fn needed<'a>(claims: &Object<'a>, pointer: &Pointer) -> Result<Option<Cow<'a, str>>, TokenError> {
+    string(claims, pointer).map_err(|found| bad_claim(pointer.as_str(), found))
 }
 
-fn array(value: Json<'_>, pointer: &Pointer) -> Result<Vec<Text>, TokenError> {
-    let mut names = Vec::new();
-    for item in value.items().ok_or_else(|| wrong_type(pointer))? {
-        let name = item.string().ok_or_else(|| wrong_type(pointer))?;
-        add(&mut names, &name, pointer)?;
-    }
-    Ok(names)
-}
-
-fn add(names: &mut Vec<Text>, name: &str, pointer: &Pointer) -> Result<(), TokenError> {
+fn add(names: &mut Vec<Text>, name: &str) -> Result<(), Found> {
     if names.len() >= MAX_NAMES {
-        return Err(TokenError::TooMany(pointer.as_str().to_owned()));
+        return Err("more than 512 names");
     }
     names.push(name.into());
     Ok(())
 }
 
-/// Names in one string, with `separator` between them if there is one, or an array of strings. `None`:
-/// there is no such claim.
-fn several(
-    claims: &Object<'_>,
-    pointer: &Pointer,
-    separator: Option<char>,
-) -> Result<Option<Vec<Text>>, TokenError> {
-    let Some(value) = find(claims, pointer)? else { return Ok(None) };
-    let Some(text) = value.string() else { return array(value, pointer).map(Some) };
-    let mut names = Vec::new();
-    match separator {
-        None => add(&mut names, &text, pointer)?,
-        Some(separator) => {
-            for name in text.split(separator).filter(|name| !name.is_empty()) {
-                add(&mut names, name, pointer)?;
-            }
-        }
+/// What kind of item an array has that is no name.
+fn kind_in_array(item: Json<'_>) -> Found {
+    match item.kind() {
+        "an object" => "an array with an object in it",
+        "an array" => "an array with an array in it",
+        "a boolean" => "an array with a boolean in it",
+        _ => "an array with a number in it",
     }
-    Ok(Some(names))
 }
 
 /// RFC 9068 section 2.2: what every access token in the form of a JWT has.
 fn has_claims_of_access_token(claims: &Object<'_>) -> bool {
-    let is_string = |name: &&str| claims.get(name).is_some_and(|value| value.string().is_some());
+    let is_string = |name: &&str| claims.claim(name).is_some_and(|value| value.string().is_some());
     ["iss", "sub", "client_id", "jti"].iter().all(is_string)
-        && ["aud", "iat", "exp"].iter().all(|name| claims.get(name).is_some())
+        && ["aud", "iat", "exp"].iter().all(|name| claims.claim(name).is_some())
 }

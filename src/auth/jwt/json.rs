@@ -13,22 +13,51 @@ pub(super) fn parse_object(text: &[u8]) -> Result<Value, Fault> {
 }
 
 impl<'a> Object<'a> {
-    /// What the pointer points to (RFC 6901 section 4). `None`: it is absent, since a member or an
-    /// item on the way is not there.
+    /// The claim of this name. One that is `null` says nothing, so it is absent.
+    pub(super) fn claim(&self, name: &str) -> Option<Json<'a>> {
+        self.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The claim that the pointer points to (RFC 6901 section 4). `None`: it is absent, since it, or a
+    /// member or an item on the way to it, is `null` or not there.
     ///
     /// # Errors
     ///
     /// Something on the way is there, but can have no such child.
     pub(super) fn find(&self, pointer: &Pointer) -> Result<Option<Json<'a>>, NoParent> {
         let Some((first, rest)) = pointer.tokens.split_first() else { return Ok(None) };
-        let Some(mut value) = self.get(first) else { return Ok(None) };
+        let Some(mut value) = self.claim(first) else { return Ok(None) };
         for token in rest {
             match child(value, token)? {
-                Some(child) => value = child,
-                None => return Ok(None),
+                Some(child) if !child.is_null() => value = child,
+                _ => return Ok(None),
             }
         }
         Ok(Some(value))
+    }
+}
+
+impl<'a> Json<'a> {
+    pub(super) fn is_null(self) -> bool {
+        self.text() == "null"
+    }
+
+    /// The number that the value is, as it was written, if it has neither a fraction nor an exponent.
+    pub(super) fn integer(self) -> Option<&'a str> {
+        let digits = self.text().strip_prefix('-').unwrap_or(self.text());
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(self.text())
+    }
+
+    /// What kind of value it is. It repeats nothing of the value.
+    pub(super) fn kind(self) -> &'static str {
+        match self.text().bytes().next() {
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            Some(b'"') => "a string",
+            Some(b't' | b'f') => "a boolean",
+            Some(b'n') => "null",
+            _ => "a number",
+        }
     }
 }
 
@@ -132,17 +161,18 @@ mod tests {
         ] {
             let found = object.find(&Pointer::new(pointer)).unwrap_or_default();
             let found = found.map(|found| serde_json::from_str::<Value>(found.text()).unwrap());
-            assert_eq!(found.as_ref(), json.pointer(pointer), "{pointer}");
+            let expected = json.pointer(pointer).filter(|value| !value.is_null());
+            assert_eq!(found.as_ref(), expected, "{pointer}");
         }
         assert!(!Pointer::new("").is_valid() && !Pointer::new("a").is_valid());
     }
 
     #[test]
     fn what_is_absent_is_told_apart_from_what_cannot_be_there() {
-        let text = r#"{"o":{"a":{}},"list":[[],{"a":1}],"s":"x","n":1,"t":true,"null":null}"#;
+        let text = r#"{"o":{"a":{},"null":null},"list":[[],{"a":1},null],"s":"x","n":1,"t":true,"null":null}"#;
         let object = Object::parse(text).unwrap();
         let find = |pointer: &str| object.find(&Pointer::new(pointer)).map(|found| found.is_some());
-        for pointer in ["/o/a", "/list/1/a", "/null", "/s"] {
+        for pointer in ["/o/a", "/list/1/a", "/s"] {
             assert_eq!(find(pointer), Ok(true), "{pointer}");
         }
         for pointer in [
@@ -151,8 +181,15 @@ mod tests {
             "/o/b",
             "/o/0",
             "/o/a/b/c",
+            "/null",
+            "/null/a",
+            "/null/a/b",
+            "/o/null",
+            "/o/null/a",
             "/list/2",
             "/list/2/a",
+            "/list/3",
+            "/list/3/a",
             "/list/0/0",
             "/list/99999999999999999999999999",
             "/list/1/b",
@@ -164,7 +201,6 @@ mod tests {
             "/s/0",
             "/n/a",
             "/t/a",
-            "/null/a",
             "/list/a",
             "/list/",
             "/list/-",

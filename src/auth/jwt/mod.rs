@@ -31,7 +31,7 @@ mod verifier;
 
 #[cfg(feature = "token-cache")]
 pub use cache::TokenCache;
-pub use claims::ClaimNames;
+pub use claims::{ClaimNames, ClaimPlace};
 pub use issuers::TrustedIssuers;
 pub use jsonwebtoken::Algorithm;
 pub use key::{Backend, JwtConfigError, JwtKey};
@@ -83,10 +83,9 @@ enum TokenError {
     /// What it says instead stands in no answer, and is not to be believed.
     #[error("{0}: {1:?}")]
     Unexpected(&'static str, String),
-    #[error("a claim has the wrong JSON type: {0}")]
-    Type(String),
-    #[error("a claim has more than 512 names: {0}")]
-    TooMany(String),
+    /// A claim that a rule needs, by its pointer, and what kind of value it is instead.
+    #[error("the claim {claim:?} is malformed: found {found}")]
+    BadClaim { claim: String, found: &'static str },
     /// The names are in quotes already.
     #[error(
         "the issuer {issuer:?} is bound to none of the {kind} that the token claims: {claimed}"
@@ -118,14 +117,13 @@ impl From<TokenError> for Rejection {
             TokenError::TooLong
             | TokenError::Malformed(_)
             | TokenError::Json(_)
-            | TokenError::TooMany(_)
             | TokenError::Header(_)
             | TokenError::NoSuchKey(_)
             | TokenError::Signature
             | TokenError::TooManyKeys
             | TokenError::Claim(_)
             | TokenError::Unexpected(..)
-            | TokenError::Type(_) => RejectionKind::AuthInvalid,
+            | TokenError::BadClaim { .. } => RejectionKind::AuthInvalid,
         };
         Self::new(kind).with_source(error)
     }

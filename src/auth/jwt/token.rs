@@ -99,9 +99,12 @@ impl ClaimedIssuer {
     pub(super) fn of(token: &str) -> Result<Self, TokenError> {
         let (_, _, claims, _) = parts(token)?;
         let claims = decode(claims, Vec::new())?;
-        let Some(issuer) = object(&claims)?.get("iss") else { return Ok(Self(None)) };
-        let issuer = issuer.string().ok_or_else(|| TokenError::Type("/iss".to_owned()))?;
-        Ok(Self(Some(issuer.into_owned())))
+        let Some(issuer) = object(&claims)?.claim("iss") else { return Ok(Self(None)) };
+        let name = issuer.string().ok_or_else(|| TokenError::BadClaim {
+            claim: "/iss".to_owned(),
+            found: issuer.kind(),
+        })?;
+        Ok(Self(Some(name.into_owned())))
     }
 
     /// What to look up. `None`: the token names no issuer.

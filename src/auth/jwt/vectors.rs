@@ -168,8 +168,7 @@ fn opens(verifier: &JwtVerifier, token: &str) -> bool {
         | Err(
             TokenError::Claim(_)
             | TokenError::Unexpected(..)
-            | TokenError::Type(_)
-            | TokenError::TooMany(_)
+            | TokenError::BadClaim { .. }
             | TokenError::Beyond { .. }
             | TokenError::Expired,
         ) => true,
