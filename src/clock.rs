@@ -46,7 +46,7 @@ pub(crate) fn system() -> Arc<dyn Clock> {
 }
 
 /// 9999-12-31T23:59:59Z, the last second that RFC 3339 can write: later times mean "never".
-const LAST_SECOND: u64 = 253_402_300_799;
+pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A number of seconds since 1970 as a time, however large.
 #[cfg(any(test, feature = "jwt", feature = "test-util"))]

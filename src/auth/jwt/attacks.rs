@@ -270,7 +270,7 @@ fn claims_that_are_absent_foreign_or_of_the_wrong_type_are_refused() {
 }
 
 #[test]
-fn a_token_that_is_over_says_so_and_one_that_never_ends_does_not_overflow() {
+fn a_token_that_is_over_says_so_and_one_that_never_ends_is_refused() {
     let service = Service::of(Algorithm::HS256);
     let token = |exp: Value| hs256(&plain(Algorithm::HS256), &with(claims(), "exp", Some(exp)));
     let control = token(json!(now() + 600));
@@ -278,11 +278,18 @@ fn a_token_that_is_over_says_so_and_one_that_never_ends_does_not_overflow() {
         let name = format!("exp {over}");
         service.withstands(&name, &token(over), &control, "auth.expired", Refuses);
     }
-    // Lawful, if unwise; the time saturates at the last one that can be written.
-    for far in [json!(1e18), json!(u64::MAX), json!(1e300), json!(now() as f64 + 600.75)] {
-        let auth = service.ours(&token(far.clone())).unwrap();
-        assert!(auth.valid_until() >= auth.expires_at(), "{far}");
-        assert!(auth.remaining().is_ok(), "{far}");
+    // The last second of the year 9999 is the last date there is.
+    for (never, alone) in [
+        (json!(253_402_300_800_u64), Accepts),
+        (json!(1e18), Accepts),
+        (json!(u64::MAX), Accepts),
+        (json!(1e300), Refuses),
+    ] {
+        let name = format!("exp {never}");
+        service.withstands(&name, &token(never), &control, "auth.invalid", alone);
+    }
+    for far in [json!(253_402_300_799_u64), json!(now() as f64 + 600.75)] {
+        assert!(service.ours(&token(far.clone())).unwrap().remaining().is_ok(), "{far}");
     }
     // JSON has no such number.
     let claims = claims().to_string();

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     auth::{AuthContext, Policy, Proven, Revocation, Texts, Unmet},
-    clock::{Clock, from_unix},
+    clock::{Clock, LAST_SECOND, from_unix},
     id::{ActorType, Subject, Text, few},
     json::{Json, Member, Object},
 };
@@ -600,17 +600,18 @@ impl Rules {
     }
 }
 
-/// RFC 7519 section 2: seconds since 1970, fractions allowed and cut off.
+/// RFC 7519 section 2: seconds since 1970, fractions allowed and cut off. What is no date up to the end of
+/// the year 9999 is no date at all: a token that never ends would open streams that never do.
 fn numeric_date(claims: &Object<'_>, name: &'static str) -> Result<Option<SystemTime>, TokenError> {
     let Some(value) = claims.claim(name) else { return Ok(None) };
-    let text = value.text();
-    let seconds = text.parse().ok().or_else(|| {
-        // A number of JSON is one of Rust, and no other value of JSON is.
-        let fraction = text.parse::<f64>().ok();
-        // The cast saturates.
-        fraction.filter(|fraction| *fraction >= 0.0).map(|fraction| fraction as u64)
-    });
-    let seconds = seconds.ok_or_else(|| bad_claim(&format!("/{name}"), value.kind()))?;
+    // A number of JSON is one of Rust, and no other value of JSON is. All seconds in range are exact.
+    let number = value.text().parse::<f64>();
+    let seconds = match number {
+        Ok(seconds) if (0.0..=LAST_SECOND as f64).contains(&seconds) => Ok(seconds as u64),
+        Ok(_) => Err("a number that is no date of the years 1970 to 9999"),
+        Err(_) => Err(value.kind()),
+    };
+    let seconds = seconds.map_err(|found| bad_claim(&format!("/{name}"), found))?;
     Ok(Some(from_unix(seconds)))
 }
 
