@@ -225,7 +225,9 @@ fn a_cache_of_tokens_keeps_no_more_than_its_bound_whatever_the_tokens_say() {
         ),
         (
             "of the largest size",
-            Box::new(|i| format!(r#"{{"sub":"{i}","exp":9999999999,"x":"{}"}}"#, "x".repeat(5900))),
+            Box::new(|i| {
+                format!(r#"{{"sub":"{i}","exp":9999999999,"x":"{}"}}"#, "x".repeat(12_000))
+            }),
         ),
     ];
     let mut mixed = Vec::new();

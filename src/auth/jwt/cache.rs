@@ -124,7 +124,8 @@ enum Room {
 }
 
 impl TokenCache {
-    /// Remembers at most so many tokens, and at most 4 KiB times as many bytes.
+    /// Remembers at most so many tokens, and at most 4 KiB times as many bytes: long tokens take the room of
+    /// several. Where most are long, [`bounded`](Self::bounded) says how many bytes they may have.
     #[must_use]
     pub fn new(max_entries: usize) -> Self {
         Self::bounded(max_entries, max_entries.saturating_mul(4096))

@@ -417,13 +417,15 @@ impl Kind {
     }
 }
 
-/// What a verifier asks of the claims.
+/// What a verifier asks of a token and its claims.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     pub(super) issuer: Option<String>,
     /// What a route may ask for as well.
     pub(super) policy: Policy,
     pub(super) leeway: Duration,
+    /// Longest token that is looked at.
+    pub(super) max_token_bytes: usize,
     pub(super) names: ClaimNames,
     /// Claims that must be these strings, by their pointers.
     pub(super) required: Vec<(Pointer, String)>,

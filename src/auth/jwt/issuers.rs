@@ -1,11 +1,19 @@
 //! Several issuers, each for what it may speak for.
 
-use super::{TokenError, key::JwtConfigError, token::ClaimedIssuer, verifier::JwtVerifier};
+use super::{
+    TokenError,
+    key::JwtConfigError,
+    token::{ClaimedIssuer, MAX_TOKEN, measure},
+    verifier::JwtVerifier,
+};
 use crate::auth::{AuthRequest, Authenticator, Revocation, Verdict};
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// Tokens of several issuers, from a closed list. Clones are one list, which may change while
@@ -33,7 +41,36 @@ use std::{
 /// # Ok::<(), tower_tenancy::auth::JwtConfigError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct TrustedIssuers(Arc<RwLock<List>>);
+pub struct TrustedIssuers(Arc<Shared>);
+
+struct Shared {
+    list: RwLock<List>,
+    /// Longest token that one of the verifiers looks at, in bytes.
+    max_token_bytes: AtomicUsize,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { list: RwLock::default(), max_token_bytes: AtomicUsize::new(MAX_TOKEN) }
+    }
+}
+
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, List> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `change` gives, which changes the list.
+    fn change<T>(&self, change: impl FnOnce(&mut List) -> T) -> T {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let former = change(&mut list);
+        let verifiers = list.issuers.values().map(|trusted| &trusted.verifier);
+        let longest = verifiers.chain(&list.fallback).map(JwtVerifier::max_token_bytes).max();
+        // Each verifier measures again.
+        self.max_token_bytes.store(longest.unwrap_or(MAX_TOKEN), Ordering::Relaxed);
+        former
+    }
+}
 
 #[derive(Default)]
 struct List {
@@ -66,12 +103,12 @@ impl TrustedIssuers {
         if !verifier.says_tenants() {
             return Err(JwtConfigError::NoTenants);
         }
-        let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let trust = list.issuers.get(&issuer).map(|known| known.trust.clone());
-        let trust = trust.unwrap_or_default();
-        let verifier = verifier.trusted_by(trust.clone());
-        let former = list.issuers.insert(issuer, Trusted { verifier, trust });
-        drop(list);
+        let former = self.0.change(|list| {
+            let trust = list.issuers.get(&issuer).map(|known| known.trust.clone());
+            let trust = trust.unwrap_or_default();
+            let verifier = verifier.trusted_by(trust.clone());
+            list.issuers.insert(issuer, Trusted { verifier, trust })
+        });
         // Outside the lock, which every request takes: its last clone walks what it has cached.
         drop(former);
         Ok(())
@@ -91,10 +128,7 @@ impl TrustedIssuers {
         if !verifier.says_tenants() {
             return Err(JwtConfigError::NoTenants);
         }
-        let former = {
-            let mut list = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            list.fallback.replace(verifier)
-        };
+        let former = self.0.change(|list| list.fallback.replace(verifier));
         // Outside the lock, as above.
         drop(former);
         Ok(())
@@ -103,7 +137,7 @@ impl TrustedIssuers {
     /// Trusts the issuer no more: its tokens are refused, and streams that were opened with them end
     /// (`access.revoked`). Says whether it was trusted.
     pub fn remove(&self, issuer: &str) -> bool {
-        let removed = self.0.write().unwrap_or_else(PoisonError::into_inner).issuers.remove(issuer);
+        let removed = self.0.change(|list| list.issuers.remove(issuer));
         if let Some(known) = &removed {
             // Outside the lock: it wakes streams.
             known.trust.revoke();
@@ -114,12 +148,13 @@ impl TrustedIssuers {
     #[cfg(test)]
     #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
     pub(super) fn is_free(&self) -> bool {
-        self.0.try_write().is_ok()
+        self.0.list.try_write().is_ok()
     }
 
     fn find(&self, token: &str) -> Result<JwtVerifier, TokenError> {
+        measure(token, self.0.max_token_bytes.load(Ordering::Relaxed))?;
         let claimed = ClaimedIssuer::of(token)?;
-        let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let list = self.0.read();
         // To name an issuer that is not trusted is not to name none.
         let verifier = match claimed.hint() {
             Some(issuer) => list.issuers.get(issuer).map(|trusted| &trusted.verifier),
@@ -147,7 +182,7 @@ impl Authenticator for TrustedIssuers {
 
 impl fmt::Debug for TrustedIssuers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let list = self.0.read();
         f.debug_tuple("TrustedIssuers").field(&list.issuers.keys().collect::<Vec<_>>()).finish()
     }
 }

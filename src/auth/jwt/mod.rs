@@ -61,8 +61,8 @@ const MAX_SHOWN: usize = 200;
 /// Why a token is refused. For logs: clients learn only whether it expired.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum TokenError {
-    #[error("the token is too long")]
-    TooLong,
+    #[error("the token has {bytes} bytes, and `max_token_bytes` allows {most}")]
+    TooLong { bytes: usize, most: usize },
     #[error("the token is malformed: {0}")]
     Malformed(&'static str),
     #[error("a part of the token is no strict JSON object: {0}")]
@@ -114,7 +114,7 @@ impl From<TokenError> for Rejection {
             }
             TokenError::Beyond { kind: Kind::Tenants, .. } => RejectionKind::TenantMismatch,
             TokenError::Beyond { kind: Kind::Envs, .. } => RejectionKind::EnvMismatch,
-            TokenError::TooLong
+            TokenError::TooLong { .. }
             | TokenError::Malformed(_)
             | TokenError::Json(_)
             | TokenError::Header(_)

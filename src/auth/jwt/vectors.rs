@@ -177,7 +177,7 @@ fn opens(verifier: &JwtVerifier, token: &str) -> bool {
             Token::parse(token).and_then(|token| token.header()).is_ok()
         }
         Err(
-            TokenError::TooLong
+            TokenError::TooLong { .. }
             | TokenError::Malformed(_)
             | TokenError::Header(_)
             | TokenError::NoSuchKey(_)

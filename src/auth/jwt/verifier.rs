@@ -9,7 +9,7 @@ use super::{
     claims::{Checked, ClaimNames, Rules},
     json::Pointer,
     key::{Backend, JwtConfigError, JwtKey, MAX_TRIES, ReadyKey, too_many_unnamed},
-    token::{Token, Verified, object},
+    token::{MAX_TOKEN, Token, Verified, measure, object},
 };
 use crate::{
     auth::{AuthContext, AuthRequest, Authenticator, Revocation, Verdict},
@@ -78,13 +78,13 @@ fn next_id() -> u64 {
 }
 
 impl JwtVerifier {
-    /// Starts with no key, no issuer, no audience, and a leeway of 60 seconds.
+    /// Starts with no key, no issuer, no audience, a leeway of 60 seconds, and tokens of up to 16 KiB.
     pub fn builder() -> JwtVerifierBuilder {
         JwtVerifierBuilder {
             keys: Vec::new(),
             #[cfg(feature = "jwks")]
             set: None,
-            rules: Rules { leeway: LEEWAY, ..Rules::default() },
+            rules: Rules { leeway: LEEWAY, max_token_bytes: MAX_TOKEN, ..Rules::default() },
             backend: Backend::compiled_in(),
             clock: clock::system(),
             #[cfg(feature = "token-cache")]
@@ -123,6 +123,11 @@ impl JwtVerifier {
         self.rules.any_tenant || self.rules.tenants.is_bound()
     }
 
+    /// Longest token that is looked at, in bytes.
+    pub(super) fn max_token_bytes(&self) -> usize {
+        self.rules.max_token_bytes
+    }
+
     /// The `iss` that tokens must have.
     pub(super) fn issuer(&self) -> Option<&str> {
         self.rules.issuer.as_deref()
@@ -134,6 +139,7 @@ impl JwtVerifier {
 
     /// As [`check`](Self::check). Says with which generation of the keys a token was refused.
     fn check_at(&self, token: &str) -> Result<AuthContext, (TokenError, Option<u64>)> {
+        measure(token, self.max_token_bytes()).map_err(|refused| (refused, None))?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache
             && let Some(auth) = self.remembered(cache, token)
@@ -351,6 +357,18 @@ impl JwtVerifierBuilder {
     /// long. Called twice, the shorter time counts. Default: any.
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.rules.policy.max_lifetime(lifetime);
+        self
+    }
+
+    /// Refuses tokens of more bytes than this, as they stand in the header: before anything of them is
+    /// read, looked up or decoded. Default: 16 KiB, which holds the ids of some 200 groups.
+    ///
+    /// Whoever can reach the service can make it decode and parse that much for each request, and the
+    /// check of the signature reads all of it. So set what your issuer's longest token needs, and no
+    /// more. HTTP servers and proxies have limits of their own, which may be lower: hyper takes 16 KiB of
+    /// headers in all over HTTP/2, and nginx 8 KiB for one header.
+    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
+        self.rules.max_token_bytes = bytes;
         self
     }
 
