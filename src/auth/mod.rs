@@ -479,6 +479,11 @@ impl<'a> AuthRequest<'a> {
                 let bytes = value.as_bytes();
                 let end = bytes.iter().position(|b| *b == b' ').unwrap_or(bytes.len());
                 let (scheme, token) = bytes.split_at(end);
+                if scheme.eq_ignore_ascii_case(b"dpop") {
+                    return Err(invalid(
+                        "Authorization is of the scheme 'DPoP', which this service does not check. Send 'Authorization: Bearer <token>' with a token that is not bound to a key.",
+                    ));
+                }
                 if !scheme.eq_ignore_ascii_case(b"bearer") {
                     return Err(invalid(
                         "Authorization is not of the scheme 'Bearer'. Send 'Authorization: Bearer <token>'.",
@@ -640,6 +645,18 @@ mod tests {
         ] {
             assert_eq!(bearer(&values), Err(code), "{values:?}");
         }
+    }
+
+    #[test]
+    fn the_scheme_of_tokens_that_are_bound_to_a_key_is_no_bearer() {
+        for value in ["DPoP a.b.c", "dpop a.b.c", "DPOP"] {
+            let request = Request::builder().header("authorization", value).body(()).unwrap();
+            let refused = AuthRequest::of(&request).bearer_token().unwrap_err();
+            assert_eq!(refused.code(), "auth.invalid");
+            assert!(refused.detail().contains("not bound to a key"), "{value}");
+        }
+        assert_eq!(bearer(&["DPoPx a.b.c"]), Err("auth.invalid"));
+        assert_eq!(bearer(&["DPoP a.b.c", "Bearer a.b.c"]), Err("auth.invalid"));
     }
 
     #[test]

@@ -426,6 +426,8 @@ pub(super) struct Rules {
     pub(super) leeway: Duration,
     /// Longest token that is looked at.
     pub(super) max_token_bytes: usize,
+    /// Somebody else checks that the sender of a bound token has its key.
+    pub(super) accepts_key_bound: bool,
     pub(super) names: ClaimNames,
     /// Claims that must be these strings, by their pointers.
     pub(super) required: Vec<(Pointer, String)>,
@@ -472,6 +474,10 @@ impl Rules {
                     "a claim that is required here is not as it must be",
                 ));
             }
+        }
+        // RFC 7800 section 3.1: whatever it says, the token is no plain bearer token.
+        if claims.claim("cnf").is_some() && !self.accepts_key_bound {
+            return Err(TokenError::KeyBound);
         }
         let subject = needed(claims, &self.names.subject)?
             .ok_or(TokenError::Claim("the subject is missing"))?;

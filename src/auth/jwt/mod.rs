@@ -91,6 +91,11 @@ enum TokenError {
         "the issuer {issuer:?} is bound to none of the {kind} that the token claims: {claimed}"
     )]
     Beyond { kind: Kind, issuer: Option<String>, claimed: String },
+    #[error(
+        "the token is bound to a key (`cnf`), and nobody here checks that its sender has the key: \
+         `accept_key_bound_tokens` is for applications that do"
+    )]
+    KeyBound,
     #[error("the token has expired")]
     Expired,
     #[error("the keys of the issuer cannot be had")]
@@ -111,6 +116,13 @@ impl From<TokenError> for Rejection {
                 let wait = (*wait).max(Duration::from_secs(1));
                 let rejection = Self::new(RejectionKind::KeysUnavailable);
                 return rejection.with_retry_after(wait).with_source(error);
+            }
+            TokenError::KeyBound => {
+                let rejection = Self::new(RejectionKind::AuthInvalid).with_detail(
+                    "The token is bound to a key (DPoP or mutual TLS), which this service does not check. \
+                     Send a token that is not bound to a key.",
+                );
+                return rejection.with_source(error);
             }
             TokenError::Beyond { kind: Kind::Tenants, .. } => RejectionKind::TenantMismatch,
             TokenError::Beyond { kind: Kind::Envs, .. } => RejectionKind::EnvMismatch,

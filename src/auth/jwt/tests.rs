@@ -404,6 +404,67 @@ fn a_route_that_asks_for_a_role_that_cannot_be_read_refuses_and_the_log_says_why
 }
 
 #[test]
+fn a_token_that_is_bound_to_a_key_is_no_plain_bearer_token() {
+    #[cfg(feature = "token-cache")]
+    let cache = super::TokenCache::new(100);
+    let build = |builder: JwtVerifierBuilder| {
+        #[cfg(feature = "token-cache")]
+        let builder = builder.cache(cache.clone());
+        builder.build().unwrap()
+    };
+    let issuers = TrustedIssuers::new();
+    let (plain, checked) = (build(builder()), build(builder().accept_key_bound_tokens()));
+    issuers.insert(build(builder().any_tenant())).unwrap();
+    for cnf in [
+        json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}),
+        json!({"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+        json!({"jwk": {"kty": "EC"}}),
+        json!({"kid": "a"}),
+        json!({"unheard of": 1}),
+        json!({}),
+        json!([]),
+        json!("x"),
+        json!(0),
+        json!(false),
+    ] {
+        let claims = with("cnf", cnf.clone());
+        let token = hs256(&claims);
+        let request = http::Request::builder();
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let request = request.body(()).unwrap();
+        // Again, and also once one that shares the cache has taken it.
+        for _ in 0..2 {
+            assert!(checked.verify(&token).is_ok(), "{cnf}");
+            for refused in [
+                plain.verify(&token),
+                match plain.authenticate(&AuthRequest::of(&request)) {
+                    Verdict::Ready(verdict) => verdict,
+                    Verdict::Later(_) => panic!("there is nothing to wait for"),
+                },
+                match issuers.authenticate(&AuthRequest::of(&request)) {
+                    Verdict::Ready(verdict) => verdict,
+                    Verdict::Later(_) => panic!("there is nothing to wait for"),
+                },
+            ] {
+                let refused = refused.unwrap_err();
+                assert_eq!((refused.code(), refused.status().as_u16()), ("auth.invalid", 401));
+                let detail = refused.detail();
+                assert!(detail.contains("Send a token that is not bound to a key"), "{detail}");
+                let why = refused.source().unwrap().to_string();
+                assert!(why.contains("accept_key_bound_tokens"), "{why}");
+            }
+        }
+        // All else still holds.
+        let mut other = claims;
+        other["aud"] = json!("other");
+        assert!(checked.verify(&hs256(&other)).is_err());
+    }
+    let mut null = good_claims();
+    null["cnf"] = Value::Null;
+    assert!(plain.verify(&hs256(&null)).is_ok());
+}
+
+#[test]
 fn a_date_is_one_of_the_years_1970_to_9999() {
     let verifier = builder().build().unwrap();
     let token = |name: &str, literal: &str| {

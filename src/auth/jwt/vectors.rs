@@ -170,6 +170,7 @@ fn opens(verifier: &JwtVerifier, token: &str) -> bool {
             | TokenError::Unexpected(..)
             | TokenError::BadClaim { .. }
             | TokenError::Beyond { .. }
+            | TokenError::KeyBound
             | TokenError::Expired,
         ) => true,
         Err(TokenError::Json(_)) => {

@@ -360,6 +360,19 @@ impl JwtVerifierBuilder {
         self
     }
 
+    /// Says that the application checks, for each request, that who sends a token that is bound to a key has
+    /// that key: by the proof of DPoP (RFC 9449), or by the certificate of mutual TLS (RFC 8705). Only an
+    /// application whose own [`Authenticator`] around the verifier, or a layer of its own, does so may call
+    /// this. The key is in the token's claim `cnf`, of whatever kind.
+    ///
+    /// Default: a token with the claim `cnf` is refused, since its issuer meant that a copy of it is of no
+    /// use. This crate checks no such proof. An `Authorization` header of the scheme `DPoP` is refused by
+    /// [`AuthRequest::bearer_token`] even so: an authenticator that takes it reads the header itself.
+    pub fn accept_key_bound_tokens(mut self) -> Self {
+        self.rules.accepts_key_bound = true;
+        self
+    }
+
     /// Refuses tokens of more bytes than this, as they stand in the header: before anything of them is
     /// read, looked up or decoded. Default: 16 KiB, which holds the ids of some 200 groups.
     ///
