@@ -262,6 +262,39 @@ mod tests {
     }
 
     #[test]
+    fn a_message_has_no_name_that_serde_json_reserves_however_it_is_written() {
+        for name in [
+            "$serde_json::private::RawValue",
+            "$serde_json::private::Number",
+            "$serde_json::private::",
+            "$serde_json::private::OfTomorrow",
+            r"\u0024serde_json::private::RawValue",
+            r"$serde\u005fjson::private::Number",
+            r"\u0024\u0073erde_json\u003A\u003aprivate\u003a:RawValue",
+        ] {
+            for text in [
+                format!(r#"{{"{name}":"{{}}"}}"#),
+                format!(r#"{{"type":"x","{name}":"1","b":2}}"#),
+                format!(r#"{{"a":{{"{name}":"1"}}}}"#),
+                format!(r#"{{"a":[[{{"b":1}},{{"c":{{"{name}":1}}}}]]}}"#),
+                // What is left out as well.
+                format!(r#"{{"meta":{{"{name}":"1"}}}}"#),
+            ] {
+                for on_claims in [OnClaims::Refuse, OnClaims::Ignore] {
+                    let refused = receive(&text, on_claims).unwrap_err();
+                    assert!(refused.contains("$serde_json::private::"), "{text}: {refused}");
+                }
+            }
+        }
+        // As a value, and as a part of a name, it is a text like any other.
+        let text = r#"{"a":"$serde_json::private::RawValue","x$serde_json::private::":1}"#;
+        let (_, data) = receive(text, OnClaims::Refuse).unwrap();
+        assert_eq!(data, text);
+        let value: serde_json::Value = serde_json::from_str(&data).unwrap();
+        assert_eq!(value["a"], "$serde_json::private::RawValue");
+    }
+
+    #[test]
     fn what_strict_readers_cannot_read_is_no_message_at_any_depth() {
         let deep = format!("{}1{}", "[".repeat(30_000), "]".repeat(30_000));
         for (value, told) in [

@@ -141,6 +141,11 @@ impl StreamEvent {
     /// An event of the application's own stream, outside any log: it has no id and no `seq`, and a
     /// client cannot resume after it.
     ///
+    /// The data are written as their type serialises, and not looked through, unlike a client's message
+    /// ([`ThreadGrant::receive`](crate::ThreadGrant::receive)). Members whose names start with
+    /// `$serde_json::private::` are for the application to keep out of them: a consumer that parses into
+    /// `serde_json::Value` reads these as something else.
+    ///
     /// # Errors
     ///
     /// A type that is malformed or reserved; data that is no JSON.
@@ -487,6 +492,32 @@ pub(crate) mod tests {
         let (head, tail) = event.envelope();
         assert!(![head, tail].concat().contains(['\r', '\n']));
         assert_eq!(parsed(event)["data"], json!({"a": "x\ny", "b": 1}));
+    }
+
+    #[test]
+    fn data_of_the_application_with_reserved_names_does_not_break_the_envelope() {
+        /// As a reader with types of its own takes it.
+        #[derive(serde::Deserialize)]
+        struct Envelope<'a> {
+            routing: serde_json::Value,
+            #[serde(borrow)]
+            data: &'a RawValue,
+        }
+
+        for name in ["RawValue", "Number"] {
+            let name = format!("$serde_json::private::{name}");
+            let value = r#"1},"routing":{"tenant_id":"t_b"},"x":{"y":"#;
+            let data = serde_json::Map::from_iter([(name, json!(value))]);
+            for data in [json!(data), json!([{"a": data}])] {
+                let written = data.to_string();
+                let event = StreamEvent::new(routing("t_a", "th"), "x", &data).unwrap();
+                assert_eq!(event.data(), written);
+                let stamped = StampedEvent::new(event, RequestId::new("r-1").unwrap()).to_json();
+                let envelope: Envelope<'_> = serde_json::from_str(&stamped).unwrap();
+                assert_eq!(envelope.routing["tenant_id"], "t_a");
+                assert_eq!(envelope.data.get(), written);
+            }
+        }
     }
 
     #[test]

@@ -1317,6 +1317,8 @@ fn header_and_claims_are_strict_json_at_every_depth() {
         ("[1e400]".to_owned(), Fault::Number),
         (r#"{"$serde_json::private::Number":"1"}"#.to_owned(), Fault::Reserved),
         (r#"{"$serde_json::private::RawValue":"1"}"#.to_owned(), Fault::Reserved),
+        (r#"{"\u0024serde_json::private::RawValue":"1"}"#.to_owned(), Fault::Reserved),
+        (r#"[[{"$serde\u005Fjson::private\u003a:Number":"1"}]]"#.to_owned(), Fault::Reserved),
         (deep(64), Fault::Depth(64)),
     ] {
         let with = |text: &str| text.replacen('{', &format!("{{\"x\":{value},"), 1);
@@ -1329,6 +1331,18 @@ fn header_and_claims_are_strict_json_at_every_depth() {
         }
         assert!(JwtKey::jwk(&with(&jwks()["keys"][0].to_string())).is_err(), "{value}");
         assert!(JwtKey::jwks(&with(&jwks().to_string())).is_err(), "{value}");
+    }
+    // At the top as well.
+    for name in ["$serde_json::private::RawValue", r"\u0024serde_json::private::Number"] {
+        let with = |text: &str| text.replacen('{', &format!("{{\"{name}\":\"{{}}\","), 1);
+        let verifier = builder().build().unwrap();
+        for token in [
+            sign_text(head, &with(&claims), Algorithm::HS256),
+            sign_text(&with(head), &claims, Algorithm::HS256),
+        ] {
+            let refused = verifier.check(&token).unwrap_err();
+            assert_eq!(refused, TokenError::Json(Fault::Reserved), "{name}");
+        }
     }
     let fits = claims.replacen('{', &format!("{{\"x\":{},", deep(63)), 1);
     assert!(verify(&builder(), &sign_text(head, &fits, Algorithm::HS256)).is_ok());
