@@ -136,6 +136,7 @@ impl TrustedIssuers {
 
     /// Trusts the issuer no more: its tokens are refused, and streams that were opened with them end
     /// (`access.revoked`). Says whether it was trusted.
+    #[expect(clippy::must_use_candidate, reason = "it removes, whoever asks whether it did")]
     pub fn remove(&self, issuer: &str) -> bool {
         let removed = self.0.change(|list| list.issuers.remove(issuer));
         if let Some(known) = &removed {
