@@ -254,3 +254,29 @@ fn the_organizations_of_keycloak_are_tenants_in_each_of_their_shapes() {
         assert_eq!(texts(auth.tenants()), json!(["acme", "beta"]), "{organization}");
     }
 }
+
+#[tokio::test]
+async fn a_malformed_claim_that_is_ignored_is_told_at_debug_without_its_value() {
+    let fixture: Value = serde_json::from_str(include_str!("../providers/keycloak.json")).unwrap();
+    let key = JwtKey::public_pem(include_bytes!("../keys/p256.pub.pem")).unwrap();
+    let verifier = keycloak(JwtVerifier::builder().key(key)).unwrap();
+    let mut claims = fixture["access_token"].clone();
+    claims["realm_access"] = json!({"roles": {"s3cret": true}});
+    claims["scope"] = json!(["s3cret", 7]);
+    claims["actor_type"] = json!("s3cret role");
+    let log = crate::layers::logged(async {
+        let auth = verifier.verify(&sign(&fixture["header"], &claims)).unwrap();
+        assert_eq!(auth.roles().chain(auth.scopes()).count(), 0);
+    });
+    let log = log.await;
+    for (claim, found) in [
+        ("/realm_access/roles", "an object"),
+        ("/scope", "an array with a number in it"),
+        ("/actor_type", "a string that is no actor type"),
+    ] {
+        let fields = format!("claim=\"{claim}\" found=\"{found}\"");
+        let told = |line: &&str| line.contains("DEBUG") && line.contains(&fields);
+        assert_eq!(log.lines().filter(told).count(), 1, "{fields} in {log}");
+    }
+    assert!(!log.contains("s3cret"), "{log}");
+}

@@ -404,8 +404,8 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Takes tokens without a tenant claim to speak for these tenants. Only where the claim is absent:
-    /// one that is there counts, be it an empty array. Called twice, it adds to the defaults.
+    /// Takes tokens without a tenant claim to speak for these tenants. Only where the claim is absent,
+    /// or `null`: one that is there counts, be it an empty array. Called twice, it adds to the defaults.
     ///
     /// Defaults come before bounds, so each must be among [`tenants`](Self::tenants) where these are
     /// named. Default: none, so that such a token proves no tenant, and the guard refuses it.
@@ -426,8 +426,8 @@ impl JwtVerifierBuilder {
     }
 
     /// Takes tokens without an env claim to speak for these envs, where the issuer cannot name one.
-    /// Only where the claim is absent: one that is there counts, be it an empty array. Called twice, it
-    /// adds to the defaults.
+    /// Only where the claim is absent, or `null`: one that is there counts, be it an empty array. Called
+    /// twice, it adds to the defaults.
     ///
     /// Defaults come before bounds, so each must be among [`envs`](Self::envs) where these are named.
     /// Default: none, so that such a token proves no env, and the guard refuses it.
