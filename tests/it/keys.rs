@@ -1,12 +1,15 @@
 //! Keys that rotate, issuers that fail, and several of them: against a real issuer on loopback.
 
-use crate::support::{Chat, Events, PATIENCE, refusal};
+use crate::{
+    layers::logged,
+    support::{Chat, Events, PATIENCE, refusal},
+};
 use serde_json::{Value, json};
 use std::{
     pin::Pin,
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -194,20 +197,131 @@ async fn unusable_keys_do_not_take_the_others_with_them() {
     let good = set["keys"][0].clone();
     let mut twice = good.clone();
     twice["kid"] = json!("twice");
+    // RFC 7517 appendix A.1.
+    let another = json!({
+        "kty": "EC", "crv": "P-256", "kid": "twice",
+        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+    });
     set["keys"] = json!([
         {"kty": "EC", "crv": "P-256", "x": "short", "y": "short", "kid": "malformed"},
         {"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "tiny"},
         {"kty": "AKP", "alg": "ML-DSA-65", "pub": "AAAA", "kid": "of-tomorrow"},
         {"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB", "kid": "for-encryption"},
-        twice, twice, "no object", good
+        another, twice, twice, "no object", good
     ]);
     issuer.conduct(Conduct::Text(set.to_string()));
     let (keys, verifier) = loaded(&issuer, &clock()).await;
-    assert_eq!(keys.health().keys, 1, "of two with one name, neither is meant");
+    assert_eq!(keys.health().keys, 3, "a key that is listed twice is one");
     assert_eq!(code(&verifier, &issuer.token("t_alpha", "prod", "ada")).await, "good");
     let claims = issuer.claims("t_alpha", "prod", "ada");
-    let ambiguous = issuer.sign_as(&json!({"alg": "ES256", "kid": "twice"}), &claims);
-    assert_eq!(code(&verifier, &ambiguous).await, "auth.invalid");
+    let second_of_its_name = issuer.sign_as(&json!({"alg": "ES256", "kid": "twice"}), &claims);
+    assert_eq!(code(&verifier, &second_of_its_name).await, "good");
+}
+
+#[tokio::test]
+async fn trouble_with_keys_is_told_once_with_all_that_helps_to_mend_it() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let mut set: Value = serde_json::from_str(&issuer.jwks()).unwrap();
+    let good = set["keys"][0].clone();
+    let tiny = json!({"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "tiny \u{1b}[31m\n"});
+    let log = logged(async {
+        set["keys"] = json!([tiny, good]);
+        issuer.conduct(Conduct::Text(set.to_string()));
+        let clock = clock();
+        let (keys, verifier) = loaded(&issuer, &clock).await;
+        let known = issuer.token("t_alpha", "prod", "ada");
+        let again = async || {
+            let before = issuer.fetches();
+            clock.advance(301 * SECOND);
+            until(|| issuer.fetches() > before && keys.health().age == Some(Duration::ZERO)).await;
+            assert_eq!(code(&verifier, &known).await, "good");
+        };
+        // The same document, and one in which another key is as bad.
+        again().await;
+        set["keys"] = json!([tiny, good, {"kty": "OKP", "crv": "Ed448", "kid": "new"}]);
+        issuer.conduct(Conduct::Text(set.to_string()));
+        again().await;
+        again().await;
+    });
+    let log = log.await;
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("keys of a set")).collect();
+    let of = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((lines.len(), of("shorter than 2048 bits"), of("unknown kind")), (3, 2, 1), "{log}");
+    for line in &lines {
+        assert!(line.contains(&issuer.jwks_url()) && line.contains("kids="), "{line}");
+        assert!(line.len() < 500 && !line.contains('\u{1b}'), "{line}");
+    }
+    let named = format!("issuer=\"{}\"", issuer.url());
+    assert!(lines[1].contains(&named) && lines[2].contains(&named), "{log}");
+}
+
+#[tokio::test]
+async fn a_set_that_holds_nothing_usable_says_so_in_the_log_and_behind_the_refusal() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let tiny = json!({"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "tiny"});
+    issuer.conduct(Conduct::Text(json!({"keys": [tiny]}).to_string()));
+    let why = r#"["tiny"]: the RSA key is shorter than 2048 bits"#;
+    let log = logged(async {
+        let clock = clock();
+        let (keys, verifier) = loaded(&issuer, &clock).await;
+        let token = issuer.token("t_alpha", "prod", "ada");
+        let refused = authenticate(&verifier, &token).await.unwrap_err();
+        assert_eq!(refused.code(), "auth.keys_unavailable");
+        let source = std::error::Error::source(&refused).unwrap().to_string();
+        assert!(source.contains(why) && source.contains(&issuer.jwks_url()), "{source}");
+        assert!(!refused.detail().contains("tiny"));
+        // It fails in the same way again.
+        let before = issuer.fetches();
+        clock.advance(61 * SECOND);
+        until(|| issuer.fetches() > before).await;
+        until(|| keys.health().error.is_some_and(|error| error.contains(why))).await;
+    });
+    let log = log.await;
+    let told = |line: &&str| line.contains("ERROR") && line.contains("keys cannot be fetched");
+    let lines: Vec<_> = log.lines().filter(told).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("shorter than 2048 bits") && lines[0].contains("tiny"), "{log}");
+}
+
+#[tokio::test]
+async fn a_discovery_document_may_be_elsewhere_and_requests_say_who_asks() {
+    let issuer = TestIssuer::start().await.unwrap();
+    let (jwks, url, asked) =
+        (issuer.jwks(), issuer.url().to_owned(), Arc::<Mutex<Vec<_>>>::default());
+    let agents = asked.clone();
+    let site = async move |request: axum::extract::Request| {
+        let agent = request.headers().get("user-agent").cloned();
+        agents.lock().unwrap().push(agent);
+        let host = request.headers()["host"].to_str().unwrap();
+        match request.uri().path() {
+            "/acme/policy/v2.0/.well-known/openid-configuration" => {
+                json!({"issuer": url, "jwks_uri": format!("http://{host}/keys")}).to_string()
+            }
+            "/keys" => jwks.clone(),
+            _ => String::new(),
+        }
+    };
+    let addr = crate::hosts::serve_axum(axum::Router::new().fallback(site)).await;
+    let at = format!("http://{addr}/acme/policy/v2.0/.well-known/openid-configuration");
+    let found = |issuer: &str| {
+        let discovery = Discovery::new(issuer, HttpClient::new().unwrap()).at(&at).allow_http();
+        KeySet::builder(discovery).start().unwrap()
+    };
+    let keys = found(issuer.url());
+    keys.loaded().await;
+    assert_eq!((keys.health().keys, keys.health().error), (1, None));
+    let another = found("https://another.test");
+    another.loaded().await;
+    let told = another.health().error.unwrap();
+    assert!(told.contains(issuer.url()) && told.contains("another.test"), "{told}");
+    let agent = concat!("tower-tenancy/", env!("CARGO_PKG_VERSION"));
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), 3);
+    assert!(
+        asked.iter().flatten().all(|sent| sent == agent) && !asked.contains(&None),
+        "{asked:?}"
+    );
 }
 
 #[tokio::test]
@@ -385,7 +499,7 @@ async fn discovery_leads_to_the_keys_of_the_issuer_that_was_asked_for() {
     // To the letter.
     let other = Discovery::new(format!("{}/", issuer.url()), client.clone()).allow_http();
     let health = start(KeySet::builder(other)).await;
-    assert!(health.keys == 0 && health.error.unwrap().contains("another issuer"));
+    assert!(health.keys == 0 && health.error.unwrap().contains("describes the issuer"));
     for plain in [
         start(KeySet::builder(JwksUrl::new(issuer.jwks_url(), client.clone()))).await,
         start(KeySet::builder(Discovery::new(issuer.url(), client.clone()))).await,

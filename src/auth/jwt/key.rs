@@ -1,10 +1,11 @@
 //! Keys that tokens are verified with: one key, one algorithm.
 
-use super::{json::parse_object, secret::is_key_material, token::Header};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use super::{secret::is_key_material, token::Header};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, crypto::CryptoProvider};
-use serde_json::Value;
-use spki::{Document, ObjectIdentifier, SubjectPublicKeyInfoRef};
+use spki::{
+    Document, ObjectIdentifier, SubjectPublicKeyInfoRef,
+    der::{Reader as _, SliceReader, asn1::UintRef},
+};
 use std::{
     fmt,
     sync::{Arc, OnceLock},
@@ -19,8 +20,7 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 /// RFC 8410 section 3.
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// Most keys that are tried for one token: what a token without a `kid`, from whomever it is, may cost
-/// before anybody is known.
+/// Most keys that are tried for one token: what a token may cost before anybody is known, whoever sent it.
 pub(super) const MAX_TRIES: usize = 4;
 
 /// Longest header that is remembered with its key, in bytes. Most take 100.
@@ -122,11 +122,8 @@ impl fmt::Debug for Backend {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JwtConfigError {
-    /// No key was given, or a key set holds none that can verify a signature.
-    #[error(
-        "no key to verify tokens with: give the verifier a key or a key set, or look at what the JWK \
-         set holds (public keys for signatures: RSA, P-256, P-384, Ed25519)"
-    )]
+    /// No key was given.
+    #[error("no key to verify tokens with: give the verifier a key or a key set")]
     NoKey,
     /// No crypto backend is compiled in.
     #[error("no crypto backend: enable the feature `aws-lc-rs` or `rust-crypto`")]
@@ -134,15 +131,18 @@ pub enum JwtConfigError {
     /// A key is malformed, too weak, private, or of a kind that cannot verify.
     #[error("unusable key: {0}")]
     Key(&'static str),
-    /// Two keys of a set have the same `kid`.
-    #[error("two keys have the same `kid`: give each its own, or leave one out")]
-    DuplicateKid,
-    /// More keys without a `kid` fit the same tokens than are tried for one token.
+    /// No key of a JWK set can be used. The text says which keys it has, and why each is left out.
+    #[error("no key of the JWK set can be used: {0}")]
+    NoUsableKey(String),
+    /// More keys with the same `kid`, or without one, fit the same tokens than are tried for one token.
     #[error(
-        "{count} keys without a `kid` verify {algorithm:?}, and at most {MAX_TRIES} are tried for a \
-         token: name the keys by `kid` (`JwtKey::with_kid`) as the headers of the tokens do"
+        "{count} keys {} verify {algorithm:?}, and at most {MAX_TRIES} are tried for a token: \
+         name the keys by `kid` (`JwtKey::with_kid`) as the headers of the tokens do, each by its own",
+        kid.as_ref().map_or("without a `kid`".to_owned(), |kid| format!("of the `kid` {kid:?}"))
     )]
-    TooManyUnnamed {
+    TooManyAlike {
+        /// What the keys are called.
+        kid: Option<String>,
         /// What the keys verify.
         algorithm: Algorithm,
         /// How many they are.
@@ -191,16 +191,16 @@ pub enum JwtConfigError {
 /// ```
 #[derive(Clone)]
 pub struct JwtKey {
-    kid: Option<String>,
-    algorithm: Algorithm,
-    material: Material,
+    pub(super) kid: Option<String>,
+    pub(super) algorithm: Algorithm,
+    pub(super) material: Material,
 }
 
-#[derive(Clone)]
+/// What a key is made of. The same key has one spelling.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Material {
     Secret(Vec<u8>),
-    /// A PKCS #1 `RSAPublicKey`; its numbers are read by the backend.
-    RsaDer(Vec<u8>),
+    /// Made by [`rsa`](Self::rsa): without leading zeros.
     Rsa {
         n: Vec<u8>,
         e: Vec<u8>,
@@ -208,6 +208,13 @@ pub(super) enum Material {
     /// An uncompressed point (SEC 1 section 2.3.3).
     Ec(Vec<u8>),
     Ed(Vec<u8>),
+}
+
+impl Material {
+    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Self {
+        let strip = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
+        Self::Rsa { n: strip(n), e: strip(e) }
+    }
 }
 
 impl JwtKey {
@@ -270,39 +277,17 @@ impl JwtKey {
         Self { kid: None, algorithm, material }.vetted()
     }
 
+    /// A PKCS #1 `RSAPublicKey` (RFC 8017 appendix A.1.1).
     fn rsa_der(pkcs1: &[u8]) -> Result<Self, JwtConfigError> {
-        let material = Material::RsaDer(pkcs1.to_vec());
+        let numbers = SliceReader::new(pkcs1).and_then(|mut reader| {
+            let numbers = reader
+                .sequence(|numbers| Ok((numbers.decode::<UintRef<'_>>()?, numbers.decode()?)))?;
+            reader.finish(numbers)
+        });
+        let (n, e): (_, UintRef<'_>) =
+            numbers.map_err(|_| JwtConfigError::Key("the RSA key is malformed"))?;
+        let material = Material::rsa(n.as_bytes(), e.as_bytes());
         Self { kid: None, algorithm: Algorithm::RS256, material }.vetted()
-    }
-
-    /// A JWK (RFC 7517), with its `kid`. Without an `alg` it verifies `HS256`, `RS256`, `EdDSA`
-    /// or what its curve says.
-    ///
-    /// # Errors
-    ///
-    /// A key that is malformed, private, too weak, not for signatures, or of an unknown kind.
-    pub fn jwk(json: &str) -> Result<Self, JwtConfigError> {
-        let jwk = parse_object(json.as_bytes())
-            .map_err(|_| JwtConfigError::Key("the JWK is no JSON object"))?;
-        Self::from_jwk(&jwk)
-    }
-
-    /// The public keys of a JWK set (RFC 7517 section 5). Keys of it that cannot verify signatures
-    /// here are left out.
-    ///
-    /// # Errors
-    ///
-    /// A document that is no key set or holds no usable key.
-    pub fn jwks(json: &str) -> Result<Vec<Self>, JwtConfigError> {
-        let set = parse_object(json.as_bytes())
-            .map_err(|_| JwtConfigError::Key("the JWK set is no JSON object"))?;
-        let Some(Value::Array(jwks)) = set.get("keys") else {
-            return Err(JwtConfigError::Key("the JWK set has no `keys` array"));
-        };
-        // A key set is published: a secret in it is none.
-        let public = jwks.iter().filter(|jwk| jwk.get("kty").is_none_or(|kty| kty != "oct"));
-        let keys: Vec<Self> = public.filter_map(|jwk| Self::from_jwk(jwk).ok()).collect();
-        if keys.is_empty() { Err(JwtConfigError::NoKey) } else { Ok(keys) }
     }
 
     /// Pins another algorithm of the same family, such as `PS256` for an RSA key.
@@ -322,64 +307,14 @@ impl JwtKey {
         self
     }
 
-    #[cfg(feature = "jwks")]
-    pub(super) fn algorithm(&self) -> Algorithm {
-        self.algorithm
-    }
-
-    pub(super) fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
-    }
-
-    fn from_jwk(jwk: &Value) -> Result<Self, JwtConfigError> {
-        use JwtConfigError::Key;
-        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-        let bytes = |name: &str| {
-            let text = text(name).ok_or(Key("the JWK lacks a member of its key type"))?;
-            let decoded = URL_SAFE_NO_PAD.decode(text);
-            decoded.map_err(|_| Key("a member of the JWK is not base64url"))
-        };
-        if jwk.get("use").is_some_and(|usage| usage != "sig") {
-            return Err(Key("the JWK is not for signatures"));
-        }
-        let verifies =
-            |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
-        if jwk.get("key_ops").is_some_and(|ops| !verifies(ops)) {
-            return Err(Key("the JWK is not for verifying"));
-        }
-        // RFC 7518 sections 6.2.2 and 6.3.2.
-        if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|member| jwk.get(member).is_some()) {
-            return Err(Key("the JWK is a private key; give its public half"));
-        }
-        let (default, material) = match (text("kty"), text("crv")) {
-            (Some("oct"), _) => (Algorithm::HS256, Material::Secret(bytes("k")?)),
-            (Some("RSA"), _) => {
-                (Algorithm::RS256, Material::Rsa { n: bytes("n")?, e: bytes("e")? })
-            }
-            (Some("EC"), Some("P-256")) => {
-                (Algorithm::ES256, Material::Ec(point(32, &bytes("x")?, &bytes("y")?)?))
-            }
-            (Some("EC"), Some("P-384")) => {
-                (Algorithm::ES384, Material::Ec(point(48, &bytes("x")?, &bytes("y")?)?))
-            }
-            (Some("OKP"), Some("Ed25519")) => (Algorithm::EdDSA, Material::Ed(bytes("x")?)),
-            _ => return Err(Key("the JWK is of an unknown kind")),
-        };
-        let algorithm = match jwk.get("alg").map(Value::as_str) {
-            None => default,
-            Some(alg) => alg
-                .and_then(|alg| alg.parse().ok())
-                .ok_or(Key("the JWK is for an unknown algorithm"))?,
-        };
-        let kid = match jwk.get("kid") {
-            None => None,
-            Some(kid) => Some(kid.as_str().ok_or(Key("the JWK's `kid` is no string"))?.to_owned()),
-        };
-        Self { kid, algorithm, material }.vetted()
+    /// What makes it this key: the same material under the same name for the same algorithm is one key,
+    /// whatever else was written next to it.
+    pub(super) fn identity(&self) -> (Option<&str>, Algorithm, &Material) {
+        (self.kid.as_deref(), self.algorithm, &self.material)
     }
 
     /// What jsonwebtoken leaves unchecked: sizes, and that key and algorithm belong together.
-    fn vetted(self) -> Result<Self, JwtConfigError> {
+    pub(super) fn vetted(self) -> Result<Self, JwtConfigError> {
         let fits = match &self.material {
             Material::Secret(secret) => {
                 if is_key_material(secret) {
@@ -401,9 +336,7 @@ impl JwtKey {
                 }
                 needed.is_some()
             }
-            Material::RsaDer(_) | Material::Rsa { .. } => {
-                self.algorithm.family() == AlgorithmFamily::Rsa
-            }
+            Material::Rsa { .. } => self.algorithm.family() == AlgorithmFamily::Rsa,
             Material::Ec(point) => {
                 (self.algorithm, point.len()) == (Algorithm::ES256, 65)
                     || (self.algorithm, point.len()) == (Algorithm::ES384, 97)
@@ -419,21 +352,14 @@ impl JwtKey {
 
     /// The key as `backend` takes it.
     pub(super) fn ready(&self, backend: Backend) -> Result<ReadyKey, JwtConfigError> {
-        let material = match &self.material {
-            Material::RsaDer(der) => {
-                let numbers = (backend.provider.key_utils.rsa_pub_components_from_public_key)(der);
-                let (n, e) =
-                    numbers.map_err(|_| JwtConfigError::Key("the RSA key is malformed"))?;
-                rsa(&n, &e, backend)?
-            }
-            Material::Rsa { n, e } => rsa(n, e, backend)?,
-            other @ (Material::Secret(_) | Material::Ec(_) | Material::Ed(_)) => other.clone(),
-        };
+        if let Material::Rsa { n, e } = &self.material {
+            check_rsa(n, e, backend)?;
+        }
         let refused = JwtConfigError::Key("the crypto backend refuses the key");
         let form = match backend.parse {
-            Some(parse) => Form::Parsed(parse(self.algorithm, &material).ok_or(refused)?),
+            Some(parse) => Form::Parsed(parse(self.algorithm, &self.material).ok_or(refused)?),
             None => {
-                let key = decoding_key(&material);
+                let key = decoding_key(&self.material);
                 if (backend.provider.verifier_factory)(&self.algorithm, &key).is_err() {
                     return Err(refused);
                 }
@@ -443,7 +369,8 @@ impl JwtKey {
         Ok(ReadyKey {
             kid: self.kid.clone(),
             algorithm: self.algorithm,
-            signature_len: signature_len(self.algorithm, &material),
+            signature_len: signature_len(self.algorithm, &self.material),
+            material: self.material.clone(),
             form,
             backend,
             seen: Arc::default(),
@@ -458,23 +385,17 @@ fn signature_len(algorithm: Algorithm, material: &Material) -> usize {
         Material::Secret(_) if algorithm == Algorithm::HS256 => 32,
         Material::Secret(_) if algorithm == Algorithm::HS384 => 48,
         Material::Secret(_) => 64,
-        Material::Rsa { n, .. } | Material::RsaDer(n) => n.len(),
+        Material::Rsa { n, .. } => n.len(),
         Material::Ec(point) => point.len() - 1,
         Material::Ed(_) => 64,
     }
 }
 
-/// The keys without a `kid` of which more fit the same tokens than are tried for one token: how many, and
-/// what they verify.
-pub(super) fn too_many_unnamed(keys: &[ReadyKey]) -> Option<(Algorithm, usize)> {
-    let unnamed = || keys.iter().filter(|key| key.kid.is_none());
-    let alike = |one: &ReadyKey| {
-        let fits = |key: &&ReadyKey| {
-            (key.algorithm, key.signature_len) == (one.algorithm, one.signature_len)
-        };
-        (one.algorithm, unnamed().filter(fits).count())
-    };
-    unnamed().map(alike).find(|(_, count)| *count > MAX_TRIES)
+/// How many of `keys` fit the same tokens as `one`: they have the same name, or none, and make signatures
+/// of the same algorithm and length.
+pub(super) fn alike<'a>(one: &ReadyKey, keys: impl IntoIterator<Item = &'a ReadyKey>) -> usize {
+    let of = |key: &ReadyKey| (key.algorithm, key.signature_len);
+    keys.into_iter().filter(|key| key.kid == one.kid && of(key) == of(one)).count()
 }
 
 impl fmt::Debug for JwtKey {
@@ -488,7 +409,7 @@ impl fmt::Debug for JwtKey {
 }
 
 /// SEC 1 section 2.3.3, with coordinates of full length (RFC 7518 section 6.2.1.2).
-fn point(size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, JwtConfigError> {
+pub(super) fn point(size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, JwtConfigError> {
     if x.len() != size || y.len() != size {
         return Err(JwtConfigError::Key("a coordinate of the JWK has the wrong length"));
     }
@@ -496,12 +417,7 @@ fn point(size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, JwtConfigError> {
 }
 
 /// RSA keys of 2048 bits or more (RFC 7518 section 3.3) with an odd exponent from 65537.
-fn rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<Material, JwtConfigError> {
-    let strip = |number: &[u8]| {
-        let zeros = number.iter().take_while(|byte| **byte == 0).count();
-        number.iter().skip(zeros).copied().collect::<Vec<u8>>()
-    };
-    let (n, e) = (strip(n), strip(e));
+fn check_rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<(), JwtConfigError> {
     let bits = n.len() * 8 - n.first().map_or(0, |byte| byte.leading_zeros() as usize);
     if bits < 2048 {
         return Err(JwtConfigError::Key("the RSA key is shorter than 2048 bits"));
@@ -517,14 +433,13 @@ fn rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<Material, JwtConfigError>
             "the RSA key's exponent is even, below 65537 or over 32 bits",
         ));
     }
-    Ok(Material::Rsa { n, e })
+    Ok(())
 }
 
 /// The key as jsonwebtoken's providers take it.
 fn decoding_key(material: &Material) -> DecodingKey {
     match material {
         Material::Secret(secret) => DecodingKey::from_secret(secret),
-        Material::RsaDer(der) => DecodingKey::from_rsa_der(der),
         Material::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
         Material::Ec(point) => DecodingKey::from_ec_der(point),
         Material::Ed(x) => DecodingKey::from_ed_der(x),
@@ -543,6 +458,7 @@ pub(super) struct ReadyKey {
     pub(super) kid: Option<String>,
     pub(super) algorithm: Algorithm,
     signature_len: usize,
+    material: Material,
     form: Form,
     backend: Backend,
     /// A header that came with a signature of this key, as it was sent.
@@ -569,6 +485,11 @@ impl ReadyKey {
             return;
         }
         self.seen.get_or_init(|| (text.into(), header.clone()));
+    }
+
+    /// Whether this is the same key, under whatever name.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.material == other.material
     }
 
     /// Whether a signature of this length can be one of this key. Costs nothing.

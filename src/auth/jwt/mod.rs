@@ -16,6 +16,7 @@ mod cache;
 mod claims;
 mod issuers;
 mod json;
+mod jwk;
 mod key;
 #[cfg(feature = "jwks")]
 mod key_set;
@@ -98,8 +99,8 @@ enum TokenError {
     KeyBound,
     #[error("the token has expired")]
     Expired,
-    #[error("the keys of the issuer cannot be had")]
-    KeysUnavailable(Duration),
+    #[error("the keys of the issuer cannot be had: {why}")]
+    KeysUnavailable { wait: Duration, why: String },
 }
 
 impl TokenError {
@@ -112,7 +113,7 @@ impl From<TokenError> for Rejection {
     fn from(error: TokenError) -> Self {
         let kind = match &error {
             TokenError::Expired => RejectionKind::AuthExpired,
-            TokenError::KeysUnavailable(wait) => {
+            TokenError::KeysUnavailable { wait, .. } => {
                 let wait = (*wait).max(Duration::from_secs(1));
                 let rejection = Self::new(RejectionKind::KeysUnavailable);
                 return rejection.with_retry_after(wait).with_source(error);

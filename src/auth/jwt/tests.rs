@@ -3,7 +3,7 @@
 
 use super::{
     Algorithm, Backend, ClaimNames, ClaimPlace, JwtConfigError, JwtKey, JwtVerifier,
-    JwtVerifierBuilder, TokenError, TrustedIssuers,
+    JwtVerifierBuilder, TokenError, TrustedIssuers, key::Material,
 };
 use crate::{
     auth::{AuthContext, AuthRequest, Authenticator as _, Verdict},
@@ -844,7 +844,7 @@ fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
         // More than are tried: said when the verifier is built, or named.
         let keys = || (0..4).map(hmac).chain([ours()]);
         let refused = build(keys().collect()).unwrap_err();
-        assert!(matches!(refused, JwtConfigError::TooManyUnnamed { count: 5, .. }));
+        assert!(matches!(refused, JwtConfigError::TooManyAlike { kid: None, count: 5, .. }));
         assert!(refused.to_string().contains("name the keys by `kid`"), "{refused}");
         let named =
             build(keys().enumerate().map(|(i, key)| key.with_kid(format!("{i}"))).collect());
@@ -920,7 +920,7 @@ fn a_set_is_read_up_to_a_bound_and_its_garbage_tokens_try_no_key_twice() {
     let tried = tries(|| verifier.check(&named).unwrap_err());
     assert_eq!(tried, (4, TokenError::NoSuchKey(Some("new".to_owned()))));
     for (count, bits, named, held) in
-        [(200, 2048, true, 64), (200, 2048, false, 64), (200, 4096, true, 64), (4, 2048, false, 4)]
+        [(200, 2048, true, 64), (200, 2048, false, 4), (200, 4096, true, 64), (4, 2048, false, 4)]
     {
         install(&jwks(count, bits, named));
         assert_eq!(set.health().keys, held);
@@ -947,6 +947,62 @@ fn kid_selects_among_keys_and_unnamed_keys_serve_unknown_names() {
     assert!(verify(&unnamed, &token(Some("c"))).is_ok());
 }
 
+/// RFC 7517 section 4.5: keys of one `kid` may have different algorithms, and more.
+#[test]
+fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
+    let secret = |i: u8| JwtKey::hmac(Algorithm::HS256, [i; 32]).unwrap().with_kid("a");
+    let ours = || JwtKey::hmac(Algorithm::HS256, SECRET).unwrap().with_kid("a");
+    let header = json!({"alg": "HS256", "kid": "a"});
+    let token = sign(&header, &good_claims(), Algorithm::HS256);
+    for backend in backends() {
+        let build =
+            |keys: Vec<JwtKey>| JwtVerifierBuilder { keys, ..builder() }.backend(backend).build();
+        // Another key of the name comes first, and one for another algorithm.
+        let of_384 = JwtKey::hmac(Algorithm::HS384, [9; 48]).unwrap().with_kid("a");
+        let several = build(vec![of_384, secret(0), secret(1), ours()]).unwrap();
+        assert_eq!(tries(|| several.verify(&token).is_ok()), (3, true));
+        assert_eq!(tries(|| several.verify(&token).is_ok()), (1, true), "its header is known");
+        assert_eq!(tries(|| several.verify(&garbage(&header, 32)).is_ok()), (3, false));
+        let twice = build(vec![ours(), ours(), secret(0), ours(), ours(), ours()]).unwrap();
+        assert_eq!(tries(|| twice.verify(&garbage(&header, 32)).is_ok()), (2, false));
+        let crowd = build((0..4).map(secret).chain([ours()]).collect()).unwrap_err();
+        let JwtConfigError::TooManyAlike { kid: Some(kid), count: 5, .. } = &crowd else {
+            panic!("{crowd}");
+        };
+        assert!(kid == "a" && crowd.to_string().contains("each by its own"), "{crowd}");
+        // The same key by two names is tried once for a token without one.
+        let both = build(vec![secret(0), secret(0).with_kid("b")]).unwrap();
+        assert_eq!(
+            tries(|| both.verify(&garbage(&json!({"alg": "HS256"}), 32)).is_ok()),
+            (1, false)
+        );
+    }
+}
+
+/// RFC 9864 section 2.2.
+#[test]
+fn ed25519_is_the_full_name_of_eddsa_with_such_a_key() {
+    let pem = public("ed25519.pub");
+    let Material::Ed(x) = pem.identity().2 else { panic!("another kind of key") };
+    let mut jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(x)});
+    for (of_key, of_token) in
+        [("Ed25519", "Ed25519"), ("Ed25519", "EdDSA"), ("EdDSA", "Ed25519"), ("EdDSA", "EdDSA")]
+    {
+        jwk["alg"] = json!(of_key);
+        let key = JwtKey::jwk(&jwk.to_string()).unwrap();
+        let token = sign(&json!({"alg": of_token}), &good_claims(), Algorithm::EdDSA);
+        let only = JwtVerifierBuilder { keys: vec![key], ..builder() };
+        assert!(verify(&only, &token).is_ok(), "{of_key} {of_token}");
+    }
+    for other in ["Ed448", "ED25519", "ed25519", "ESP256", "Ed25519ph"] {
+        jwk["alg"] = json!(other);
+        assert!(JwtKey::jwk(&jwk.to_string()).is_err(), "{other}");
+        let token = sign(&json!({"alg": other}), &good_claims(), Algorithm::EdDSA);
+        let only = JwtVerifierBuilder { keys: vec![pem.clone()], ..builder() };
+        assert!(verify(&only, &token).is_err(), "{other}");
+    }
+}
+
 fn jwks() -> Value {
     // RFC 8037 appendix A.2, RFC 7517 appendix A.1, and what must be left out.
     json!({"keys": [
@@ -962,7 +1018,7 @@ fn jwks() -> Value {
 #[test]
 fn a_key_set_gives_its_usable_keys_and_verifies_the_rfc_vector() {
     let keys = JwtKey::jwks(&jwks().to_string()).unwrap();
-    assert_eq!(keys.iter().map(|key| key.kid().unwrap()).collect::<Vec<_>>(), ["ed", "ec"]);
+    assert_eq!(keys.iter().filter_map(|key| key.kid.as_deref()).collect::<Vec<_>>(), ["ed", "ec"]);
     // RFC 8037 appendix A.4: the signature is good, its payload no claims.
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     for backend in backends() {
@@ -995,7 +1051,10 @@ fn unusable_keys_are_refused_when_the_verifier_is_built() {
     assert!(jwk(&|k| k["kid"] = json!(1)).is_err());
     assert!(JwtKey::jwk(r#"{"kty":"oct","k":"c2hvcnQ"}"#).is_err(), "a short secret");
     assert!(JwtKey::jwks("{}").is_err());
-    assert!(matches!(JwtKey::jwks(r#"{"keys":[{"kty":"x"}]}"#), Err(JwtConfigError::NoKey)));
+    let nothing = JwtKey::jwks(r#"{"keys":[{"kty":"x","kid":"odd"}]}"#).unwrap_err();
+    assert!(nothing.to_string().contains(r#"["odd"]: the JWK is of an unknown kind"#), "{nothing}");
+    let empty = JwtKey::jwks(r#"{"keys":[]}"#).unwrap_err().to_string();
+    assert!(empty.contains("it is empty"), "{empty}");
 
     assert!(JwtKey::hmac(Algorithm::HS256, "").is_err());
     assert!(JwtKey::hmac(Algorithm::HS512, SECRET).is_err(), "54 bytes are short of 64");
@@ -1021,9 +1080,6 @@ fn unusable_keys_are_refused_when_the_verifier_is_built() {
             "kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "Aw",
         });
         assert!(build(JwtKey::jwk(&small_exponent.to_string()).unwrap()).is_err());
-        let twice = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap().with_kid("a");
-        let twice = builder().keys([twice.clone(), twice]).backend(backend).build();
-        assert!(matches!(twice, Err(JwtConfigError::DuplicateKid)));
     }
     assert!(matches!(JwtVerifier::builder().build(), Err(JwtConfigError::NoKey)));
     let wrong = builder().claims(ClaimNames::default().tenant("tenant_id"));

@@ -1,6 +1,6 @@
 //! A token taken apart. What it claims can be read only once a key has verified its signature.
 
-use super::{MAX_KID, TokenError, key::ReadyKey};
+use super::{MAX_KID, TokenError, jwk::algorithm_named, key::ReadyKey};
 use crate::json::{Fault, Json, Object};
 use base64::Engine as _;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -170,7 +170,8 @@ impl Header {
                 typ.eq_ignore_ascii_case("at+jwt")
             }
         };
-        let algorithm = header.get("alg").and_then(Json::string).and_then(|alg| alg.parse().ok());
+        let algorithm = header.get("alg").and_then(Json::string);
+        let algorithm = algorithm.and_then(|alg| algorithm_named(&alg));
         let algorithm = algorithm.ok_or(TokenError::Header("its `alg` is unknown or missing"))?;
         let kid = match header.get("kid").map(Json::string) {
             None => None,

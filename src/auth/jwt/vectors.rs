@@ -182,7 +182,7 @@ fn opens(verifier: &JwtVerifier, token: &str) -> bool {
             | TokenError::Malformed(_)
             | TokenError::Header(_)
             | TokenError::NoSuchKey(_)
-            | TokenError::KeysUnavailable(_)
+            | TokenError::KeysUnavailable { .. }
             | TokenError::Signature
             | TokenError::TooManyKeys,
         ) => false,

@@ -8,7 +8,7 @@ use super::{
     MAX_KID, TokenError,
     claims::{Checked, ClaimNames, Rules},
     json::Pointer,
-    key::{Backend, JwtConfigError, JwtKey, MAX_TRIES, ReadyKey, too_many_unnamed},
+    key::{Backend, JwtConfigError, JwtKey, MAX_TRIES, ReadyKey, alike},
     token::{MAX_TOKEN, Token, Verified, measure, object},
 };
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     clock::{self, Clock},
     rejection::Rejection,
 };
+use arrayvec::ArrayVec;
 use std::{
     collections::HashSet,
     sync::{
@@ -68,6 +69,16 @@ impl Keys {
             Self::Fixed(keys) => Some(read(keys, 0)),
             #[cfg(feature = "jwks")]
             Self::Rotating(set) => set.held().map(|held| read(&held.keys, held.generation)),
+        }
+    }
+
+    /// Why none is held.
+    fn unavailable(&self) -> TokenError {
+        match self {
+            // These are always held.
+            Self::Fixed(_) => TokenError::NoSuchKey(None),
+            #[cfg(feature = "jwks")]
+            Self::Rotating(set) => set.unavailable(Duration::ZERO),
         }
     }
 }
@@ -150,7 +161,7 @@ impl JwtVerifier {
             Ok(checked) => Ok(self.remember(token, generation, checked)),
             Err(refused) => Err((refused, Some(generation))),
         });
-        held.ok_or((TokenError::KeysUnavailable(Duration::ZERO), None))?
+        held.ok_or_else(|| (self.keys.unavailable(), None))?
     }
 
     #[cfg(feature = "token-cache")]
@@ -191,19 +202,21 @@ impl JwtVerifier {
         mut token: Token<'a>,
     ) -> Result<Verified<'a>, TokenError> {
         let text = token.header_text();
+        // A signature that does not verify costs one try of a key, and no more tries than these.
+        let mut tried = ArrayVec::<&ReadyKey, MAX_TRIES>::new();
         // A header that was read before need not be read again. Any other goes the long way, and so
-        // does one whose signature is of another key.
-        let seen = keys.iter().find_map(|key| Some((key, key.knows(text)?)));
-        let mut tried = None;
-        if let Some((key, header)) = seen
-            && token.may_be_signed_by(key)
-        {
+        // does one whose signature is of a key that did not come with it before.
+        for key in keys {
+            let Some(header) = key.knows(text).filter(|_| token.may_be_signed_by(key)) else {
+                continue;
+            };
+            if tried.try_push(key).is_err() {
+                break;
+            }
             if let Some(verified) = token.verified_by(key, header) {
                 return Ok(verified);
             }
-            tried = Some(key);
         }
-        let mut tries = usize::from(tried.is_some());
         let header = token.header()?;
         let kid = header.kid.as_deref();
         let mut refused = TokenError::NoSuchKey(header.kid.clone());
@@ -213,17 +226,14 @@ impl JwtVerifier {
             if is_named || matches!(self.keys, Keys::Fixed(_)) {
                 refused = TokenError::Signature;
             }
-            // A signature that does not verify costs no more than one try of a key.
-            let again = tried.is_some_and(|tried| std::ptr::eq(tried, key));
-            if again || !token.may_be_signed_by(key) {
+            if !token.may_be_signed_by(key) || tried.iter().any(|tried| tried.is_same(key)) {
                 continue;
             }
-            if tries == MAX_TRIES {
+            if tried.try_push(key).is_err() {
                 // A key of that name may have been published since.
                 let may_come = matches!(refused, TokenError::NoSuchKey(Some(_)));
                 return Err(if may_come { refused } else { TokenError::TooManyKeys });
             }
-            tries += 1;
             if let Some(verified) = token.verified_by(key, &header) {
                 key.remember(text, &header);
                 return Ok(verified);
@@ -238,7 +248,9 @@ impl JwtVerifier {
             #[cfg(feature = "jwks")]
             Err((TokenError::NoSuchKey(kid), tried)) => self.after_a_fetch(token, kid, tried),
             #[cfg(feature = "jwks")]
-            Err((TokenError::KeysUnavailable(_), tried)) => self.after_a_fetch(token, None, tried),
+            Err((TokenError::KeysUnavailable { .. }, tried)) => {
+                self.after_a_fetch(token, None, tried)
+            }
             result => Verdict::Ready(result.map_err(|(refused, _)| refused.into())),
         }
     }
@@ -261,7 +273,7 @@ impl JwtVerifier {
             }
             match this.check(&token) {
                 Err(TokenError::NoSuchKey(kid)) => Err(set.missed(kid.as_deref()).into()),
-                Err(TokenError::KeysUnavailable(_)) => Err(set.missed(None).into()),
+                Err(TokenError::KeysUnavailable { .. }) => Err(set.missed(None).into()),
                 Ok(auth) => {
                     set.found();
                     Ok(auth)
@@ -482,8 +494,8 @@ impl JwtVerifierBuilder {
     ///
     /// # Errors
     ///
-    /// No key, an unusable key, two keys with one `kid`, more than four keys without a `kid` for the same
-    /// tokens, keys next to a key set, no crypto backend, a claim name that is no JSON pointer, or a
+    /// No key, an unusable key, more than four keys of one `kid` or without one for the same tokens, keys
+    /// next to a key set, no crypto backend, a claim name that is no JSON pointer, or a
     /// default that is not among what the issuer may speak for.
     pub fn build(self) -> Result<JwtVerifier, JwtConfigError> {
         self.rules.check_config()?;
@@ -502,25 +514,33 @@ impl JwtVerifierBuilder {
     fn ready_keys(&self) -> Result<Keys, JwtConfigError> {
         #[cfg(feature = "jwks")]
         match &self.set {
-            Some(set) if self.keys.is_empty() => return Ok(Keys::Rotating(set.clone())),
+            Some(set) if self.keys.is_empty() => {
+                if let Some(issuer) = &self.rules.issuer {
+                    set.is_of(issuer);
+                }
+                return Ok(Keys::Rotating(set.clone()));
+            }
             Some(_) => return Err(JwtConfigError::KeysAndKeySet),
             None => {}
         }
         if self.keys.is_empty() {
             return Err(JwtConfigError::NoKey);
         }
-        let mut kids = HashSet::new();
-        if !self.keys.iter().filter_map(JwtKey::kid).all(|kid| kids.insert(kid)) {
-            return Err(JwtConfigError::DuplicateKid);
-        }
-        if self.keys.iter().filter_map(JwtKey::kid).any(|kid| kid.len() > MAX_KID) {
+        let is_too_long = |key: &JwtKey| key.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID);
+        if self.keys.iter().any(is_too_long) {
             return Err(JwtConfigError::Key("the `kid` is longer than 128 bytes"));
         }
         let backend = self.backend.ok_or(JwtConfigError::NoBackend)?;
-        let ready = self.keys.iter().map(|key| key.ready(backend));
-        let keys = ready.collect::<Result<Arc<[_]>, _>>()?;
-        match too_many_unnamed(&keys) {
-            Some((algorithm, count)) => Err(JwtConfigError::TooManyUnnamed { algorithm, count }),
+        let mut known = HashSet::new();
+        let distinct = self.keys.iter().filter(|key| known.insert(key.identity()));
+        let ready = distinct.map(|key| key.ready(backend));
+        let keys = ready.collect::<Result<Arc<[ReadyKey]>, _>>()?;
+        let counted = keys.iter().map(|key| (key, alike(key, keys.iter())));
+        match counted.into_iter().find(|(_, count)| *count > MAX_TRIES) {
+            Some((key, count)) => {
+                let (kid, algorithm) = (key.kid.clone(), key.algorithm);
+                Err(JwtConfigError::TooManyAlike { kid, algorithm, count })
+            }
             None => Ok(Keys::Fixed(keys)),
         }
     }

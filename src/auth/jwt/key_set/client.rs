@@ -9,6 +9,9 @@ use std::{fmt, time::Duration};
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Who asks. Some firewalls refuse requests that do not say.
+const USER_AGENT: &str = concat!("tower-tenancy/", env!("CARGO_PKG_VERSION"));
+
 /// An HTTP client for key sources, by reqwest on rustls: follows no redirect, keeps no cookie, and
 /// reads no further than it must.
 ///
@@ -25,7 +28,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub struct HttpClient(reqwest::Client);
 
 impl HttpClient {
-    /// A client that trusts what the operating system trusts.
+    /// A client that trusts what the operating system trusts, and sends
+    /// `User-Agent: tower-tenancy/<version>`.
     ///
     /// # Errors
     ///
@@ -34,11 +38,13 @@ impl HttpClient {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
+            .user_agent(USER_AGENT)
             .build()?;
         Ok(Self(client))
     }
 
-    /// A client of one's own: with a proxy, other roots, redirects.
+    /// A client of one's own: with a proxy, other roots, redirects. Give it a `User-Agent`, too: some
+    /// firewalls refuse requests without one.
     #[must_use]
     pub fn of(client: reqwest::Client) -> Self {
         Self(client)

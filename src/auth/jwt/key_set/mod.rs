@@ -12,7 +12,8 @@ pub(super) use state::Held;
 
 use super::{
     Algorithm, TokenError,
-    key::{Backend, JwtConfigError, JwtKey, MAX_TRIES, ReadyKey, too_many_unnamed},
+    jwk::{LeftOut, Published, TOO_MANY_ALIKE},
+    key::{Backend, JwtConfigError, MAX_TRIES, ReadyKey, alike},
 };
 use crate::{
     clock::{self, Clock},
@@ -22,11 +23,11 @@ use futures_util::future::{Either, select};
 use source::{MAX_DOCUMENT, redacted};
 use state::{Miss, State, Times};
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     fmt,
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak},
     time::{Duration, SystemTime},
 };
 use tokio::{
@@ -52,7 +53,8 @@ const MAX_THREADS: usize = 2;
 /// next, or asks for the [`health`](Self::health), begins to fetch them in the runtime that it runs in.
 ///
 /// What an issuer publishes is bounded: 64 keys, RSA keys of 2048 to 4096 bits
-/// ([`Backend::with_max_rsa_bits`]), and four keys that are tried for a token without a `kid`.
+/// ([`Backend::with_max_rsa_bits`]), and four keys of one `kid`, or without one, that are tried for a token.
+/// Which keys are left out, and why, is told in the log: once, and again when it changes.
 ///
 /// ```
 /// use tower_tenancy::auth::{JwtVerifier, KeyFile, KeySet};
@@ -70,6 +72,8 @@ pub struct KeySet(Arc<Shared>);
 struct Shared {
     state: RwLock<State>,
     work: Arc<Work>,
+    /// Whose keys these are, for the log: the issuer of the first verifier that says it.
+    issuer: OnceLock<String>,
     /// Asks the task for a fetch. Closed where the task is gone, and closed with the last handle, which
     /// ends the task. Locked before the state.
     wake: Mutex<mpsc::Sender<()>>,
@@ -203,7 +207,8 @@ impl KeySet {
         let state = RwLock::new(State::new(times, work.clock.now()));
         let (wake, _) = mpsc::channel(1);
         let fetches = watch::Sender::new(0);
-        Self(Arc::new(Shared { state, work, wake: Mutex::new(wake), fetches }))
+        let (issuer, wake) = (OnceLock::new(), Mutex::new(wake));
+        Self(Arc::new(Shared { state, work, issuer, wake, fetches }))
     }
 
     /// How the set is.
@@ -261,8 +266,8 @@ impl KeySet {
             (miss, state.attempt(), self.0.fetches.subscribe())
         });
         match miss {
-            Miss::Refused => return Err(TokenError::NoSuchKey(None)),
-            Miss::Unavailable(wait) => return Err(TokenError::KeysUnavailable(wait)),
+            Miss::Refused => return Err(TokenError::NoSuchKey(kid.map(str::to_owned))),
+            Miss::Unavailable(wait) => return Err(self.unavailable(wait)),
             Miss::Wait => {}
             // If it is full, the task was woken already.
             Miss::Fetch => drop(self.0.lock_wake().try_send(())),
@@ -288,7 +293,20 @@ impl KeySet {
             // Closed: the next one who comes begins another task, and the old one ends if it can.
             *wake = mpsc::channel(1).0;
         }
-        TokenError::KeysUnavailable(wait)
+        drop(wake);
+        self.unavailable(wait)
+    }
+
+    /// No key can be had for so long, and why: for the log.
+    pub(super) fn unavailable(&self, wait: Duration) -> TokenError {
+        let error = self.0.read(|state| state.last_error().map(str::to_owned));
+        let error = error.unwrap_or_else(|| "they are not fetched yet, or too old".to_owned());
+        TokenError::KeysUnavailable { wait, why: format!("{}: {error}", self.0.work.source.name()) }
+    }
+
+    /// Says whose keys these are.
+    pub(super) fn is_of(&self, issuer: &str) {
+        self.0.issuer.get_or_init(|| issuer.to_owned());
     }
 
     /// Sees to it that there is a task that fetches.
@@ -324,8 +342,10 @@ impl KeySet {
     pub(super) fn missed(&self, kid: Option<&str>) -> TokenError {
         let now = self.now();
         match self.0.write(|state| state.missed(kid, now)) {
-            Miss::Unavailable(wait) => TokenError::KeysUnavailable(wait),
-            Miss::Refused | Miss::Wait | Miss::Fetch => TokenError::NoSuchKey(None),
+            Miss::Unavailable(wait) => self.unavailable(wait),
+            Miss::Refused | Miss::Wait | Miss::Fetch => {
+                TokenError::NoSuchKey(kid.map(str::to_owned))
+            }
         }
     }
 
@@ -399,13 +419,13 @@ struct Task {
 /// What of a document can be used.
 struct Usable {
     keys: Vec<ReadyKey>,
-    /// What its issuer should mend.
-    complaint: Option<String>,
+    left_out: LeftOut,
 }
 
 impl Task {
     async fn run(self, mut woken: mpsc::Receiver<()>) {
-        let mut complained = None;
+        // What the log was told last: each change is told once.
+        let (mut left_out_before, mut error_before) = (LeftOut::default(), None);
         loop {
             // No lock is held while fetching, nor the set itself: it may go meanwhile.
             let Some(shared) = self.shared.upgrade() else { return };
@@ -421,27 +441,45 @@ impl Task {
                 return;
             }
             let now = self.work.clock.now();
+            let (source, issuer) = (self.work.source.name(), shared.issuer.get());
             match fetched {
-                Ok((document, Usable { keys, complaint })) => {
+                Ok((document, Usable { keys, left_out })) => {
                     if shared.read(|state| state.last_error().is_some()) {
-                        tracing::info!(keys = keys.len(), "keys can be fetched again");
+                        let keys = keys.len();
+                        tracing::info!(source, issuer, keys, "keys can be fetched again");
                     }
-                    if complaint != complained {
-                        if let Some(complaint) = &complaint {
-                            tracing::warn!(complaint, "some keys of a set will not be used");
-                        }
-                        complained = complaint;
+                    if left_out != left_out_before {
+                        left_out.tell(&source, issuer);
+                        left_out_before = left_out;
                     }
+                    error_before = None;
                     shared.settle(|state| state.succeed(document, keys, now));
                 }
                 Err(error) => {
                     let error = redacted(&Chain(&*error).to_string());
-                    match shared.read(|state| state.held(now).map_or(0, |held| held.keys.len())) {
-                        0 => tracing::error!(error, "keys cannot be fetched, and none is held"),
-                        held => {
-                            tracing::warn!(error, held, "keys cannot be fetched; those held stay")
-                        }
+                    let held =
+                        shared.read(|state| state.held(now).map_or(0, |held| held.keys.len()));
+                    let told = Some((error.clone(), held > 0));
+                    if told == error_before {
+                        tracing::debug!(
+                            source,
+                            issuer,
+                            error,
+                            held,
+                            "keys still cannot be fetched"
+                        );
+                    } else if held == 0 {
+                        tracing::error!(
+                            source,
+                            issuer,
+                            error,
+                            "keys cannot be fetched; none is held"
+                        );
+                    } else {
+                        let what = "keys cannot be fetched; those that are held stay";
+                        tracing::warn!(source, issuer, error, held, "{what}");
                     }
+                    error_before = told;
                     shared.settle(|state| state.fail(error, now));
                 }
             }
@@ -514,39 +552,33 @@ impl Work {
         if document.len() > MAX_DOCUMENT {
             return Err(format!("the document is longer than {MAX_DOCUMENT} bytes").into());
         }
-        let keys = JwtKey::jwks(document)?;
-        // Of two keys with one name, neither is the one that is meant.
-        let mut named = HashMap::new();
-        for kid in keys.iter().filter_map(JwtKey::kid) {
-            *named.entry(kid).or_insert(0) += 1;
+        let Published { keys, mut left_out } = Published::read(document)?;
+        let (mut known, mut ready) = (HashSet::new(), Vec::<ReadyKey>::new());
+        for (name, key) in &keys {
+            // A key that is listed twice is one key.
+            if !known.insert(key.identity()) {
+                continue;
+            }
+            let is_allowed = |all: &Vec<Algorithm>| all.contains(&key.algorithm);
+            let usable = if !self.algorithms.as_ref().is_none_or(is_allowed) {
+                Err(JwtConfigError::Key("`KeySetBuilder::algorithms` does not name its algorithm"))
+            } else if ready.len() == MAX_KEYS {
+                Err(JwtConfigError::Key("the first 64 keys of a set are used, and no more"))
+            } else {
+                key.ready(self.backend)
+            };
+            match usable {
+                Ok(key) if alike(&key, &ready) >= MAX_TRIES => {
+                    left_out.push(name.clone(), &TOO_MANY_ALIKE);
+                }
+                Ok(key) => ready.push(key),
+                Err(why) => left_out.push(name.clone(), &why),
+            }
         }
-        let unambiguous = |key: &&JwtKey| key.kid().is_none_or(|kid| named.get(kid) == Some(&1));
-        let allowed = |key: &&JwtKey| {
-            self.algorithms.as_ref().is_none_or(|all| all.contains(&key.algorithm()))
-        };
-        let meant = || keys.iter().filter(unambiguous).filter(allowed);
-        let (ready, refused): (Vec<_>, Vec<_>) =
-            meant().take(MAX_KEYS).map(|key| key.ready(self.backend)).partition(Result::is_ok);
-        let ready: Vec<_> = ready.into_iter().flatten().collect();
         if ready.is_empty() {
-            // One of several reasons says more than none.
-            let why = refused.into_iter().find_map(Result::err);
-            return Err(why.map_or(JwtConfigError::NoKey.into(), |why| {
-                format!("{}; such as: {why}", JwtConfigError::NoKey).into()
-            }));
+            return Err(JwtConfigError::NoUsableKey(left_out.to_string()).into());
         }
-        let complaint = match (meant().count(), too_many_unnamed(&ready)) {
-            (all, _) if all > MAX_KEYS => Some(format!(
-                "the set has {all} keys, of which the first {MAX_KEYS} are read: its issuer has to \
-                 withdraw those that it does not sign with"
-            )),
-            (_, Some((algorithm, count))) => Some(format!(
-                "{count} keys without a `kid` verify {algorithm:?}, of which the first {MAX_TRIES} are \
-                 tried for a token: its issuer has to name its keys by `kid`"
-            )),
-            _ => None,
-        };
-        Ok(Usable { keys: ready, complaint })
+        Ok(Usable { keys: ready, left_out })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where the documents with the keys come from.
 
-use crate::rejection::BoxError;
+use crate::{id::few, rejection::BoxError};
 use bytes::Bytes;
 use http::{StatusCode, Uri};
 use serde::Deserialize;
@@ -21,6 +21,11 @@ pub type KeyFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Sen
 pub trait KeySource: Send + Sync + 'static {
     /// The JWK set (RFC 7517 section 5) as it is now, as JSON text.
     fn fetch(&self) -> KeyFuture;
+
+    /// What log lines call it, such as its URL, without a secret. Default: `a key source`.
+    fn name(&self) -> String {
+        "a key source".to_owned()
+    }
 }
 
 impl<F, T> KeySource for F
@@ -108,6 +113,24 @@ impl Discovery {
         Self { issuer, web }
     }
 
+    /// Looks for the discovery document at this URL, where an issuer publishes it elsewhere: Azure AD B2C
+    /// does so, once for each policy. The document must name the issuer all the same.
+    ///
+    /// ```
+    /// # fn discovery(client: impl tower_tenancy::auth::HttpGet) -> tower_tenancy::auth::Discovery {
+    /// use tower_tenancy::auth::Discovery;
+    ///
+    /// let issuer = "https://acme.b2clogin.com/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9/v2.0/";
+    /// let at = "https://acme.b2clogin.com/acme.onmicrosoft.com/B2C_1_signin/v2.0/.well-known/openid-configuration";
+    /// Discovery::new(issuer, client).at(at)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn at(mut self, url: impl Into<String>) -> Self {
+        self.web.url = url.into();
+        self
+    }
+
     /// Takes plain `http` URLs as well: see [`JwksUrl::allow_http`].
     #[must_use]
     pub fn allow_http(mut self) -> Self {
@@ -155,6 +178,10 @@ impl KeySource for JwksUrl {
         let web = self.0.clone();
         Box::pin(async move { web.get().await })
     }
+
+    fn name(&self) -> String {
+        shown(&self.0.url)
+    }
 }
 
 /// What is read of a discovery document.
@@ -170,11 +197,17 @@ impl KeySource for Discovery {
         Box::pin(async move {
             let metadata: Metadata = serde_json::from_str(&web.get().await?)?;
             if metadata.issuer != issuer {
-                return Err(format!("{} describes another issuer", shown(&web.url)).into());
+                let (url, found) = (shown(&web.url), few([metadata.issuer.as_str()]));
+                let expected = few([issuer.as_str()]);
+                return Err(format!("{url} describes the issuer {found}, not {expected}").into());
             }
             web.url = metadata.jwks_uri;
             web.get().await
         })
+    }
+
+    fn name(&self) -> String {
+        shown(&self.web.url)
     }
 }
 
@@ -190,6 +223,10 @@ impl KeySource for KeyFile {
             }
             Ok(document)
         })
+    }
+
+    fn name(&self) -> String {
+        self.0.display().to_string()
     }
 }
 
