@@ -90,7 +90,24 @@ fn zitadel(builder: JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError> {
         .build()
 }
 
-const PROVIDERS: [Provider; 6] = [
+fn b2c(builder: JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError> {
+    builder
+        .issuer(format!("https://acme.b2clogin.com/{DIRECTORY}/v2.0/"))
+        .audience("11111111-2222-3333-4444-555555555555")
+        .require_claim("/tfp", "B2C_1_signin")
+        .envs(["prod"])
+        .default_envs(["prod"])
+        .claims(ClaimNames::default().subject("/oid").tenant("/extension_Tenant").scopes("/scp"))
+        .build()
+}
+
+const PROVIDERS: [Provider; 7] = [
+    Provider {
+        fixture: include_str!("../providers/b2c.json"),
+        mapping: b2c,
+        audience: "/aud",
+        tenant: "/extension_Tenant",
+    },
     Provider {
         fixture: include_str!("../providers/auth0.json"),
         mapping: auth0,
@@ -195,7 +212,9 @@ fn traps_of_single_providers_are_no_traps() {
         let verifier = (provider.mapping)(JwtVerifier::builder().key(key())).unwrap();
         verifier.verify(&sign(&fixture["header"], &claims)).map_err(|refused| refused.code())
     };
-    let [auth0, cognito, keycloak, supabase, entra, zitadel] = &PROVIDERS;
+    let [b2c, auth0, cognito, keycloak, supabase, entra, zitadel] = &PROVIDERS;
+    let other_policy = verify(b2c, &|claims| claims["tfp"] = json!("B2C_1_signup"));
+    assert_eq!(other_policy.err(), Some("auth.invalid"), "B2C has one issuer for all policies");
     let slashless = verify(auth0, &|claims| claims["iss"] = json!("https://example.eu.auth0.com"));
     assert_eq!(slashless.err(), Some("auth.invalid"), "Auth0's issuer ends in a slash");
     let id = verify(cognito, &|claims| claims["token_use"] = json!("id"));
