@@ -58,15 +58,16 @@ where
             self.check.begin(&mut request, &mut begun);
         }
         let Begun { verdict, span, echo } = begun;
-        // Only there a refusal is an event, which names its request. The layer that gave the request
-        // its id, this one or one outside, has put it into the header.
-        let header = (dialect == Dialect::EventSource).then(|| request.headers().get(X_REQUEST_ID));
-        let text = header.flatten().and_then(|id| id.to_str().ok());
-        let request_id = text.and_then(|id| RequestId::new(id).ok());
+        // Only there a refusal is an event, which names its request. A layer outside that gave the
+        // request its id has put it into the header.
+        let request_id = (dialect == Dialect::EventSource).then(|| {
+            let id = echo.as_ref().or_else(|| request.headers().get(X_REQUEST_ID))?;
+            RequestId::new(id.to_str().ok()?).ok()
+        });
         let reply = Reply {
             reject_with: self.reject_with.clone(),
             dialect,
-            request_id,
+            request_id: request_id.flatten(),
             to_head,
             span,
             echo,

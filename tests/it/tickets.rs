@@ -716,6 +716,29 @@ async fn who_waits_for_the_store_holds_nothing_of_the_service_and_waits_in_turn_
     assert_eq!(*started.lock().unwrap(), [false, true, false]);
 }
 
+#[tokio::test]
+async fn a_browser_whose_ticket_cannot_be_looked_up_is_asked_back_by_a_notice_with_its_request() {
+    let store = Arc::new(Gated(MemoryTickets::new(), Semaphore::new(1)));
+    let issuer = TicketIssuer::new(Arc::clone(&store));
+    let mine = ticket_of(&issuer, &ada()).await;
+    store.1.close();
+    let handler = tower::service_fn(|_: http::Request<()>| {
+        std::future::ready(Ok::<_, Infallible>(Plain::new("stream".into())))
+    });
+    let tenancy = RequireTenantScope::new(verifier()).or_ticket().opens_streams();
+    let service = RedeemTicket::new(issuer).layer(tenancy.layer(handler));
+    let mut request = with_ticket(&mine);
+    request.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
+    let answer = service.oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let id = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    let text = std::str::from_utf8(&body).unwrap();
+    let data = text.lines().find_map(|line| line.strip_prefix("data: ")).expect(text);
+    let data: Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["meta"]["trace_id"], id, "{text}");
+}
+
 /// Is ready as often as it is told to, and fails then.
 #[derive(Clone)]
 struct Readies(Arc<AtomicUsize>);
