@@ -156,7 +156,7 @@ async fn every_place_for_the_layers_refuses_alike_and_streams_the_same() {
         assert_eq!(response.metadata().get("x-request-id").unwrap(), "conn-1", "echoed");
         let mut deliveries = response.into_inner();
         let open = next_notice(&mut deliveries).await;
-        assert_eq!(open.code, "open");
+        assert_eq!((open.code.as_str(), open.meta.unwrap().trace_id.as_str()), ("open", "conn-1"));
         let stored = chat.publish(call(say("th", "hi"), ("x-request-id", "say-1"))).await.unwrap();
         let stored = stored.into_inner().event.unwrap();
         let event = next_event(&mut deliveries).await;
@@ -176,8 +176,10 @@ async fn every_place_for_the_layers_refuses_alike_and_streams_the_same() {
         assert_eq!(next_event(&mut resumed).await.id, stored.id);
         let unknown = "0123456789abcdef-7";
         let gap = chat.subscribe(call(listen("th", unknown), NO_CHANGE)).await.unwrap();
+        let id = gap.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
         let mut gap = gap.into_inner();
         let notice = next_notice(&mut gap).await;
+        assert_eq!(notice.meta.unwrap().trace_id, id, "it names its request");
         assert_eq!([notice.code.as_str(), &notice.reason], ["stream.gap", "unknown"]);
         assert_eq!(notice.id, open.id, "the oldest that is kept");
         assert_eq!(next_event(&mut gap).await.id, stored.id);
