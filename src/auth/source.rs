@@ -167,15 +167,17 @@ pub(crate) fn bears_token(headers: &HeaderMap) -> bool {
 /// Whether an `Authorization` is of a scheme that bears no token. A proxy may have joined two headers
 /// by a comma: what follows must be parameters, and not another scheme (RFC 9110 section 11.4).
 pub(super) fn is_no_token(value: &HeaderValue) -> bool {
-    let mut items = value.as_bytes().split(|byte| *byte == b',').map(first_word);
-    let scheme = items.next().unwrap_or_default();
+    let value = value.as_bytes();
+    // A token is long, and not looked through.
+    let scheme = first_word(value);
     NO_TOKEN.iter().any(|none| scheme.eq_ignore_ascii_case(none))
-        && items.all(|item| item.contains(&b'='))
+        && value.split(|byte| *byte == b',').skip(1).all(|item| first_word(item).contains(&b'='))
 }
 
 fn first_word(item: &[u8]) -> &[u8] {
-    let item = item.trim_ascii();
-    let end = item.iter().position(u8::is_ascii_whitespace).unwrap_or(item.len());
+    let item = item.trim_ascii_start();
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
+    let end = item.iter().position(ends).unwrap_or(item.len());
     item.get(..end).unwrap_or_default()
 }
 
