@@ -54,7 +54,7 @@ pub enum InvalidId {
         allowed: &'static str,
     },
     /// The text is `t_unknown`, `undefined` or `null`, in any case: nobody filled the id in.
-    #[error("is a placeholder")]
+    #[error("is a placeholder, which stands for nobody: send the real one")]
     Placeholder,
 }
 

@@ -485,6 +485,11 @@ impl<'a> AuthRequest<'a> {
                     ));
                 }
                 if !scheme.eq_ignore_ascii_case(b"bearer") {
+                    if bytes.contains(&b',') {
+                        return Err(invalid(
+                            "Authorization has more than one value, perhaps joined by a proxy. Send one.",
+                        ));
+                    }
                     return Err(invalid(
                         "Authorization is not of the scheme 'Bearer'. Send 'Authorization: Bearer <token>'.",
                     ));
@@ -636,7 +641,7 @@ mod tests {
             (vec!["ApiKey a"], "auth.invalid"),
             (vec!["Bearer\ta.b"], "auth.invalid"),
             (vec!["Bearer \ta.b"], "auth.invalid"),
-            (vec![""], "auth.invalid"),
+            (vec![""], "auth.missing"),
             (vec!["Bearer"], "auth.invalid"),
             (vec!["Bearer "], "auth.invalid"),
             (vec!["Bearer a b"], "auth.invalid"),

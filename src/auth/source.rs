@@ -164,14 +164,45 @@ pub(crate) fn bears_token(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether an `Authorization` is of a scheme that bears no token. A proxy may have joined two headers
+/// Whether an `Authorization` is empty, or of a scheme that bears no token. A proxy may have joined two headers
 /// by a comma: what follows must be parameters, and not another scheme (RFC 9110 section 11.4).
 pub(super) fn is_no_token(value: &HeaderValue) -> bool {
     let value = value.as_bytes();
     // A token is long, and not looked through.
     let scheme = first_word(value);
-    NO_TOKEN.iter().any(|none| scheme.eq_ignore_ascii_case(none))
-        && value.split(|byte| *byte == b',').skip(1).all(|item| first_word(item).contains(&b'='))
+    if !NO_TOKEN.iter().any(|none| scheme.eq_ignore_ascii_case(none)) {
+        return value.trim_ascii().is_empty();
+    }
+    outside_quotes(value).is_some_and(|value| {
+        let mut items = value.split(|byte| *byte == b',');
+        items.next();
+        items.all(is_parameter)
+    })
+}
+
+/// A text without its quoted strings (RFC 9110 section 5.6.4), which may have commas of their own.
+/// `None` if the last one does not end.
+fn outside_quotes(text: &[u8]) -> Option<Vec<u8>> {
+    let (mut quoted, mut escaped) = (false, false);
+    let mut outside = text.to_vec();
+    outside.retain(|byte| {
+        let is_quote = *byte == b'"' && !escaped;
+        let keep = !quoted && !is_quote;
+        escaped = quoted && *byte == b'\\' && !escaped;
+        quoted ^= is_quote;
+        keep
+    });
+    (!quoted).then_some(outside)
+}
+
+/// Whether an item of a list is `name=value`, with or without blanks around the `=` (RFC 9110 section
+/// 11.2). An empty item is none.
+fn is_parameter(item: &[u8]) -> bool {
+    let item = item.trim_ascii();
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'=';
+    let end = item.iter().position(ends).unwrap_or(item.len());
+    let (name, rest) = item.split_at_checked(end).unwrap_or((item, b""));
+    item.is_empty() || (!name.is_empty() && rest.trim_ascii_start().starts_with(b"="))
 }
 
 fn first_word(item: &[u8]) -> &[u8] {
@@ -406,8 +437,11 @@ mod tests {
             "BASIC  YTpi==",
             "Basic",
             digest,
+            "Digest username=\"a, b\", uri=\"/x,y?\\\", z\", nonce = \"n\"",
+            "Basic YTpi,",
             "Negotiate YII=",
             "NTLM TlR",
+            "",
         ] {
             let gate = ("authorization", gate);
             assert_eq!(take(&all, &[gate, cookie]).0, "= t", "{gate:?}");
@@ -422,7 +456,6 @@ mod tests {
             "Bearer u",
             "bearer u",
             "Bearer",
-            "",
             "ApiKey u",
             "DPoP u",
             "Basic2 u",
@@ -431,7 +464,9 @@ mod tests {
             "Basic YTpi, Bearer u",
             "Basic YTpi,bearer u==",
             "Basic YTpi, ApiKey u",
-            "Basic YTpi,",
+            "Digest username=\"a\", Bearer u",
+            "Digest username=\"a, Bearer u",
+            "Basic YTpi\", Bearer u",
         ] {
             let token = ("authorization", token);
             for headers in

@@ -436,8 +436,14 @@ pub(crate) mod tests {
             ("/b/c", "the tenant is empty"),
             ("a/b c/d", "the env must be [A-Za-z0-9._:@~-]+, and not only dots"),
             ("a/../c", "the env must be [A-Za-z0-9._:@~-]+, and not only dots"),
-            ("a/b/undefined", "the thread is a placeholder"),
-            ("a/b/t_unknown", "the thread is a placeholder"),
+            (
+                "a/b/undefined",
+                "the thread is a placeholder, which stands for nobody: send the real one",
+            ),
+            (
+                "a/b/t_unknown",
+                "the thread is a placeholder, which stands for nobody: send the real one",
+            ),
         ] {
             let parsed: Result<Routing, Invalid> = text.parse();
             assert_eq!(parsed.unwrap_err().to_string(), wrong, "{text}");

@@ -3,7 +3,7 @@
 use super::{
     Algorithm, MAX_KID,
     json::parse_object,
-    key::{JwtConfigError, JwtKey, MAX_TRIES, Material, point},
+    key::{JwtConfigError, JwtKey, Material, point},
 };
 use crate::id::few;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -136,8 +136,11 @@ pub(super) struct Published {
 
 impl Published {
     pub(super) fn read(json: &str) -> Result<Self, JwtConfigError> {
-        let set = parse_object(json.as_bytes())
-            .map_err(|_| JwtConfigError::Key("the JWK set is no JSON object"))?;
+        // RFC 8259 section 8.1: some editors put it in front of a file.
+        let json = json.strip_prefix('\u{feff}').unwrap_or(json);
+        let set = parse_object(json.as_bytes()).map_err(|fault| {
+            JwtConfigError::NoUsableKey(format!("the set is no strict JSON object: {fault}"))
+        })?;
         let Some(Value::Array(jwks)) = set.get("keys") else {
             return Err(JwtConfigError::Key("the JWK set has no `keys` array"));
         };
@@ -219,14 +222,6 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Why a key is left out of those that are alike.
-pub(super) const TOO_MANY_ALIKE: JwtConfigError = JwtConfigError::Key(
-    "the first four keys of its `kid` (or without one) for its algorithm are tried for a token, and \
-     no more: the issuer has to give each key a `kid` of its own",
-);
-
-const _: () = assert!(MAX_TRIES == 4, "the text says four");
-
 #[cfg(test)]
 mod tests {
     use super::{Published, URL_SAFE_NO_PAD, parse_object};
@@ -278,6 +273,21 @@ mod tests {
                 odd[member] = value;
                 assert!(JwtKey::jwk(&odd.to_string()).is_err(), "{odd}");
             }
+        }
+    }
+
+    #[test]
+    fn a_set_that_cannot_be_read_says_why_and_a_byte_order_mark_is_no_part_of_it() {
+        let set = json!({"keys": [ed("a")]}).to_string();
+        assert_eq!(JwtKey::jwks(&format!("\u{feff}{set}")).unwrap().len(), 1);
+        for (bad, why) in [
+            (set.replace(r#""crv""#, r#""kid":"b","crv""#), "two members of the same name"),
+            (set.replace(r#""keys""#, r#""$serde_json::private::x":1,"keys""#), "private::"),
+            (format!("{set}x"), "not valid JSON"),
+            ("[]".to_owned(), "not an object"),
+        ] {
+            let told = JwtKey::jwks(&bad).unwrap_err().to_string();
+            assert!(told.contains(why), "{told}");
         }
     }
 

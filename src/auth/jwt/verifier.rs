@@ -76,7 +76,10 @@ impl Keys {
     fn unavailable(&self) -> TokenError {
         match self {
             // These are always held.
-            Self::Fixed(_) => TokenError::NoSuchKey(None),
+            Self::Fixed(_) => TokenError::KeysUnavailable {
+                wait: Duration::ZERO,
+                why: "no key is held".to_owned(),
+            },
             #[cfg(feature = "jwks")]
             Self::Rotating(set) => set.unavailable(Duration::ZERO),
         }

@@ -12,7 +12,7 @@ pub(super) use state::Held;
 
 use super::{
     Algorithm, TokenError,
-    jwk::{LeftOut, Published, TOO_MANY_ALIKE},
+    jwk::{LeftOut, Published},
     key::{Backend, JwtConfigError, MAX_TRIES, ReadyKey, alike},
 };
 use crate::{
@@ -37,6 +37,14 @@ use tokio::{
 
 /// Most keys that one set may have. Issuers publish a few.
 const MAX_KEYS: usize = 64;
+/// Why a key is left out of those that are alike.
+const TOO_MANY_ALIKE: JwtConfigError = JwtConfigError::Key(
+    "the first four keys of its `kid` (or without one) for its algorithm are tried for a token, and \
+     no more: the issuer has to give each key a `kid` of its own",
+);
+
+const _: () = assert!(MAX_TRIES == 4, "the text says four");
+
 /// Most threads that a source may keep from ending. It is not asked while it keeps that many.
 const MAX_THREADS: usize = 2;
 
