@@ -284,6 +284,35 @@ async fn a_set_that_holds_nothing_usable_says_so_in_the_log_and_behind_the_refus
     assert!(lines[0].contains("shorter than 2048 bits") && lines[0].contains("tiny"), "{log}");
 }
 
+/// An error may repeat the document that it is about, and each refusal has it as its cause.
+#[tokio::test]
+async fn what_an_issuer_answers_makes_no_line_of_the_log_long() {
+    let url = format!("ftp://127.0.0.1:9/{}", "y".repeat(60_000));
+    let found = |jwks_uri: &str| json!({"issuer": "i", "jwks_uri": jwks_uri}).to_string();
+    for (document, why) in [
+        (json!("x".repeat(400_000)).to_string(), "invalid type"),
+        (found(&url), "ftp://127.0.0.1:9/"),
+        (json!({"issuer": "z".repeat(400_000), "jwks_uri": url}).to_string(), "describes"),
+    ] {
+        let log = logged(async {
+            let site = axum::Router::new().fallback(async move || document.clone());
+            let addr = crate::hosts::serve_axum(site).await;
+            let discovery = Discovery::new("i", HttpClient::new().unwrap()).allow_http();
+            let keys = KeySet::builder(discovery.at(format!("http://{addr}"))).start().unwrap();
+            keys.loaded().await;
+            let verifier = JwtVerifier::builder().key_set(keys.clone()).issuer("i");
+            let refused = verifier.build().unwrap().verify("a.b.c").unwrap_err();
+            assert_eq!(refused.code(), "auth.keys_unavailable");
+            let cause = std::error::Error::source(&refused).unwrap().to_string();
+            assert!(cause.contains(why) && cause.len() < 3000, "{} bytes: {why}", cause.len());
+        });
+        let log = log.await;
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("be fetched")).collect();
+        assert!(lines.len() == 1 && lines[0].contains(why), "{why}");
+        assert!(lines[0].len() < 3000, "{} bytes: {why}", lines[0].len());
+    }
+}
+
 #[tokio::test]
 async fn a_discovery_document_may_be_elsewhere_and_requests_say_who_asks() {
     let issuer = TestIssuer::start().await.unwrap();

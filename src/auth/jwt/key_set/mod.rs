@@ -20,7 +20,7 @@ use crate::{
     rejection::{BoxError, Chain},
 };
 use futures_util::future::{Either, select};
-use source::{MAX_DOCUMENT, redacted};
+use source::{MAX_DOCUMENT, told};
 use state::{Miss, State, Times};
 use std::{
     collections::HashSet,
@@ -109,7 +109,7 @@ pub struct KeyHealth {
     /// How long ago the source was last seen to have them. `None`: never.
     pub age: Option<Duration>,
     /// Why the last fetch failed, if it did. For operators: it may name internal hosts. URLs are told
-    /// without user, password and query.
+    /// without user, password and query, and of a long error the first 2 KiB.
     pub error: Option<String>,
 }
 
@@ -464,7 +464,7 @@ impl Task {
                     shared.settle(|state| state.succeed(document, keys, now));
                 }
                 Err(error) => {
-                    let error = redacted(&Chain(&*error).to_string());
+                    let error = told(&Chain(&*error).to_string());
                     let held =
                         shared.read(|state| state.held(now).map_or(0, |held| held.keys.len()));
                     let told = Some((error.clone(), held > 0));

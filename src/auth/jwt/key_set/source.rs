@@ -8,6 +8,8 @@ use std::{fmt, fs::File, future::Future, io::Read, path::PathBuf, pin::Pin, sync
 
 /// The longest document that is read, in bytes.
 pub(super) const MAX_DOCUMENT: usize = 512 * 1024;
+/// How much of an error is told, in bytes.
+const MAX_ERROR: usize = 2048;
 
 /// What a [`KeySource`] answers.
 pub type KeyFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
@@ -247,7 +249,7 @@ pub(super) fn shown(url: &str) -> String {
 }
 
 /// A text in which all URLs are as they may be shown: an error's, wherever it is from.
-pub(super) fn redacted(text: &str) -> String {
+fn redacted(text: &str) -> String {
     let mut told = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(found) = rest.find("://") {
@@ -265,6 +267,19 @@ pub(super) fn redacted(text: &str) -> String {
         rest = rest.get(name.len() + url.len()..).unwrap_or_default();
     }
     told + rest
+}
+
+/// An error as it may be told: [`redacted`], and only its start if it is long. An error may repeat what it
+/// is about, which may be a whole document.
+pub(super) fn told(error: &str) -> String {
+    // Not the other way round: a URL that is cut off may end before its `@`, and show a password.
+    let mut told = redacted(error);
+    if told.len() > MAX_ERROR {
+        let end = (0..=MAX_ERROR).rev().find(|end| told.is_char_boundary(*end));
+        told.truncate(end.unwrap_or_default());
+        told.push('…');
+    }
+    told
 }
 
 impl fmt::Debug for Fetched {
@@ -289,7 +304,7 @@ impl fmt::Debug for Discovery {
 
 #[cfg(test)]
 mod tests {
-    use super::{redacted, shown};
+    use super::{MAX_ERROR, redacted, shown, told};
 
     #[test]
     fn urls_are_shown_without_their_secrets() {
@@ -339,6 +354,21 @@ mod tests {
         ] {
             assert_eq!(redacted(text), expected);
             assert_eq!(redacted(expected), expected, "twice is once");
+        }
+    }
+
+    #[test]
+    fn a_long_error_is_told_by_its_start_and_a_cut_shows_no_secret() {
+        assert_eq!(told("it is down"), "it is down");
+        let whole = "x".repeat(MAX_ERROR);
+        assert_eq!(told(&whole), whole);
+        // Wherever the border is: in a character, in a URL, in its password.
+        for pad in MAX_ERROR - 40..=MAX_ERROR {
+            let pad = "x".repeat(pad);
+            let long = format!("{pad} https://u:SECRET@id.example/keys é𝄞é𝄞é𝄞{pad}");
+            let told = told(&long);
+            assert!(told.ends_with('…') && told.len() <= MAX_ERROR + '…'.len_utf8(), "{told}");
+            assert!(told.starts_with(&pad) && !told.contains("SEC"), "{told}");
         }
     }
 }
