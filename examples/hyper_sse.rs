@@ -13,7 +13,7 @@ use bytes::Bytes;
 use clap::Parser;
 use common::{DEMO, Options, Rails};
 use futures_util::TryFutureExt as _;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
@@ -101,6 +101,8 @@ impl App {
         grant.publish(&self.log, grant.receive(body, OnClaims::Refuse)?).await?;
         let mut response = Response::new(whole(Full::from("published")));
         *response.status_mut() = StatusCode::CREATED;
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, text);
         Ok(response)
     }
 }
@@ -135,9 +137,11 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
             "-H 'X-Tenant-Id: {tenant}' -H 'X-Env: {env}' -H \"Authorization: Bearer {token}\""
         );
         let json = "-H 'Content-Type: application/json'";
-        println!("\n# {tenant}: listen, and (elsewhere) say something");
-        println!("curl -N http://{addr}/sse/chat/{thread} {who}");
-        println!("curl http://{addr}/chat/{thread}/messages {json} -d '{{\"text\":\"hi\"}}' {who}");
+        println!("\n# {tenant}: listen from the start, and (elsewhere) say something");
+        println!("curl -sSN http://{addr}/sse/chat/{thread} -H 'Last-Event-ID: earliest' {who}");
+        println!(
+            "curl -sS http://{addr}/chat/{thread}/messages {json} -d '{{\"text\":\"hi\"}}' {who}"
+        );
     }
     loop {
         let tcp = match listener.accept().await {

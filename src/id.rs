@@ -79,7 +79,7 @@ fn check_name(text: &str) -> Result<(), InvalidId> {
     }
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:@~-".contains(&b);
     if !text.bytes().all(allowed) || text.bytes().all(|b| b == b'.') {
-        return Err(InvalidId::Charset { allowed: "[A-Za-z0-9._:@~-]+, and not only dots" });
+        return Err(InvalidId::Charset { allowed: "[A-Za-z0-9._:@~-]{1,128}, and not only dots" });
     }
     refuse_placeholder(text)
 }

@@ -46,7 +46,7 @@ pub enum InvalidMessage {
     ///
     /// Nothing else is refused. Readers that take numbers for doubles still round an integer beyond
     /// 2^53 or a long fraction, and read a number that is too small for a double as zero.
-    #[error("the message must be a strict JSON object, but {0}")]
+    #[error("the message must be one strict JSON object, such as {{\"text\":\"hi\"}}, but {0}")]
     Json(String),
     /// The message says whose it is.
     #[error("the message must not have the member '{0}': the request says whose it is")]

@@ -253,6 +253,10 @@ async fn trouble_with_keys_is_told_once_with_all_that_helps_to_mend_it() {
         assert!(line.len() < 500 && !line.contains('\u{1b}'), "{line}");
     }
     let named = format!("issuer=\"{}\"", issuer.url());
+    // What is told of the source before there is a verifier names no issuer, so a line ties the two.
+    let tied = log.lines().filter(|line| line.contains("verify the tokens of an issuer"));
+    let tied: Vec<_> = tied.collect();
+    assert!(tied.len() == 1 && tied[0].contains(&named) && tied[0].contains(&issuer.jwks_url()));
     assert!(lines[1].contains(&named) && lines[2].contains(&named), "{log}");
 }
 

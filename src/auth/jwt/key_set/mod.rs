@@ -312,9 +312,13 @@ impl KeySet {
         TokenError::KeysUnavailable { wait, why: format!("{}: {error}", self.0.work.source.name()) }
     }
 
-    /// Says whose keys these are.
+    /// Says whose keys these are. The log ties the two together: what was told of the source before named
+    /// no issuer.
     pub(super) fn is_of(&self, issuer: &str) {
-        self.0.issuer.get_or_init(|| issuer.to_owned());
+        if self.0.issuer.set(issuer.to_owned()).is_ok() {
+            let source = self.0.work.source.name();
+            tracing::info!(source, issuer, "the keys of a source verify the tokens of an issuer");
+        }
     }
 
     /// Sees to it that there is a task that fetches.
