@@ -1,12 +1,12 @@
 //! What the request claims: its tenant, its env and its id.
 
 use crate::{
+    head::RequestHead,
     id::{Env, InvalidId, RequestId, TenantId},
-    origin::Head,
     query,
     rejection::{Rejection, RejectionKind},
 };
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
 use std::{
     borrow::Cow,
     fmt::{self, Display},
@@ -116,7 +116,8 @@ impl Envs {
         if name.is_empty() {
             return Err(InvalidId::Empty.to_string());
         }
-        let unknown = || format!("names no env served here, which are: {}", self.served());
+        let unknown =
+            || format!("names no env that is served here. Send one of: {}", self.served());
         self.resolve(name).ok_or_else(unknown)
     }
 
@@ -194,147 +195,6 @@ impl<'a> Named<'a> {
     }
 }
 
-/// The head of a request: all of it but the body.
-///
-/// For what reads tenant and env off it: see
-/// [`context_from`](crate::RequireTenantScope::context_from).
-///
-/// ```
-/// use tower_tenancy::RequestHead;
-///
-/// let request = http::Request::get("https://acme.example.com:8443/t/acme%3Aeu/events").body(())?;
-/// let head = RequestHead::of(&request);
-/// assert_eq!(head.segment(1).as_deref(), Some("acme:eu"));
-/// assert_eq!(head.host(), Some("acme.example.com"));
-/// assert_eq!(head.subdomain_of("example.com").as_deref(), Some("acme"));
-/// # Ok::<(), http::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct RequestHead<'a> {
-    method: &'a Method,
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-    extensions: &'a Extensions,
-}
-
-impl<'a> RequestHead<'a> {
-    /// The head of `request`.
-    #[must_use]
-    pub fn of<B>(request: &'a Request<B>) -> Self {
-        Self {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
-        }
-    }
-
-    /// The request's method.
-    #[must_use]
-    pub fn method(self) -> &'a Method {
-        self.method
-    }
-
-    /// The request's URI, as the layer sees it: inside `axum::Router::nest` it lacks the prefix, and
-    /// [`extensions`](Self::extensions) has axum's `OriginalUri`.
-    #[must_use]
-    pub fn uri(self) -> &'a Uri {
-        self.uri
-    }
-
-    /// The request's headers. Those that the answer depends on must be named to caches: see
-    /// [`vary_by`](crate::RequireTenantScope::vary_by).
-    #[must_use]
-    pub fn headers(self) -> &'a HeaderMap {
-        self.headers
-    }
-
-    /// What outer layers left on the request.
-    #[must_use]
-    pub fn extensions(self) -> &'a Extensions {
-        self.extensions
-    }
-
-    /// One segment of the path, percent-decoded ([RFC 3986 section 2.1]). The first is 0: of `/t/acme/x`,
-    /// segment 1 is `acme`. `None` if the path is shorter.
-    ///
-    /// A segment that cannot be decoded is given as it stands. It has a `%`, and so is no id.
-    ///
-    /// [RFC 3986 section 2.1]: https://www.rfc-editor.org/rfc/rfc3986#section-2.1
-    #[must_use]
-    pub fn segment(self, index: usize) -> Option<Cow<'a, str>> {
-        self.uri.path().strip_prefix('/')?.split('/').nth(index).map(decoded)
-    }
-
-    /// The host that the request was sent to, without its port: the authority of the URI, as in HTTP/2
-    /// ([RFC 9113 section 8.3.1]), or the one `Host` header ([RFC 9112 section 3.2]). `None` if there is
-    /// neither, if there are two `Host` headers, or if the two differ.
-    ///
-    /// It is in the case in which it was sent, and hosts are the same in any case.
-    ///
-    /// [RFC 9112 section 3.2]: https://www.rfc-editor.org/rfc/rfc9112#section-3.2
-    /// [RFC 9113 section 8.3.1]: https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1
-    #[must_use]
-    pub fn host(self) -> Option<&'a str> {
-        let of_uri = self.uri.host();
-        let mut values = self.headers.get_all(header::HOST).iter();
-        let Some(value) = values.next() else { return of_uri };
-        let of_header = without_port(value.to_str().ok()?)?;
-        if values.next().is_some() || of_uri.is_some_and(|uri| !uri.eq_ignore_ascii_case(of_header))
-        {
-            return None;
-        }
-        Some(of_header)
-    }
-
-    /// What stands in front of `domain` in the [host](Self::host), in lower case: of `acme.example.com`
-    /// and `example.com`, that is `acme`. `None` for any other host, and for the domain itself.
-    ///
-    /// It may be several labels: of `a.b.example.com` it is `a.b`.
-    #[must_use]
-    pub fn subdomain_of(self, domain: &str) -> Option<Cow<'a, str>> {
-        let host = self.host()?;
-        let host = host.strip_suffix('.').unwrap_or(host);
-        let (name, rest) = host.split_at_checked(host.len().checked_sub(domain.len())?)?;
-        let name = name.strip_suffix('.').filter(|_| rest.eq_ignore_ascii_case(domain))?;
-        let is_lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
-        Some(if is_lower { name.into() } else { name.to_ascii_lowercase().into() })
-    }
-}
-
-/// The host of `host:port`. `None` if there is something in front of the host.
-fn without_port(authority: &str) -> Option<&str> {
-    if authority.contains('@') {
-        return None;
-    }
-    // An address of IPv6 has colons of its own.
-    match authority.find(']') {
-        Some(end) => authority.get(..=end),
-        None => authority.split(':').next(),
-    }
-}
-
-fn decoded(segment: &str) -> Cow<'_, str> {
-    fn decode(segment: &str) -> Option<String> {
-        let mut bytes = segment.bytes();
-        let mut text = Vec::with_capacity(segment.len());
-        while let Some(byte) = bytes.next() {
-            text.push(match byte {
-                b'%' => {
-                    let mut digit = || char::from(bytes.next()?).to_digit(16);
-                    u8::try_from(digit()? * 16 + digit()?).ok()?
-                }
-                byte => byte,
-            });
-        }
-        String::from_utf8(text).ok()
-    }
-    match segment.contains('%').then(|| decode(segment)).flatten() {
-        Some(text) => text.into(),
-        None => segment.into(),
-    }
-}
-
 /// How the application reads tenant and env off a request.
 #[derive(Clone)]
 pub(crate) struct ReadsContext(Arc<dyn for<'a> Fn(RequestHead<'a>) -> Named<'a> + Send + Sync>);
@@ -361,7 +221,7 @@ impl RequestContext {
     /// Reads tenant and env off a request whose id is known. `sent` is what the query or a ticket names,
     /// and `placed` is what the application [reads](ReadsContext) off the request.
     pub(crate) fn read(
-        head: Head<'_>,
+        head: RequestHead<'_>,
         sent: &Named<'_>,
         placed: &Named<'_>,
         request_id: RequestId,
@@ -555,10 +415,10 @@ fn invalid(name: &str, why: impl Display) -> Rejection {
 
 #[cfg(test)]
 mod tests {
-    use super::{Envs, Identified, Named, RequestContext, RequestHead, Unfit};
+    use super::{Envs, Identified, Named, RequestContext, Unfit};
     use crate::{
+        head::RequestHead,
         id::{InvalidId, RequestId},
-        origin::Head,
         rejection::Rejection,
     };
     use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
@@ -583,7 +443,7 @@ mod tests {
         let mut request = Request::new(());
         *request.headers_mut() = headers(pairs);
         let id = RequestId::generate();
-        RequestContext::read(Head::of(&request), &named, &Named::new(), id, &Envs::default())
+        RequestContext::read(RequestHead::of(&request), &named, &Named::new(), id, &Envs::default())
     }
 
     #[test]
@@ -651,7 +511,7 @@ mod tests {
             let mut request = Request::new(());
             *request.headers_mut() = headers(pairs);
             request.headers_mut().insert("x-tenant-id", HeaderValue::from_static("t_alpha"));
-            let (head, id) = (Head::of(&request), RequestId::generate());
+            let (head, id) = (RequestHead::of(&request), RequestId::generate());
             let context = RequestContext::read(head, &Named::new(), &placed, id, envs);
             context.map(|context| context.env().to_string()).map_err(|refused| refused.code())
         };
@@ -682,7 +542,7 @@ mod tests {
         let read = |pairs: &[(&'static str, &str)], sent: Named<'_>, placed: Named<'_>| {
             let mut request = Request::new(());
             *request.headers_mut() = headers(pairs);
-            let (head, id) = (Head::of(&request), RequestId::generate());
+            let (head, id) = (RequestHead::of(&request), RequestId::generate());
             let context = RequestContext::read(head, &sent, &placed, id, &Envs::default());
             let context = context.map_err(|refused| refused.code())?;
             Ok::<_, &str>(format!("{}/{}", context.tenant(), context.env()))
@@ -718,69 +578,6 @@ mod tests {
         ] {
             let told = format!("{pairs:?} {sent:?} {placed:?}");
             assert_eq!(read(pairs, sent, placed), outcome.map(str::to_owned), "{told}");
-        }
-    }
-
-    #[test]
-    fn a_segment_is_decoded_or_no_id() {
-        for (path, index, segment) in [
-            ("/t/acme/x", 1, Some("acme")),
-            ("/t/acme/x?t=1", 2, Some("x")),
-            ("/t/acme/x", 3, None),
-            ("/t/", 1, Some("")),
-            ("//t", 1, Some("t")),
-            ("/a%3Ab%40c%2Fd", 0, Some("a:b@c/d")),
-            ("/%2e%2E", 0, Some("..")),
-            ("/%c3%a4", 0, Some("ä")),
-            ("/%ff", 0, Some("%ff")),
-            ("/%", 0, Some("%")),
-            ("/%2", 0, Some("%2")),
-            ("/%zz", 0, Some("%zz")),
-            ("/%+1", 0, Some("%+1")),
-            ("/a+b", 0, Some("a+b")),
-            ("*", 0, None),
-        ] {
-            let request = Request::get(path).body(()).unwrap();
-            assert_eq!(RequestHead::of(&request).segment(index).as_deref(), segment, "{path}");
-        }
-    }
-
-    #[test]
-    fn the_host_is_the_uris_or_the_headers_and_never_one_of_two() {
-        for (uri, hosts, host) in [
-            ("/", &["acme.example.com"][..], Some("acme.example.com")),
-            ("/", &["acme.example.com:8443"], Some("acme.example.com")),
-            ("/", &["[::1]:80"], Some("[::1]")),
-            ("/", &["[::1]"], Some("[::1]")),
-            ("/", &[], None),
-            ("/", &["a.test", "b.test"], None),
-            ("/", &["a.test", "a.test"], None),
-            ("/", &["a.test@b.test"], None),
-            ("https://a.test/", &[], Some("a.test")),
-            ("https://a.test:443/", &["A.test"], Some("A.test")),
-            ("https://u:p@a.test:443/", &[], Some("a.test")),
-            ("https://a.test/", &["b.test"], None),
-        ] {
-            let request =
-                hosts.iter().fold(Request::get(uri), |request, host| request.header("host", *host));
-            let request = request.body(()).unwrap();
-            assert_eq!(RequestHead::of(&request).host(), host, "{uri} {hosts:?}");
-        }
-        for (host, name) in [
-            ("acme.example.com", Some("acme")),
-            ("ACME.Example.COM:8443", Some("acme")),
-            ("acme.example.com.", Some("acme")),
-            ("a.b.example.com", Some("a.b")),
-            ("example.com", None),
-            (".example.com", Some("")),
-            ("acmeexample.com", None),
-            ("acme.example.com.evil.test", None),
-            ("acme.example.org", None),
-            ("x", None),
-        ] {
-            let request = Request::get("/").header("host", host).body(()).unwrap();
-            let head = RequestHead::of(&request);
-            assert_eq!(head.subdomain_of("example.com").as_deref(), name, "{host}");
         }
     }
 

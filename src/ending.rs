@@ -1,5 +1,6 @@
 //! The one table of endings: why streams end, and which word or number says so on each wire.
 
+use crate::framing;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -118,8 +119,7 @@ impl Ending {
 
     /// What the notice says, on the transports that write JSON.
     pub(crate) fn members(self) -> Map<String, Value> {
-        let members = [("code", self.code()), ("detail", self.detail())];
-        members.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
+        framing::members([("code", self.code()), ("detail", self.detail())])
     }
 
     /// How long a client waits that usually waits for `delay`, before it comes back by itself.

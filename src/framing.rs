@@ -93,6 +93,11 @@ impl<'a> Block<'a> {
     }
 }
 
+/// What a notice says, to which more may be added.
+pub(crate) fn members<const N: usize>(said: [(&str, &str); N]) -> Map<String, Value> {
+    said.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
+}
+
 /// No client is sent away for longer than a day.
 const LONGEST_DELAY: Duration = Duration::from_secs(86_400);
 

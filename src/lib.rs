@@ -16,6 +16,8 @@ pub mod rejection;
 
 mod query;
 
+mod head;
+
 mod origin;
 
 pub mod context;
@@ -69,7 +71,7 @@ pub use access::{
     verify_thread_access,
 };
 pub use auth::{AuthContext, AuthRequest, Authenticator, Verdict};
-pub use context::{Envs, Named, RequestContext, RequestHead};
+pub use context::{Envs, Named, RequestContext};
 pub use delivery::{Delivery, Gap, GapReason, Position};
 pub use ending::Ending;
 pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEvent};
@@ -77,6 +79,7 @@ pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEve
 pub use extract::{JsonText, ThreadAccess};
 #[cfg(feature = "tonic")]
 pub use grpc::GrpcStream;
+pub use head::RequestHead;
 pub use id::{ActorType, Env, RequestId, Subject, TenantId, ThreadId};
 pub use inbound::{ClientMessage, InvalidMessage, OnClaims};
 pub use log::{EventLog, MemoryLog, OnGap, Publisher, Subscription};

@@ -4,7 +4,8 @@
 //! [WHATWG Fetch section 3.1]: https://fetch.spec.whatwg.org/#origin-header
 //! [Fetch Metadata]: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
 
-use http::{HeaderMap, HeaderName, Method, Request, Uri, header};
+use crate::head::RequestHead;
+use http::{HeaderName, Method, header};
 use std::{
     borrow::Cow,
     fmt::{self, Write as _},
@@ -242,38 +243,7 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
 /// How an origin that is nobody's is written (RFC 6454 section 6.2).
 pub(crate) const OPAQUE: &str = "null";
 
-/// What the rule looks at.
-#[derive(Clone, Copy)]
-pub(crate) struct Head<'a> {
-    pub(crate) method: &'a Method,
-    pub(crate) uri: &'a Uri,
-    pub(crate) headers: &'a HeaderMap,
-}
-
-impl<'a> Head<'a> {
-    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
-        Self { method: request.method(), uri: request.uri(), headers: request.headers() }
-    }
-
-    /// Whether the request asks for a WebSocket ([RFC 6455 section 4.1], [RFC 8441 section 4]).
-    ///
-    /// [RFC 6455 section 4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
-    /// [RFC 8441 section 4]: https://www.rfc-editor.org/rfc/rfc8441#section-4
-    pub(crate) fn is_upgrade(self) -> bool {
-        let websocket = |name: &str| name.eq_ignore_ascii_case("websocket");
-        self.method == Method::CONNECT
-            || (self.method == Method::GET && tokens(self.headers, header::UPGRADE).any(websocket))
-    }
-
-    /// Whether a browser asks whether it may ask ([WHATWG Fetch section 3.3.2]).
-    ///
-    /// [WHATWG Fetch section 3.3.2]: https://fetch.spec.whatwg.org/#cors-preflight-request
-    pub(crate) fn is_preflight(self) -> bool {
-        self.method == Method::OPTIONS
-            && self.headers.contains_key(header::ORIGIN)
-            && self.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-    }
-
+impl<'a> RequestHead<'a> {
     /// The `Origin`. A repeated one, `null`, and what is no origin is nobody's: an error.
     fn origin(self) -> Option<Result<Origin<'a>, Fault>> {
         let mut values = self.headers.get_all(header::ORIGIN).iter();
@@ -325,15 +295,9 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The items of a list in all headers of this name.
-pub(crate) fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Fault, Head, Origin};
+    use super::{Fault, Origin, RequestHead};
     use http::Request;
 
     fn comes(method: &str, headers: &[(&str, &str)]) -> bool {
@@ -346,7 +310,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let request = request.body(()).unwrap();
-        let head = Head::of(&request);
+        let head = RequestHead::of(&request);
         head.comes_from(&[Origin::named("https://good.test").unwrap()])
     }
 
@@ -378,7 +342,7 @@ mod tests {
             assert_eq!(Ok(origin.clone()), Origin::parse(canonical), "{written}");
             assert_eq!(origin.is_written(written), written == canonical, "{written}");
             let head = Request::builder().header("origin", written).body(()).unwrap();
-            assert_eq!(Head::of(&head).origin_text().as_deref(), Some(canonical));
+            assert_eq!(RequestHead::of(&head).origin_text().as_deref(), Some(canonical));
         }
         for (one, other) in [
             ("https://app.test", "http://app.test"),
@@ -447,8 +411,8 @@ mod tests {
             assert!(error.contains(&fault.to_string()) && !error.contains("s3cret"), "{error}");
             // As a header it is there, and nobody's.
             if let Ok(head) = Request::builder().header("origin", text).body(()) {
-                assert_eq!(Head::of(&head).origin_text().as_deref(), Some("null"), "{text}");
-                assert!(!Head::of(&head).comes_from(&[]));
+                assert_eq!(RequestHead::of(&head).origin_text().as_deref(), Some("null"), "{text}");
+                assert!(!RequestHead::of(&head).comes_from(&[]));
             }
         }
     }

@@ -243,8 +243,8 @@ pub(crate) mod tests {
         auth::AuthContext,
         clock::from_unix,
         context::{Envs, Named, RequestContext, X_ENV, X_TENANT_ID},
+        head::RequestHead,
         id::{RequestId, Subject},
-        origin::Head,
         rejection::Rejection,
     };
     use http::{Extensions, Request};
@@ -254,7 +254,7 @@ pub(crate) mod tests {
         let request = request.body(()).unwrap();
         let id = RequestId::new("req-1").unwrap();
         let none = Named::new();
-        RequestContext::read(Head::of(&request), &none, &none, id, &Envs::default()).unwrap()
+        RequestContext::read(RequestHead::of(&request), &none, &none, id, &Envs::default()).unwrap()
     }
 
     pub(crate) fn auth(tenants: &[&str], envs: &[&str]) -> AuthContext {

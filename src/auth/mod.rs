@@ -64,6 +64,7 @@ pub use crate::origin::InvalidOrigin;
 
 use crate::{
     clock::{self, Clock},
+    head::RequestHead,
     id::{ActorType, Env, Subject, TenantId, Text, ThreadId},
     rejection::{Rejection, RejectionKind},
 };
@@ -400,10 +401,7 @@ const IN_B64TOKEN: [bool; 256] = {
 /// What an [`Authenticator`] sees of a request: everything but its body.
 #[derive(Clone, Copy)]
 pub struct AuthRequest<'a> {
-    method: &'a Method,
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-    extensions: &'a Extensions,
+    head: RequestHead<'a>,
     found: &'a Found,
 }
 
@@ -411,42 +409,36 @@ impl<'a> AuthRequest<'a> {
     /// The head of `request`.
     #[must_use]
     pub fn of<B>(request: &'a Request<B>) -> Self {
-        Self {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
-            found: &Found::Header,
-        }
+        Self { head: RequestHead::of(request), found: &Found::Header }
     }
 
     /// The head of `request`, from which a token was taken already.
     pub(crate) fn with_token<B>(request: &'a Request<B>, found: &'a Found) -> Self {
-        Self { found, ..Self::of(request) }
+        Self { head: RequestHead::of(request), found }
     }
 
     /// The request's method.
     #[must_use]
     pub fn method(&self) -> &'a Method {
-        self.method
+        self.head.method
     }
 
     /// The request's URI.
     #[must_use]
     pub fn uri(&self) -> &'a Uri {
-        self.uri
+        self.head.uri
     }
 
     /// The request's headers.
     #[must_use]
     pub fn headers(&self) -> &'a HeaderMap {
-        self.headers
+        self.head.headers
     }
 
     /// What outer layers left on the request.
     #[must_use]
     pub fn extensions(&self) -> &'a Extensions {
-        self.extensions
+        self.head.extensions
     }
 
     /// The token: of the one `Authorization: Bearer` header ([RFC 6750 section 2.1]; the scheme in
@@ -465,7 +457,7 @@ impl<'a> AuthRequest<'a> {
         };
         let token = match self.found {
             Found::Header => {
-                let mut values = self.headers.get_all(header::AUTHORIZATION).iter();
+                let mut values = self.head.headers.get_all(header::AUTHORIZATION).iter();
                 let value = values.next().ok_or(RejectionKind::AuthMissing)?;
                 if values.next().is_some() {
                     return Err(invalid("Authorization was sent more than once. Send it once."));
@@ -505,12 +497,12 @@ impl<'a> AuthRequest<'a> {
         // What is one is ASCII.
         match (std::str::from_utf8(token), self.found) {
             (Ok(token), _) if is_b64token => Ok(token),
-            (_, Found::Header) => {
-                Err(invalid("Authorization does not bear exactly one token after 'Bearer'."))
-            }
-            (_, Found::Elsewhere(_) | Found::Nowhere) => {
-                Err(invalid("What the request bears is no token."))
-            }
+            (_, Found::Header) => Err(invalid(
+                "Authorization does not bear exactly one token after 'Bearer'. Send 'Authorization: Bearer <token>'.",
+            )),
+            (_, Found::Elsewhere(_) | Found::Nowhere) => Err(invalid(
+                "What the request bears is no token. Send the token as the issuer wrote it.",
+            )),
         }
     }
 }
@@ -519,8 +511,8 @@ impl fmt::Debug for AuthRequest<'_> {
     /// Without headers and query: they may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthRequest")
-            .field("method", self.method)
-            .field("path", &self.uri.path())
+            .field("method", self.head.method)
+            .field("path", &self.head.uri.path())
             .finish_non_exhaustive()
     }
 }

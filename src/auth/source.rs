@@ -1,7 +1,8 @@
 //! Where a request may bear its token.
 
 use crate::{
-    origin::{Head, InvalidOrigin, Origin, SEC_FETCH_SITE},
+    head::RequestHead,
+    origin::{InvalidOrigin, Origin, SEC_FETCH_SITE},
     rejection::{Rejection, RejectionKind},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
@@ -128,7 +129,7 @@ impl TokenSources {
             None => Vec::new(),
         };
         by_cookie.dedup();
-        let offered = *protocol && Head::of(request).is_upgrade();
+        let offered = *protocol && RequestHead::of(request).is_upgrade();
         let by_protocol = if offered { take_protocols(request.headers_mut()) } else { Vec::new() };
         let by_header = request.headers().contains_key(header::AUTHORIZATION);
         let found = by_cookie.len() + by_protocol.len();
@@ -138,7 +139,7 @@ impl TokenSources {
         if found > 1 || bears_token(request.headers()) {
             return Err(two_tokens());
         }
-        let head = Head::of(request);
+        let head = RequestHead::of(request);
         if !by_cookie.is_empty() && !head.comes_from(origins) {
             let why = "The cookie proves nothing in a request from another origin.";
             return Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(why).with_source(

@@ -7,10 +7,9 @@ use crate::{
         Unmet, Verdict, bears_token, two_tokens,
     },
     context::{
-        Envs, Identified, Named, ReadsContext, RequestContext, RequestHead, X_ENV, X_REQUEST_ID,
-        X_TENANT_ID,
+        Envs, Identified, Named, ReadsContext, RequestContext, X_ENV, X_REQUEST_ID, X_TENANT_ID,
     },
-    origin::Head,
+    head::RequestHead,
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
 };
@@ -113,7 +112,8 @@ impl ContextCheck {
             Some(reads) => begun.span.in_scope(|| reads.read(RequestHead::of(request))),
             None => Named::new(),
         };
-        let context = RequestContext::read(Head::of(request), &sent, &placed, id, &self.envs)?;
+        let context =
+            RequestContext::read(RequestHead::of(request), &sent, &placed, id, &self.envs)?;
         begun.span.record("tenant", context.tenant().as_str());
         begun.span.record("env", context.env().as_str());
         if let Some(id) = &begun.echo {

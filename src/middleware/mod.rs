@@ -77,7 +77,8 @@ pub use service::RequireService;
 
 use crate::{
     auth::{Authenticator, Policy, TokenSources},
-    context::{Envs, Named, ReadsContext, RequestHead},
+    context::{Envs, Named, ReadsContext},
+    head::RequestHead,
     rejection::ByContentType,
 };
 use http::HeaderName;

@@ -2,7 +2,7 @@
 
 use crate::{
     event::{LAST_EVENT_ID, LastEventId},
-    origin::Head,
+    head::RequestHead,
     query,
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
@@ -90,7 +90,7 @@ where
         let state = match query::take(request.uri_mut(), TICKET_QUERY) {
             Ok(None) => State::Calling { response: self.inner.call(request) },
             Ok(Some(secret)) => {
-                let opening = Opening::of(Head::of(&request));
+                let opening = Opening::of(RequestHead::of(&request));
                 let issuer = self.issuer.clone();
                 let answer = Box::pin(async move { issuer.redeem(&secret, opening).await });
                 // The instance that was polled ready is dropped, with all that it reserved. The

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     context::X_REQUEST_ID,
+    head::RequestHead,
     id::RequestId,
-    origin::Head,
     rejection::{Dialect, RejectWith},
 };
 use http::{HeaderValue, Method, Request, Response};
@@ -54,7 +54,7 @@ where
         let dialect = Dialect::on(&request, self.opens_streams);
         let to_head = request.method() == Method::HEAD;
         let mut begun = Begun::default();
-        if !(self.pass_preflight && Head::of(&request).is_preflight()) {
+        if !(self.pass_preflight && RequestHead::of(&request).is_preflight()) {
             self.check.begin(&mut request, &mut begun);
         }
         let Begun { verdict, span, echo } = begun;

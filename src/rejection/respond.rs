@@ -3,7 +3,7 @@
 use super::{Rejection, RejectionKind};
 use crate::{
     ending::Ending,
-    framing::{Block, jittered},
+    framing::{Block, jittered, members},
 };
 use bytes::Bytes;
 use http::{
@@ -480,8 +480,7 @@ fn percent_encoded(text: &str) -> String {
 fn come_back_later(rejection: &Rejection) -> Response<Bytes> {
     let limited = rejection.kind() == RejectionKind::StreamLimit;
     let name = if limited { Ending::Limit } else { Ending::SourceFailed }.code();
-    let told = [("code", rejection.code()), ("detail", rejection.detail())];
-    let members = told.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+    let members = members([("code", rejection.code()), ("detail", rejection.detail())]);
     let delay = jittered(rejection.retry_after().unwrap_or(super::RETRY_AFTER));
     let mut body = String::new();
     let block = Block::new(&mut body).event(name).retry(Some(delay));

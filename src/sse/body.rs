@@ -6,7 +6,7 @@ use crate::{
     delivery::Outbound,
     ending::Ending,
     event::{Cursor, StreamEvent},
-    framing::{Block, HEARTBEAT, OPEN, jittered},
+    framing::{Block, HEARTBEAT, OPEN, jittered, members},
     id::RequestId,
     rejection::stream_headers,
     stream::{GuardedStream, IntoDelivery, Polled},
@@ -16,7 +16,6 @@ use futures_core::Stream;
 use http::Response;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
-use serde_json::Map;
 use std::{
     fmt,
     ops::ControlFlow,
@@ -290,8 +289,8 @@ fn open(
     position: Option<Cursor>,
     retry: Option<Duration>,
 ) {
-    let members = Map::from_iter([("code".to_owned(), OPEN.into())]);
-    Block::new(frame).event(OPEN).id(position).retry(retry).notice(members, Some(trace_id)).end();
+    let block = Block::new(frame).event(OPEN).id(position).retry(retry);
+    block.notice(members([("code", OPEN)]), Some(trace_id)).end();
 }
 
 /// Gives the event whose rest is still to be written.

@@ -211,8 +211,9 @@ where
     S: Stream,
     S::Item: IntoDelivery,
 {
-    /// Gives `sink` what is ready, and the request that it is for, until it breaks. If nothing is ready, it is pending for as long as
-    /// `idle_limit` says, which is asked when the one alarm of the stream is set.
+    /// Gives `sink` what is ready, and the request that it is for, until it breaks. If nothing is ready,
+    /// it is pending for as long as `idle_limit` says, which is asked when the one alarm of the stream is
+    /// set.
     pub(crate) fn poll_each(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

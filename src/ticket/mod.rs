@@ -87,9 +87,10 @@ use crate::{
     auth::{AuthContext, Bound, Proven, Revocation, Texts},
     clock::{self, Clock},
     event::{Cursor, Epoch, LastEventId},
+    head::RequestHead,
     id::{ActorType, Env, Subject, TenantId, Text, ThreadId, kept_aside},
     log::EventLog,
-    origin::{self, Head, OPAQUE},
+    origin::{self, OPAQUE},
     rejection::{BoxError, Chain, Rejection, RejectionKind},
 };
 use http::Method;
@@ -730,7 +731,7 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    pub(crate) fn of(head: Head<'_>) -> Self {
+    pub(crate) fn of(head: RequestHead<'_>) -> Self {
         let transport = if head.is_upgrade() {
             Transport::WebSocket
         } else if head.method == Method::GET {

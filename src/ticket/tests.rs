@@ -9,8 +9,8 @@ use crate::{
     auth::{AuthContext, Revocation},
     clock::{from_unix, manual::ManualClock},
     event::{Cursor, LastEventId},
+    head::RequestHead,
     log::{EventLog as _, LogReader as _, MemoryLog},
-    origin::Head,
     rejection::Rejection,
     scope::{TenantScope, tests as scopes},
 };
@@ -67,7 +67,7 @@ impl Desk {
             request = request.header("last-event-id", cursor.to_string());
         }
         let request = request.body(()).unwrap();
-        let opening = Opening::of(Head::of(&request));
+        let opening = Opening::of(RequestHead::of(&request));
         self.issuer.redeem(ticket.secret(), opening).now_or_never().unwrap()
     }
 

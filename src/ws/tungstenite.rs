@@ -4,8 +4,8 @@ use super::{WsKind, WsMessage, WsSession};
 use crate::{
     auth::is_bearer_protocol,
     clock,
+    head::{RequestHead, tokens},
     inbound::ClientMessage,
-    origin::{Head, tokens},
     rejection::{Rejection, RejectionKind},
     stream::IntoDelivery,
 };
@@ -151,7 +151,7 @@ impl Handshake {
             let protocol = request.extensions().get::<Protocol>();
             protocol.filter(|name| name.as_str() == "websocket").map(|_| Response::new(()))
         } else {
-            switched(Head::of(request))
+            switched(RequestHead::of(request))
         };
         let is_13 = |version: &HeaderValue| version == "13";
         let is_13 = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(is_13);
@@ -232,7 +232,7 @@ impl Handshake {
 }
 
 /// What accepts an upgrade over HTTP/1.1, if the request asks for one.
-fn switched(head: Head<'_>) -> Option<Response<()>> {
+fn switched(head: RequestHead<'_>) -> Option<Response<()>> {
     let upgrades = |name: &str| name.eq_ignore_ascii_case("upgrade");
     let asks = head.is_upgrade() && tokens(head.headers, header::CONNECTION).any(upgrades);
     let key = head.headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| asks)?;
