@@ -8,7 +8,11 @@ use crate::{
     support::token,
     websocket::{hyper_service, router},
 };
-use axum::{Router, routing::post};
+use axum::{
+    Router,
+    extract::ws::{self, WebSocketUpgrade},
+    routing::{any, post},
+};
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -29,7 +33,8 @@ use tokio_tungstenite::{
 use tower::Layer as _;
 use tower_tenancy::{
     CloseRefusedUpgrades, LastEventId, MemoryLog, MemoryRegistry, RedeemTicket, Rejection,
-    RequireTenantScope, TenantScope, TicketIssuer, auth::TokenSources, verify_thread_access,
+    RejectionKind, RequireTenantScope, TenantScope, TicketIssuer, auth::TokenSources,
+    verify_thread_access,
 };
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -194,6 +199,22 @@ async fn a_refused_upgrade_is_closed_with_its_code_where_that_was_asked_for() {
     // No WebSocket, no change.
     let other = connection.ask("connect-udp", "/th", &[env]).await;
     assert_eq!(other.status(), 400);
+}
+
+#[tokio::test]
+async fn an_accepted_upgrade_stays_open_whatever_else_was_refused() {
+    // A handler may say for other reasons what it refused.
+    let handler = async |upgrade: WebSocketUpgrade| {
+        let mut accepted = upgrade.on_upgrade(async |mut socket: ws::WebSocket| {
+            let _sent = socket.send(ws::Message::text(r#"{"type":"accepted"}"#)).await;
+        });
+        accepted.extensions_mut().insert(Rejection::new(RejectionKind::StreamLimit));
+        accepted
+    };
+    let app = Router::new().route("/th", any(handler)).layer(CloseRefusedUpgrades);
+    let mut connection = Connection::to(serve_axum(app).await).await;
+    let (mut socket, _) = connection.open("/th", &[]).await.unwrap();
+    assert_eq!(next(&mut socket).await.unwrap()["type"], "accepted");
 }
 
 #[tokio::test]
