@@ -15,7 +15,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{client::conn::http2, ext::Protocol, upgrade::Upgraded};
 use hyper_util::{
@@ -208,12 +208,14 @@ async fn an_accepted_upgrade_stays_open_whatever_else_was_refused() {
         let mut accepted = upgrade.on_upgrade(async |mut socket: ws::WebSocket| {
             let _sent = socket.send(ws::Message::text(r#"{"type":"accepted"}"#)).await;
         });
+        accepted.headers_mut().insert("x-handler", HeaderValue::from_static("kept"));
         accepted.extensions_mut().insert(Rejection::new(RejectionKind::StreamLimit));
         accepted
     };
     let app = Router::new().route("/th", any(handler)).layer(CloseRefusedUpgrades);
     let mut connection = Connection::to(serve_axum(app).await).await;
-    let (mut socket, _) = connection.open("/th", &[]).await.unwrap();
+    let (mut socket, answer) = connection.open("/th", &[]).await.unwrap();
+    assert_eq!(answer["x-handler"], "kept", "the handler's own answer");
     assert_eq!(next(&mut socket).await.unwrap()["type"], "accepted");
 }
 
