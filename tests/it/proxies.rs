@@ -110,8 +110,9 @@ async fn serves(proxy: &Proxy) {
 #[ignore = "needs nginx; `scripts/test` runs it"]
 async fn nginx_passes_streams_as_the_page_says() {
     let proxy = Proxy::start("nginx", |folder, settings| {
+        // One process, which ends when it is killed: workers would outlive their master.
         let whole = format!(
-            "daemon off; pid {0}/pid; error_log {0}/start.log; events {{}} http {{ {settings} }}",
+            "daemon off; master_process off; pid {0}/pid; error_log {0}/start.log; events {{}} http {{ {settings} }}",
             folder.display()
         );
         let file = folder.join("nginx.conf");

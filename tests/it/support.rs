@@ -294,7 +294,8 @@ impl Socket {
                 .headers_mut()
                 .append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
-        match tokio_tungstenite::connect_async(request).await {
+        let answered = tokio::time::timeout(PATIENCE, tokio_tungstenite::connect_async(request));
+        match answered.await.expect("the upgrade is not answered") {
             Ok((stream, response)) => Ok(Self { stream, response, cursor: None }),
             Err(tungstenite::Error::Http(refused)) => {
                 let body = refused.body().as_deref().unwrap_or_default();
