@@ -7,6 +7,7 @@ pub mod id;
 mod json;
 
 pub mod clock;
+mod sync;
 
 mod framing;
 

@@ -1,6 +1,6 @@
 //! Writing to a thread, with or without a request.
 
-use super::{EventLog, LogError};
+use super::{error::LogError, event_log::EventLog};
 use crate::{
     access::{Proof, ThreadGrant},
     event::{EventType, InvalidEvent, NewEvent, Routing, StampedEvent, StreamEvent},

@@ -1,6 +1,10 @@
 //! One subscriber's cursor over a thread's log.
 
-use super::{EventLog, Extent, LogError, LogReader};
+use super::{
+    error::LogError,
+    event_log::{EventLog, LogReader},
+    extent::Extent,
+};
 use crate::{
     access::ThreadGrant,
     delivery::{Delivery, Gap, GapReason, Position},

@@ -1,77 +1,276 @@
-//! The order of the modules in `lib.rs` is the architecture: a module uses only those above it.
+//! The shape of the house: which module may use which, and what stands in which file.
+//!
+//! The order of the modules in `lib.rs` is the architecture. These tests read the sources with `syn`,
+//! so a path counts wherever it stands: in a `use`, in an expression, or in the arguments of a macro.
 
-use std::{fs, path::Path};
+use proc_macro2::{TokenStream, TokenTree};
+use std::{collections::BTreeSet, fs, path::Path, sync::LazyLock};
+use syn::{
+    Attribute, Item, UseTree,
+    visit::{self, Visit},
+};
 
-/// Source of a module, without comments, and without its tests: they may look anywhere.
-fn source(module: &str) -> String {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = vec![src.join(format!("{module}.rs"))];
-    let mut folders = vec![src.join(module)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
-        }
-    }
-    files.retain(|file| file.exists() && file.file_stem().unwrap() != "tests");
-    files.iter().map(|file| without_tests(&fs::read_to_string(file).unwrap())).collect()
+/// Where a module stands: `["auth", "jwt", "claims"]`. The crate's root is empty.
+type Place = Vec<String>;
+
+/// What these tests ask of one source file.
+struct Source {
+    place: Place,
+    /// Whether all of the file is test code.
+    is_test: bool,
+    /// Whether production code stands after a module of tests.
+    tests_are_last: bool,
+    /// The paths that production code names: from the crate's root on, or `::` and a foreign crate.
+    paths: BTreeSet<Place>,
 }
 
-/// Test modules stand last in their file.
-fn without_tests(text: &str) -> String {
-    let lines: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-    let tests = lines.windows(2).position(|pair| {
-        pair[0] == "#[cfg(test)]" && pair[1].contains("mod ") && pair[1].ends_with('{')
+impl Source {
+    fn read(src: &Path, file: &Path) -> Self {
+        let inside = file.strip_prefix(src).unwrap().with_extension("");
+        let mut place: Place =
+            inside.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+        let name = place.last().unwrap().clone();
+        if name == "mod" || name == "lib" {
+            place.pop();
+        }
+        let syntax = syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap();
+        let tests = |item: &Item| match item {
+            Item::Mod(module) => module.content.is_some() && module.attrs.iter().any(is_cfg_test),
+            _ => false,
+        };
+        let mut paths = Paths { inside: place.clone(), found: BTreeSet::new() };
+        paths.visit_file(&syntax);
+        Self {
+            is_test: place.iter().any(|part| part == "tests"),
+            tests_are_last: syntax.items.iter().rev().skip(1).all(|item| !tests(item)),
+            paths: paths.found,
+            place,
+        }
+    }
+
+    fn name(&self) -> String {
+        self.place.join("/")
+    }
+}
+
+/// The files with production code.
+fn sources() -> impl Iterator<Item = &'static Source> {
+    static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let (mut sources, mut folders) = (Vec::new(), vec![src.clone()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    sources.push(Source::read(&src, &path));
+                }
+            }
+        }
+        sources.sort_by(|a, b| a.place.cmp(&b.place));
+        sources
     });
-    lines[..tests.unwrap_or(lines.len())].join("\n") + "\n"
+    assert!(SOURCES.len() > 50);
+    SOURCES.iter().filter(|source| !source.is_test)
+}
+
+/// `#[cfg(test)]`, and no `any(..)` with `test` in it: that is production code as well.
+fn is_cfg_test(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("cfg")
+        && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
+}
+
+/// Collects paths of production code.
+struct Paths {
+    inside: Place,
+    found: BTreeSet<Place>,
+}
+
+impl Paths {
+    fn add(&mut self, segments: &[String]) {
+        let mut from = self.inside.clone();
+        let mut rest = segments;
+        loop {
+            match rest {
+                [first, tail @ ..] if first == "crate" => (from, rest) = (Place::new(), tail),
+                [first, tail @ ..] if first == "self" => rest = tail,
+                [first, tail @ ..] if first == "super" => {
+                    from.pop();
+                    rest = tail;
+                }
+                _ => break,
+            }
+        }
+        if rest.len() == segments.len() {
+            // Of this module, or of a foreign crate.
+            from = Place::new();
+            if rest.len() < 2 {
+                return;
+            }
+            from.push("::".to_owned());
+        }
+        from.extend_from_slice(rest);
+        self.found.insert(from);
+    }
+
+    fn add_tree(&mut self, prefix: &[String], tree: &UseTree) {
+        let with = |name: &syn::Ident| [prefix, &[name.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.add_tree(&with(&path.ident), &path.tree),
+            UseTree::Name(name) if name.ident == "self" => self.add(prefix),
+            UseTree::Name(name) => self.add(&with(&name.ident)),
+            UseTree::Rename(rename) if rename.ident == "self" => self.add(prefix),
+            UseTree::Rename(rename) => self.add(&with(&rename.ident)),
+            UseTree::Glob(_) => self.add(prefix),
+            UseTree::Group(group) => {
+                group.items.iter().for_each(|tree| self.add_tree(prefix, tree));
+            }
+        }
+    }
+
+    /// What a macro is given is no syntax yet: names that `::` joins are a path.
+    fn add_tokens(&mut self, tokens: TokenStream) {
+        let (mut path, mut colons) = (Vec::new(), 0);
+        for token in tokens {
+            match token {
+                TokenTree::Ident(name) if colons == 2 || path.is_empty() => {
+                    path.push(name.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ':' && !path.is_empty() => {
+                    colons += 1
+                }
+                other => {
+                    self.add(&std::mem::take(&mut path));
+                    colons = 0;
+                    match other {
+                        TokenTree::Ident(name) => path.push(name.to_string()),
+                        TokenTree::Group(group) => self.add_tokens(group.stream()),
+                        TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+                    }
+                }
+            }
+        }
+        self.add(&path);
+    }
+}
+
+impl<'ast> Visit<'ast> for Paths {
+    fn visit_item(&mut self, item: &'ast Item) {
+        if !attributes(item).iter().any(is_cfg_test) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
+        if !function.attrs.iter().any(is_cfg_test) {
+            visit::visit_impl_item_fn(self, function);
+        }
+    }
+
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        self.inside.push(module.ident.to_string());
+        visit::visit_item_mod(self, module);
+        self.inside.pop();
+    }
+
+    fn visit_item_use(&mut self, import: &'ast syn::ItemUse) {
+        self.add_tree(&[], &import.tree);
+    }
+
+    /// `pub(super)` takes nothing.
+    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.add(&names);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, makes: &'ast syn::Macro) {
+        self.add_tokens(makes.tokens.clone());
+    }
+}
+
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Const(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Macro(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Static(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Trait(item) => &item.attrs,
+        Item::Type(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+/// The modules of the crate's root, in their order.
+fn order() -> Vec<String> {
+    let lib = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs")).unwrap();
+    let lib = syn::parse_file(&lib).unwrap();
+    let modules = lib.items.iter().filter_map(|item| match item {
+        Item::Mod(module) if module.content.is_none() => Some(module.ident.to_string()),
+        _ => None,
+    });
+    modules.collect()
 }
 
 #[test]
 fn modules_use_only_those_above_them() {
-    let lib = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs")).unwrap();
-    let declared = lib.lines().filter_map(|line| line.strip_suffix(';'));
-    let modules: Vec<_> = declared
-        .filter_map(|line| line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("mod ")))
-        .collect();
-    assert!(modules.len() > 10, "{modules:?}");
-    for (place, module) in modules.iter().enumerate() {
-        let source = source(module);
-        assert!(!source.is_empty(), "{module} has a source");
-        for below in &modules[place + 1..] {
-            // `use crate::{` has its modules on its own line, or one a line.
-            let found = source.lines().find(|line| {
-                line.contains(&format!("crate::{below}"))
-                    || line.starts_with(&format!("    {below}::"))
-                    || (line.contains("crate::{") && line.contains(&format!("{below}::")))
-            });
-            assert_eq!(found, None, "`{module}` uses `{below}`, which stands below it");
+    let order = order();
+    assert!(order.len() > 10, "{order:?}");
+    let place = |name: &String| order.iter().position(|module| module == name);
+    for source in sources() {
+        let Some(own) = source.place.first().and_then(place) else { continue };
+        for path in &source.paths {
+            let Some(other) = path.first().and_then(place) else { continue };
+            let (name, path) = (source.name(), path.join("::"));
+            assert!(other <= own, "{name} uses `{path}`, which stands below it in lib.rs");
         }
     }
+}
+
+#[test]
+fn tests_stand_beside_what_they_test_or_at_the_end_of_its_file() {
+    let found = sources().filter(|source| !source.tests_are_last);
+    let found: Vec<_> = found.map(Source::name).collect();
+    assert!(found.is_empty(), "production code stands after the tests in {found:?}");
 }
 
 #[test]
 fn each_foreign_crate_has_one_door() {
     for (foreign, doors) in [
-        ("axum_core::", vec!["extract"]),
-        ("axum::", vec!["ws"]),
-        ("hyper::", vec!["ws"]),
-        ("hyper_util::", vec!["ws"]),
-        ("jsonwebtoken::", vec!["auth"]),
-        ("tokio_tungstenite::", vec!["ws"]),
-        ("tonic::", vec!["grpc"]),
-        ("tower_service::", vec!["middleware"]),
-        ("tower_layer::", vec!["middleware"]),
+        ("axum_core", vec!["extract"]),
+        ("axum", vec!["ws"]),
+        ("hyper", vec!["ws"]),
+        ("hyper_util", vec!["ws"]),
+        ("jsonwebtoken", vec!["auth"]),
+        ("reqwest", vec!["auth"]),
+        ("tokio_tungstenite", vec!["ws"]),
+        ("tonic", vec!["grpc"]),
+        ("tower_service", vec!["middleware"]),
+        ("tower_layer", vec!["middleware"]),
         ("tokio::time", vec!["clock", "testing"]),
         ("tokio::spawn", vec!["testing", "ws"]),
-        ("humantime::", vec!["clock"]),
+        ("humantime", vec!["clock"]),
     ] {
-        let lib = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs")).unwrap();
-        for line in lib.lines().filter_map(|line| line.strip_suffix(';')) {
-            let name = line.strip_prefix("pub mod ").or_else(|| line.strip_prefix("mod "));
-            let Some(module) = name.filter(|module| !doors.contains(module)) else { continue };
-            let source = source(module);
-            let found = source.lines().find(|line| line.contains(foreign));
-            assert_eq!(found, None, "`{module}` names {foreign}, whose doors are {doors:?}");
+        let wanted: Place = ["::"].into_iter().chain(foreign.split("::")).map(Into::into).collect();
+        for source in sources() {
+            if !source.place.first().is_some_and(|module| doors.contains(&module.as_str())) {
+                let found = source.paths.iter().find(|path| path.starts_with(&wanted));
+                assert_eq!(
+                    found,
+                    None,
+                    "{} names {foreign}: its doors are {doors:?}",
+                    source.name()
+                );
+            }
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What each tenant and env holds of the log, and how far each must come down when room is needed.
 
-use super::lock;
-use crate::id::{Env, TenantId, ThreadKey};
+use crate::{
+    id::{Env, TenantId, ThreadKey},
+    sync::Mutex,
+};
 use std::{
     cmp::Reverse,
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -44,7 +46,7 @@ impl Accounts {
     /// The account of a thread that begins.
     pub(super) fn open(&self, key: &ThreadKey) -> Arc<Account> {
         let owner = (key.tenant().clone(), key.env().clone());
-        let mut accounts = lock(&self.0);
+        let mut accounts = self.0.lock();
         let open =
             accounts.entry(owner).or_insert_with(|| Open { account: Arc::default(), threads: 0 });
         open.threads += 1;
@@ -54,7 +56,7 @@ impl Accounts {
     /// Counts a thread that ended. The account of the last one is closed.
     pub(super) fn close(&self, key: &ThreadKey) {
         let owner = (key.tenant().clone(), key.env().clone());
-        let mut accounts = lock(&self.0);
+        let mut accounts = self.0.lock();
         let Some(open) = accounts.get_mut(&owner) else { return };
         open.threads -= 1;
         if open.threads == 0 {
@@ -64,7 +66,7 @@ impl Accounts {
 
     /// What each account uses of the resource. Those that use nothing are left out.
     pub(super) fn uses(&self, of: Resource) -> Vec<(Arc<Account>, usize)> {
-        let accounts = lock(&self.0);
+        let accounts = self.0.lock();
         let uses = accounts.values().map(|open| {
             let used = match of {
                 Resource::Bytes => open.account.bytes.load(Ordering::Relaxed),
@@ -77,7 +79,7 @@ impl Accounts {
 
     #[cfg(test)]
     pub(super) fn snapshot(&self) -> HashMap<(TenantId, Env), (usize, usize)> {
-        let accounts = lock(&self.0);
+        let accounts = self.0.lock();
         let held = |open: &Open| (open.account.bytes.load(Ordering::Relaxed), open.threads);
         accounts.iter().map(|(owner, open)| (owner.clone(), held(open))).collect()
     }

@@ -1,14 +1,14 @@
 //! The events of one thread, and who waits for more.
 
-use super::Limits;
+use super::{builder::Limits, waiting::Waiting};
 use crate::{
     event::{Cursor, Epoch, StreamEvent},
-    log::Extent,
+    log::extent::Extent,
 };
 use std::{
     collections::VecDeque,
-    mem, ptr,
-    task::{RawWakerVTable, Waker},
+    mem,
+    task::Waker,
     time::{Duration, SystemTime},
 };
 
@@ -139,61 +139,5 @@ impl Ring {
 
     pub(super) fn give_older_half(&mut self) -> Vec<StreamEvent> {
         (0..self.events.len().div_ceil(2)).filter_map(|_| self.evict()).collect()
-    }
-}
-
-/// Which waker one is, as [`Waker::will_wake`] tells them apart. It is not kept by this.
-#[derive(Clone, Copy)]
-pub(super) struct WakerId(usize, &'static RawWakerVTable);
-
-impl WakerId {
-    pub(super) fn of(waker: &Waker) -> Self {
-        Self(waker.data().addr(), waker.vtable())
-    }
-
-    pub(super) fn is(self, waker: &Waker) -> bool {
-        self.0 == waker.data().addr() && ptr::eq(self.1, waker.vtable())
-    }
-}
-
-/// Wakers of the readers that wait for the next event: a place each, which is void after that event.
-///
-/// A reader that waits again before there was one replaces its own waker, so there are never more
-/// than readers.
-#[derive(Default)]
-pub(super) struct Waiting {
-    pub(super) wakers: Vec<Waker>,
-    /// Places whose readers are gone.
-    free: Vec<usize>,
-}
-
-impl Waiting {
-    /// Gives the reader's place, and a waker to drop once the lock is given back: dropping one may
-    /// run any code.
-    pub(super) fn wait(&mut self, place: Option<usize>, waker: &Waker) -> (usize, Option<Waker>) {
-        let place = place.or_else(|| self.free.pop()).unwrap_or(self.wakers.len());
-        let stale = match self.wakers.get_mut(place) {
-            Some(slot) if slot.will_wake(waker) => None,
-            Some(slot) => Some(mem::replace(slot, waker.clone())),
-            None => {
-                self.wakers.push(waker.clone());
-                None
-            }
-        };
-        (place, stale)
-    }
-
-    /// As above: the waker is to be dropped once the lock is given back.
-    pub(super) fn leave(&mut self, place: usize) -> Option<Waker> {
-        let slot = self.wakers.get_mut(place)?;
-        self.free.push(place);
-        Some(mem::replace(slot, Waker::noop().clone()))
-    }
-
-    fn take(&mut self) -> Vec<Waker> {
-        self.free.clear();
-        // Those who wait now will most likely wait again.
-        let next = Vec::with_capacity(self.wakers.len());
-        mem::replace(&mut self.wakers, next)
     }
 }

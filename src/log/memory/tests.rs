@@ -1,8 +1,6 @@
 //! What the log in memory promises.
 
-use super::{
-    MemoryLog, MemoryLogBuilder, MemoryReader, account::Resource, lock, read as locked, ring,
-};
+use super::{MemoryLog, MemoryLogBuilder, MemoryReader, account::Resource, ring};
 use crate::{
     access::tests::grant,
     clock::manual::ManualClock,
@@ -164,7 +162,7 @@ fn retention_counts_bytes_and_age() {
     for length in [1200, 100, 100] {
         publish(&log, "th", &"x".repeat(length)).unwrap();
         let thread = log.thread(routing("t_a", "th").key());
-        let kept = lock(&thread.ring).bytes;
+        let kept = thread.ring.lock().bytes;
         assert_eq!(log.0.bytes.used(), kept);
         assert!(kept <= 2000);
     }
@@ -226,7 +224,7 @@ fn wakers_do_not_pile_up_while_readers_come_and_go() {
         let mut goes = subscribe(&log, "th", LastEventId::Live);
         assert!(seqs(&mut goes).is_empty());
     }
-    assert!(lock(&thread.ring).waiting.wakers.len() <= 2);
+    assert!(thread.ring.lock().waiting.wakers.len() <= 2);
 }
 
 #[derive(Default)]
@@ -367,8 +365,8 @@ fn the_key_of_a_thread_is_all_three_parts() {
 fn recount(log: &MemoryLog) {
     let mut counted = HashMap::new();
     for shard in &log.0.shards {
-        for (key, thread) in &*locked(&shard.0) {
-            let ring = lock(&thread.ring);
+        for (key, thread) in &*shard.0.read() {
+            let ring = thread.ring.lock();
             assert_eq!(ring.recount(), ring.bytes);
             let owner = (key.tenant().clone(), key.env().clone());
             let (bytes, threads) = counted.entry(owner).or_insert((0, 0));
@@ -498,7 +496,7 @@ fn the_largest_of_the_threads_that_are_read_gives_its_older_half() {
     let start = Cursor::new(cursor.epoch(), 0);
     assert_eq!(resume(&log, &small, start), (vec![1, 2], false));
     let thread = log.thread(large.key());
-    let kept = lock(&thread.ring).extent();
+    let kept = thread.ring.lock().extent();
     assert!(kept.oldest > sent / 2 && kept.next - kept.oldest > sent / 3, "{kept:?} of {sent}");
 }
 
@@ -572,7 +570,7 @@ fn what_is_too_old_makes_room_before_anybody_has_to_give() {
     }
     let epoch = post(&log, &thread, 60).epoch();
     posted.push(31);
-    let held = lock(&log.thread(thread.key()).ring).bytes;
+    let held = log.thread(thread.key()).ring.lock().bytes;
     assert!(held > 10_000 && log.0.bytes.used() < 20_000, "more than half of the limit");
     assert_eq!(resume(&log, &thread, Cursor::new(epoch, 0)), (posted, false));
 }
@@ -782,7 +780,7 @@ proptest! {
             recount(&log);
             prop_assert!(log.0.bytes.used() <= total_bytes + total_bytes / 8);
             let in_use: usize = log.0.shards.iter().map(|shard| {
-                locked(&shard.0).values().filter(|thread| Arc::strong_count(thread) > 1).count()
+                shard.0.read().values().filter(|thread| Arc::strong_count(thread) > 1).count()
             }).sum();
             most_in_use = in_use.max(most_in_use);
             // And the one that was written just now.

@@ -1,20 +1,22 @@
 //! Room for what comes: when it is made, and which threads make it.
 
 use super::{
-    MemoryLog, Shared, Thread,
     account::{Account, Fair, Resource},
-    lock, read,
+    log::{MemoryLog, Shared},
     ring::Ring,
-    write,
+    thread::Thread,
 };
-use crate::id::ThreadKey;
+use crate::{
+    id::ThreadKey,
+    sync::{AtomicU64, Mutex},
+};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
     hash::{BuildHasher as _, RandomState},
     sync::{
-        Arc, Mutex, TryLockError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicUsize, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -110,11 +112,7 @@ impl MemoryLog {
         if !gauge.needs_room(now) {
             return;
         }
-        let _alone = match gauge.looking.try_lock() {
-            Ok(alone) => alone,
-            Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
+        let Some(_alone) = gauge.looking.try_lock() else { return };
         if of == Resource::Bytes {
             // What nobody can read any more goes first, whoever has it.
             self.expire(now);
@@ -142,8 +140,8 @@ impl MemoryLog {
         let shared = &*self.0;
         for shard in &shared.shards {
             let mut evicted = Vec::new();
-            for thread in read(&shard.0).values() {
-                let mut ring = lock(&thread.ring);
+            for thread in shard.0.read().values() {
+                let mut ring = thread.ring.lock();
                 let expire = |ring: &mut Ring| ring.expire(now, shared.limits.age);
                 evicted.extend(shared.counting(thread, &mut ring, expire));
             }
@@ -161,11 +159,11 @@ impl MemoryLog {
             .collect();
         let chance = RandomState::new();
         for shard in &self.0.shards {
-            for (key, thread) in &*read(&shard.0) {
+            for (key, thread) in &*shard.0.read() {
                 let account = Arc::as_ptr(&thread.account).addr();
                 let Some(giver) = givers.get_mut(&account) else { continue };
                 let (written, bytes) = {
-                    let ring = lock(&thread.ring);
+                    let ring = thread.ring.lock();
                     (ring.written, ring.bytes)
                 };
                 giver.threads.push(Candidate {
@@ -211,10 +209,10 @@ impl MemoryLog {
             && let Some((_, chance, index)) = left.pop()
         {
             let Some(Candidate { key, .. }) = giver.threads.get(index) else { continue };
-            let found = read(&self.0.shard(key).0).get(key).cloned();
+            let found = self.0.shard(key).0.read().get(key).cloned();
             let Some(thread) = found else { continue };
             let (evicted, before, after) = {
-                let mut ring = lock(&thread.ring);
+                let mut ring = thread.ring.lock();
                 let before = ring.bytes;
                 let evicted = self.0.counting(&thread, &mut ring, Ring::give_older_half);
                 (evicted, before, ring.bytes)
@@ -237,7 +235,7 @@ impl MemoryLog {
             return None;
         }
         let key = &candidate.key;
-        let mut threads = write(&self.0.shard(key).0);
+        let mut threads = self.0.shard(key).0.write();
         // Nobody can take a thread up while its shard is locked for writing, so nobody is cut off.
         if in_use(threads.get(key)?) {
             return None;

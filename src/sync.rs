@@ -1,0 +1,45 @@
+//! Locks that a panic does not poison, and what the model checker puts in their place.
+//!
+//! A panic while a lock is held leaves the data behind it usable: each change is small, and at worst
+//! one is counted half. To refuse every request from then on would be worse.
+
+#[cfg(all(test, tenancy_loom))]
+use loom::sync as imp;
+#[cfg(not(all(test, tenancy_loom)))]
+use std::sync as imp;
+use std::sync::{PoisonError, TryLockError};
+
+pub(crate) use imp::{MutexGuard, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU64};
+
+/// [`std::sync::Mutex`] without poison.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(imp::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` while somebody else holds the lock.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+/// [`std::sync::RwLock`] without poison.
+#[derive(Debug, Default)]
+pub(crate) struct RwLock<T>(imp::RwLock<T>);
+
+impl<T> RwLock<T> {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
