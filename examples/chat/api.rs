@@ -10,10 +10,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tower_tenancy::{
-    ClientMessage, CloseRefusedUpgrades, EventLog as _, JsonText, LastEventId, MemoryLog,
-    MemoryRegistry, OnClaims, Registered, Rejection, RejectionKind, RequireClaims,
-    RequireTenantScope, TenantScope, ThreadAccess, ThreadId, ThreadRecord, TicketIssuer,
-    auth::KeySet, verify_thread_access,
+    ClientMessage, CloseRefusedUpgrades, JsonText, LastEventId, MemoryLog, MemoryRegistry,
+    OnClaims, Registered, Rejection, RejectionKind, RequireClaims, RequireTenantScope, TenantScope,
+    ThreadAccess, ThreadId, ThreadRecord, TicketIssuer, auth::KeySet, log::erase_thread,
+    verify_thread_access,
 };
 
 /// The thread named in the path, checked against the registry.
@@ -99,7 +99,7 @@ async fn remove(thread: Thread, State(app): State<App>) -> Result<StatusCode, Re
         // Somebody else removed it meanwhile, and erases it.
         return Err(RejectionKind::ThreadForbidden.into());
     }
-    app.log.erase_thread(routing).await?;
+    erase_thread(&app.log, routing).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -84,7 +84,7 @@ impl MemoryRegistry {
     /// Forgets a thread. Its streams end with `access.revoked`. Returns whether it was there.
     ///
     /// The log still has the thread's events, for whoever registers a thread of this id next:
-    /// [erase](crate::EventLog::erase_thread) them as well.
+    /// [erase](crate::log::erase_thread) them as well.
     pub fn remove(&self, thread: &Routing) -> bool {
         let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let removed = threads.remove(thread.key());

@@ -19,7 +19,7 @@ pub use routing::{InvalidRouting, Routing};
 use crate::{
     clock::rfc3339,
     framing::Block,
-    id::{RequestId, Text},
+    id::{RequestId, Text, ThreadKey},
 };
 use bytes::Bytes;
 use memchr::memchr2;
@@ -282,6 +282,12 @@ impl NewEvent {
     #[must_use]
     pub fn routing(&self) -> &Routing {
         &self.routing
+    }
+
+    /// The key of the thread that the event belongs to: for an engine to store it under.
+    #[must_use]
+    pub fn key(&self) -> &ThreadKey {
+        self.routing.key()
     }
 
     /// What kind of event this is.

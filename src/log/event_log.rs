@@ -1,38 +1,38 @@
-//! The contract of a log.
+//! The contract of a log and of its readers.
 
 use super::{error::LogError, extent::Extent};
 use crate::{
     event::{Cursor, NewEvent, Routing, StreamEvent},
     id::{TenantId, ThreadKey},
 };
-use std::{
-    collections::VecDeque,
-    future::Future,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use futures_core::Stream;
+use std::{future::Future, sync::Arc};
 
 /// Keeps the events of threads, for a while.
 ///
-/// Handlers do not call its methods: they read through [`ThreadGrant::subscribe`] and write through
-/// [`ThreadGrant::publish`] or a [`Publisher`], which ask the proof first.
+/// Handlers do not call its methods. They read through [`ThreadGrant::subscribe`] and write through
+/// [`ThreadGrant::publish`] or a [`Publisher`](crate::Publisher), which ask the proof first.
 ///
-/// An engine that stores events elsewhere keeps their routing, type, data, origin, number and
-/// time, and makes them anew by [`StreamEvent::restored`]. Envelopes are never taken over from a
-/// store as they are.
+/// [`MemoryLog`](crate::MemoryLog) implements it in memory. A log of another kind implements it with
+/// what is public here. A store keeps the routing, type, data, origin, number and time of each event,
+/// and makes the event anew by [`StreamEvent::restored`]. It never takes an envelope over as it is.
+/// [`DynEventLog`](super::DynEventLog) holds a log that is chosen when the program runs.
+///
+/// # Contract
+///
+/// - Within an [`Epoch`](crate::event::Epoch), the events of a thread are numbered from 1 without
+///   holes. Readers see them in this order.
+/// - A log that loses the numbering of a thread begins a new epoch, and never uses an epoch again.
+/// - Two threads are the same if their whole [`ThreadKey`] is the same.
 ///
 /// [`ThreadGrant::subscribe`]: crate::ThreadGrant::subscribe
 /// [`ThreadGrant::publish`]: crate::ThreadGrant::publish
-///
-/// Contract: per thread, events are numbered from 1 without holes within an [`Epoch`]; what was
-/// appended first is read first; an epoch is never used again once its numbering is lost. Threads
-/// are told apart by the whole [`ThreadKey`].
-pub trait EventLog: Send + Sync {
+pub trait EventLog: Send + Sync + 'static {
     /// Reads one thread for one subscriber.
     type Reader: LogReader;
 
-    /// Appends an event to the thread of [its routing](NewEvent::routing), gives it the next
-    /// number, [seals](NewEvent::seal) it, and wakes that thread's readers.
+    /// Appends an event to the thread of [its key](NewEvent::key), gives it the next number,
+    /// [seals](NewEvent::seal) it, and wakes the readers of that thread.
     ///
     /// # Errors
     ///
@@ -40,62 +40,104 @@ pub trait EventLog: Send + Sync {
     fn append(&self, event: NewEvent)
     -> impl Future<Output = Result<StreamEvent, LogError>> + Send;
 
-    /// A reader of one thread. Only grants give keys away.
-    fn reader(&self, thread: &ThreadKey) -> Self::Reader;
-
-    /// Erases all events of the thread that the routing names. A thread without any is fine.
+    /// Opens one thread for reading. Tells what the log holds of it now, and gives a reader that
+    /// stands at its [head](Extent::head).
     ///
-    /// The thread begins a new [`Epoch`]: no cursor that was given out before is good any more. Its
-    /// open readers end with [`LogError::Erased`], and the log wakes those that wait. An append at
-    /// the same time either comes before, and is erased as well, or is the first of the new epoch.
-    ///
-    /// Remove the thread from its registry first: until then anybody may open it anew.
+    /// A thread without any event is fine.
     ///
     /// # Errors
     ///
-    /// [`LogError::Unavailable`]: then it is not known whether the thread was erased. Try again.
-    fn erase_thread(&self, thread: &Routing) -> impl Future<Output = Result<(), LogError>> + Send;
+    /// [`LogError::Unavailable`].
+    fn open(
+        &self,
+        thread: &ThreadKey,
+    ) -> impl Future<Output = Result<(Extent, Self::Reader), LogError>> + Send;
+
+    /// Erases all events of the thread. A thread without any event is fine. Applications call
+    /// [`erase_thread`].
+    ///
+    /// The thread begins a new epoch, so no cursor of before is good any more. Its open readers end
+    /// with [`LogError::Erased`], and the log wakes those that wait. An append at the same time either
+    /// comes before, and is erased as well, or is the first of the new epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Unavailable`]: then it is not known whether the log erased the thread. Try again.
+    fn erase_thread(&self, thread: &ThreadKey)
+    -> impl Future<Output = Result<(), LogError>> + Send;
 
     /// Erases all threads of the tenant, in all envs, each as [`erase_thread`](Self::erase_thread)
     /// does.
     ///
     /// # Errors
     ///
-    /// [`LogError::Unavailable`]: then it is not known which threads were erased. Try again.
+    /// [`LogError::Unavailable`]: then it is not known which threads the log erased. Try again.
     fn erase_tenant(&self, tenant: &TenantId) -> impl Future<Output = Result<(), LogError>> + Send;
 }
 
-/// Reads one thread of an [`EventLog`].
-pub trait LogReader: Send {
-    /// What the log holds of the thread now.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Unavailable`]; [`LogError::Erased`].
-    fn poll_extent(&mut self, cx: &mut Context<'_>) -> Poll<Result<Extent, LogError>>;
+/// Erases all events of the thread that `thread` names, as [`EventLog::erase_thread`] says.
+///
+/// It needs no grant: it is for the application's own housekeeping. Remove the thread from its
+/// registry first. Until then, anybody may open it anew.
+///
+/// ```
+/// use tower_tenancy::{MemoryLog, Routing, log::erase_thread};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let log = MemoryLog::new();
+/// let thread: Routing = "t_alpha/prod/th-1".parse()?;
+/// erase_thread(&log, &thread).await?;
+/// # Ok(()) }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();
+/// ```
+///
+/// # Errors
+///
+/// [`LogError::Unavailable`]: then it is not known whether the log erased the thread. Try again.
+pub async fn erase_thread<L: EventLog>(log: &L, thread: &Routing) -> Result<(), LogError> {
+    log.erase_thread(thread.key()).await
+}
 
-    /// Appends the events after `after` to `into`, oldest first, until they take `max_bytes`
-    /// ([`StreamEvent::encoded_len`]) or more, and gives the extent they were read under. Pending,
-    /// with the waker kept, while `after` is the head.
-    ///
-    /// If `after` is not a position within the extent, nothing is read and the extent tells so.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Unavailable`]; [`LogError::Erased`].
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        after: Cursor,
-        max_bytes: usize,
-        into: &mut VecDeque<StreamEvent>,
-    ) -> Poll<Result<Extent, LogError>>;
+/// What a reader gives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum LogItem {
+    /// The event after the reader's position, which moves behind it.
+    Event(StreamEvent),
+    /// The log does not [serve](Extent::serves) the reader's position. It holds this extent. The
+    /// position stays where it is, until the reader [seeks](LogReader::seek) another.
+    Gap(Extent),
+}
 
-    /// Whether the thread was erased, as far as is known here.
+/// Reads one thread of an [`EventLog`]: a stream of the events after a position.
+///
+/// Nothing is ready while the position is the head of the thread.
+///
+/// A reader may read ahead, about 16 KiB at most: a subscriber that does not read holds on to what was
+/// read for it.
+///
+/// # Errors
+///
+/// [`LogError::Unavailable`]; [`LogError::Erased`]. A reader that gave an error is not polled again.
+pub trait LogReader: Stream<Item = Result<LogItem, LogError>> + Send + Unpin + 'static {
+    /// Moves the position, so that the next item is about the event after `after`.
+    fn seek(&mut self, after: Cursor);
+
+    /// Whether the thread was erased, as far as the reader knows without a wait.
     ///
-    /// It is asked before each event is given out, those that were read before among them. So it
-    /// must be cheap, and once it is true it stays so.
+    /// The crate asks before it gives out each event, so it must be cheap. Once it is true, it stays
+    /// so.
     fn is_erased(&self) -> bool;
+}
+
+impl<R: LogReader + ?Sized> LogReader for Box<R> {
+    fn seek(&mut self, after: Cursor) {
+        (**self).seek(after);
+    }
+
+    fn is_erased(&self) -> bool {
+        (**self).is_erased()
+    }
 }
 
 impl<L: EventLog> EventLog for Arc<L> {
@@ -108,11 +150,17 @@ impl<L: EventLog> EventLog for Arc<L> {
         (**self).append(event)
     }
 
-    fn reader(&self, thread: &ThreadKey) -> Self::Reader {
-        (**self).reader(thread)
+    fn open(
+        &self,
+        thread: &ThreadKey,
+    ) -> impl Future<Output = Result<(Extent, Self::Reader), LogError>> + Send {
+        (**self).open(thread)
     }
 
-    fn erase_thread(&self, thread: &Routing) -> impl Future<Output = Result<(), LogError>> + Send {
+    fn erase_thread(
+        &self,
+        thread: &ThreadKey,
+    ) -> impl Future<Output = Result<(), LogError>> + Send {
         (**self).erase_thread(thread)
     }
 

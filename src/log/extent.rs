@@ -1,22 +1,32 @@
 //! What a log holds of a thread.
 
-use crate::event::{Cursor, Epoch};
+use crate::{
+    delivery::GapReason,
+    event::{Cursor, Epoch},
+};
 
 /// What a log holds of one thread at one moment: events `oldest` to `next - 1`.
 ///
-/// Events are numbered from 1, without holes. If none is held, `oldest` equals `next`.
+/// Events are numbered from 1, without holes. If the log holds none, `oldest` equals `next`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Extent {
-    /// The incarnation of the thread's log. A new one is random.
+    /// The incarnation of the thread's log. Each new one is random.
     pub epoch: Epoch,
-    /// The number of the oldest event that is held.
+    /// The number of the oldest event that the log holds.
     pub oldest: u64,
     /// The number that the next event will have.
     pub next: u64,
 }
 
 impl Extent {
-    /// The position before the oldest event that is held.
+    /// The events `oldest` to `next - 1` of an epoch.
+    #[must_use]
+    pub const fn new(epoch: Epoch, oldest: u64, next: u64) -> Self {
+        Self { epoch, oldest, next }
+    }
+
+    /// The position before the oldest event that the log holds.
     #[must_use]
     pub fn earliest(&self) -> Cursor {
         Cursor::new(self.epoch, self.oldest.saturating_sub(1))
@@ -26,5 +36,60 @@ impl Extent {
     #[must_use]
     pub fn head(&self) -> Cursor {
         Cursor::new(self.epoch, self.next.saturating_sub(1))
+    }
+
+    /// The one rule of resuming: whether the log can serve all events after `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`GapReason::Unknown`] for a cursor of another epoch or ahead of the head;
+    /// [`GapReason::Trimmed`] for one whose next event has left the log.
+    ///
+    /// ```
+    /// use tower_tenancy::{Cursor, GapReason, event::Epoch, log::Extent};
+    ///
+    /// let epoch = Epoch::random();
+    /// let extent = Extent::new(epoch, 5, 9);
+    /// assert_eq!(extent.serves(Cursor::new(epoch, 4)), Ok(()));
+    /// assert_eq!(extent.serves(Cursor::new(epoch, 3)), Err(GapReason::Trimmed));
+    /// assert_eq!(extent.serves(Cursor::new(Epoch::random(), 4)), Err(GapReason::Unknown));
+    /// ```
+    pub fn serves(&self, after: Cursor) -> Result<(), GapReason> {
+        if after.epoch() != self.epoch || after.seq() > self.head().seq() {
+            Err(GapReason::Unknown)
+        } else if after.seq() < self.earliest().seq() {
+            Err(GapReason::Trimmed)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Extent;
+    use crate::{
+        delivery::GapReason,
+        event::{Cursor, Epoch},
+    };
+
+    #[test]
+    fn a_cursor_is_served_only_from_inside_what_is_retained() {
+        let epoch = Epoch::random();
+        let extent = Extent::new(epoch, 5, 9);
+        for (seq, expected) in [
+            (0, Err(GapReason::Trimmed)),
+            (3, Err(GapReason::Trimmed)),
+            (4, Ok(())),
+            (8, Ok(())),
+            (9, Err(GapReason::Unknown)),
+            (u64::MAX, Err(GapReason::Unknown)),
+        ] {
+            assert_eq!(extent.serves(Cursor::new(epoch, seq)), expected, "{seq}");
+        }
+        let foreign = Cursor::new(Epoch::random(), 6);
+        assert_eq!(extent.serves(foreign), Err(GapReason::Unknown));
+        let empty = Extent::new(epoch, 1, 1);
+        assert_eq!(empty.serves(Cursor::new(epoch, 0)), Ok(()));
     }
 }

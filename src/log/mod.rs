@@ -7,15 +7,19 @@
 //!
 //! [`MemoryLog`] is the default. An engine of one's own implements [`EventLog`].
 
+mod dyn_log;
 mod error;
 mod event_log;
 mod extent;
 mod memory;
 mod publisher;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
+pub use dyn_log::DynEventLog;
 pub use error::LogError;
-pub use event_log::{EventLog, LogReader};
+pub use event_log::{EventLog, LogItem, LogReader, erase_thread};
 pub use extent::Extent;
 pub use memory::{MemoryLog, MemoryLogBuilder, MemoryReader};
 pub use publisher::{PublishError, Publisher};

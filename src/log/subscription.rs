@@ -2,7 +2,7 @@
 
 use super::{
     error::LogError,
-    event_log::{EventLog, LogReader},
+    event_log::{EventLog, LogItem, LogReader},
     extent::Extent,
 };
 use crate::{
@@ -15,15 +15,10 @@ use crate::{
 };
 use futures_core::Stream;
 use std::{
-    collections::VecDeque,
     fmt,
-    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
 };
-
-/// How much is taken from the log at once, in bytes: what a stalled subscriber holds on to.
-const BATCH: usize = 16 * 1024;
 
 /// Where reading goes on after a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +45,7 @@ impl ThreadGrant {
         log: &L,
         from: impl Into<LastEventId>,
     ) -> Result<Subscription<L::Reader>, Rejection> {
-        let (reader, extent) = self.extent(log).await?;
+        let (extent, reader) = self.open(log).await?;
         let from = from.into();
         // A client without a cursor of this epoch never read this log.
         let goes_on = matches!(from, LastEventId::After(cursor) if cursor.epoch() == extent.epoch);
@@ -70,20 +65,19 @@ impl ThreadGrant {
     /// `auth.expired` or `access.revoked` if the proof is over; `log.unavailable` if the log does
     /// not answer.
     pub async fn position<L: EventLog>(&self, log: &L) -> Result<Cursor, Rejection> {
-        let (_, extent) = self.extent(log).await?;
+        let (extent, _) = self.open(log).await?;
         Ok(extent.head())
     }
 
-    /// What the log holds of the thread, if the proof holds once the log has answered.
-    pub(crate) async fn extent<L: EventLog>(
+    /// Opens the thread, if the proof holds before the log was asked and once it has answered.
+    pub(crate) async fn open<L: EventLog>(
         &self,
         log: &L,
-    ) -> Result<(L::Reader, Extent), Rejection> {
+    ) -> Result<(Extent, L::Reader), Rejection> {
         self.proof().check()?;
-        let mut reader = log.reader(self.key());
-        let extent = poll_fn(|cx| reader.poll_extent(cx)).await?;
+        let opened = log.open(self.key()).await?;
         self.proof().check()?;
-        Ok((reader, extent))
+        Ok(opened)
     }
 }
 
@@ -102,8 +96,6 @@ pub struct Subscription<R> {
     at: Cursor,
     start: Start,
     on_gap: OnGap,
-    /// Read, and not given out yet.
-    batch: VecDeque<StreamEvent>,
     ended: bool,
 }
 
@@ -116,24 +108,17 @@ enum Start {
 }
 
 impl<R: LogReader> Subscription<R> {
-    fn new(thread: ThreadKey, reader: R, extent: Extent, from: LastEventId) -> Self {
+    fn new(thread: ThreadKey, mut reader: R, extent: Extent, from: LastEventId) -> Self {
         let (at, start) = match from {
             LastEventId::Live => (extent.head(), Start::Position),
             LastEventId::Earliest => (extent.earliest(), Start::Position),
-            LastEventId::After(cursor) => match unservable(cursor, extent) {
-                None => (cursor, Start::Position),
-                Some(reason) => (cursor, Start::Gap(Box::new((reason, extent)))),
+            LastEventId::After(cursor) => match extent.serves(cursor) {
+                Ok(()) => (cursor, Start::Position),
+                Err(reason) => (cursor, Start::Gap(Box::new((reason, extent)))),
             },
         };
-        Self {
-            thread,
-            reader,
-            at,
-            start,
-            on_gap: OnGap::default(),
-            batch: VecDeque::new(),
-            ended: false,
-        }
+        reader.seek(at);
+        Self { thread, reader, at, start, on_gap: OnGap::default(), ended: false }
     }
 
     /// Where reading goes on after a gap.
@@ -150,7 +135,10 @@ impl<R: LogReader> Subscription<R> {
             OnGap::Close => None,
         };
         match resumes_at {
-            Some(cursor) => self.at = cursor,
+            Some(cursor) => {
+                self.at = cursor;
+                self.reader.seek(cursor);
+            }
             None => self.ended = true,
         }
         Gap::of(&self.thread, reason, requested, extent.earliest(), resumes_at).into()
@@ -160,7 +148,8 @@ impl<R: LogReader> Subscription<R> {
     /// the same id may be somebody else's.
     fn erased(&mut self) -> Delivery {
         self.ended = true;
-        self.batch = VecDeque::new();
+        // Lets go of what was read ahead.
+        self.reader.seek(self.at);
         Ending::AccessRevoked.into()
     }
 
@@ -178,18 +167,7 @@ impl<R: LogReader> Subscription<R> {
     }
 }
 
-/// The one rule of resuming: why the events after `cursor` cannot be served, if they cannot.
-fn unservable(cursor: Cursor, extent: Extent) -> Option<GapReason> {
-    if cursor.epoch() != extent.epoch || cursor.seq() > extent.head().seq() {
-        Some(GapReason::Unknown)
-    } else if cursor.seq() < extent.earliest().seq() {
-        Some(GapReason::Trimmed)
-    } else {
-        None
-    }
-}
-
-impl<R: LogReader + Unpin> Stream for Subscription<R> {
+impl<R: LogReader> Stream for Subscription<R> {
     type Item = Result<Delivery, LogError>;
 
     fn poll_next(
@@ -215,26 +193,17 @@ impl<R: LogReader + Unpin> Stream for Subscription<R> {
                 return Poll::Ready(Some(Ok(this.gap(reason, extent))));
             }
         }
-        if this.batch.is_empty() {
-            let read = ready!(this.reader.poll_read(cx, this.at, BATCH, &mut this.batch));
-            match read.map(|extent| (unservable(this.at, extent), extent)) {
-                Ok((None, _)) => {}
-                Ok((Some(reason), extent)) => {
-                    this.batch.clear();
-                    return Poll::Ready(Some(Ok(this.gap(reason, extent))));
-                }
-                Err(LogError::Erased) => return Poll::Ready(Some(Ok(this.erased()))),
-                Err(error) => {
-                    this.ended = true;
-                    return Poll::Ready(Some(Err(error)));
-                }
-            }
-        }
-        let item = match this.batch.pop_front() {
-            Some(event) => this.advance(event),
-            None => Err(LogError::Broken("a read gave nothing and did not wait")),
+        let item = match ready!(Pin::new(&mut this.reader).poll_next(cx)) {
+            Some(Ok(LogItem::Event(event))) => this.advance(event),
+            Some(Ok(LogItem::Gap(extent))) => match extent.serves(this.at) {
+                Err(reason) => Ok(this.gap(reason, extent)),
+                Ok(()) => Err(LogError::Broken("a gap where there is none")),
+            },
+            Some(Err(LogError::Erased)) => Ok(this.erased()),
+            Some(Err(error)) => Err(error),
+            None => Err(LogError::Broken("a reader ended without a reason")),
         };
-        this.ended = item.is_err();
+        this.ended |= item.is_err();
         Poll::Ready(Some(item))
     }
 }
@@ -242,127 +211,5 @@ impl<R: LogReader + Unpin> Stream for Subscription<R> {
 impl<R> fmt::Debug for Subscription<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription").field("at", &self.at).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::unservable;
-    use crate::{
-        access::tests::grant,
-        delivery::{Delivery, GapReason, Item},
-        event::{
-            Cursor, Epoch, EventType, LastEventId, NewEvent, Routing, StreamEvent, tests::routing,
-        },
-        id::{TenantId, ThreadKey},
-        log::{EventLog, Extent, LogError, LogReader},
-        scope::tests::scope,
-    };
-    use futures_util::{FutureExt as _, StreamExt as _};
-    use std::{
-        collections::VecDeque,
-        future::{Future, ready},
-        task::{Context, Poll},
-        time::UNIX_EPOCH,
-    };
-
-    #[test]
-    fn a_cursor_is_served_only_from_inside_what_is_retained() {
-        let epoch = Epoch::random();
-        let extent = Extent { epoch, oldest: 5, next: 9 };
-        for (seq, expected) in [
-            (0, Some(GapReason::Trimmed)),
-            (3, Some(GapReason::Trimmed)),
-            (4, None),
-            (8, None),
-            (9, Some(GapReason::Unknown)),
-            (u64::MAX, Some(GapReason::Unknown)),
-        ] {
-            assert_eq!(unservable(Cursor::new(epoch, seq), extent), expected, "{seq}");
-        }
-        let foreign = Cursor::new(Epoch::random(), 6);
-        assert_eq!(unservable(foreign, extent), Some(GapReason::Unknown));
-        let empty = Extent { epoch, oldest: 1, next: 1 };
-        assert_eq!(unservable(Cursor::new(epoch, 0), empty), None);
-    }
-
-    /// A log that breaks its contract: whoever reads gets these events.
-    #[derive(Clone)]
-    struct Lying(Extent, Vec<StreamEvent>);
-
-    impl EventLog for Lying {
-        type Reader = Self;
-
-        fn append(
-            &self,
-            _: NewEvent,
-        ) -> impl Future<Output = Result<StreamEvent, LogError>> + Send {
-            ready(Err(LogError::Unavailable("read only".into())))
-        }
-
-        fn reader(&self, _: &ThreadKey) -> Self {
-            self.clone()
-        }
-
-        fn erase_thread(&self, _: &Routing) -> impl Future<Output = Result<(), LogError>> + Send {
-            ready(Err(LogError::Unavailable("read only".into())))
-        }
-
-        fn erase_tenant(&self, _: &TenantId) -> impl Future<Output = Result<(), LogError>> + Send {
-            ready(Err(LogError::Unavailable("read only".into())))
-        }
-    }
-
-    impl LogReader for Lying {
-        fn poll_extent(&mut self, _: &mut Context<'_>) -> Poll<Result<Extent, LogError>> {
-            Poll::Ready(Ok(self.0))
-        }
-
-        fn poll_read(
-            &mut self,
-            _: &mut Context<'_>,
-            _: Cursor,
-            _: usize,
-            into: &mut VecDeque<StreamEvent>,
-        ) -> Poll<Result<Extent, LogError>> {
-            into.extend(self.1.drain(..));
-            Poll::Ready(Ok(self.0))
-        }
-
-        fn is_erased(&self) -> bool {
-            false
-        }
-    }
-
-    #[test]
-    fn a_log_that_breaks_its_contract_ends_the_stream_and_hides_no_gap() {
-        let epoch = Epoch::random();
-        let extent = Extent { epoch, oldest: 1, next: 4 };
-        let event = |tenant: &str, epoch: Epoch, seq: u64| {
-            let event_type = EventType::new("x").unwrap();
-            let draft = NewEvent::new(routing(tenant, "th"), event_type, "y", None).unwrap();
-            draft.seal(Cursor::new(epoch, seq), UNIX_EPOCH)
-        };
-        let ours = |seq| event("t_a", epoch, seq);
-        for (second, what) in [
-            (vec![ours(3)], "a hole"),
-            (vec![ours(1)], "doubled"),
-            (vec![event("t_b", epoch, 2)], "another tenant's"),
-            (vec![event("t_a", Epoch::random(), 2)], "of another epoch"),
-            (vec![], "nothing, and no wait"),
-        ] {
-            let log = Lying(extent, [vec![ours(1)], second].concat());
-            let grant = grant(scope("t_a"), "th");
-            let read = grant.subscribe(&log, LastEventId::Earliest).now_or_never().unwrap();
-            let items: Vec<_> = read.unwrap().collect::<Vec<_>>().now_or_never().unwrap();
-            let [
-                Ok(Delivery(Item::Position(_))),
-                Ok(Delivery(Item::Event(_))),
-                Err(LogError::Broken(_)),
-            ] = &items[..]
-            else {
-                panic!("{what}: {items:?}");
-            };
-        }
     }
 }

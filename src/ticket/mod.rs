@@ -513,7 +513,7 @@ impl TicketIssuer {
         log: &L,
         from: impl Into<LastEventId>,
     ) -> Result<Ticket, Rejection> {
-        let (_, extent) = grant.extent(log).await?;
+        let (extent, _) = grant.open(log).await?;
         let from = match from.into() {
             // From now, and not from when it is used: what comes between is not lost.
             LastEventId::Live => extent.head(),

@@ -10,16 +10,13 @@ use crate::{
     clock::{from_unix, manual::ManualClock},
     event::{Cursor, LastEventId},
     head::RequestHead,
-    log::{EventLog as _, LogReader as _, MemoryLog},
+    log::MemoryLog,
     rejection::Rejection,
     scope::{TenantScope, tests as scopes},
 };
 use futures_util::FutureExt as _;
 use http::Request;
-use std::{
-    future::poll_fn,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 struct Desk {
     clock: ManualClock,
@@ -73,8 +70,7 @@ impl Desk {
 
     fn head(&self, log: &MemoryLog) -> Cursor {
         let grant = grant(self.scope(), "th");
-        let mut reader = log.reader(grant.routing().key());
-        poll_fn(|cx| reader.poll_extent(cx)).now_or_never().unwrap().unwrap().head()
+        grant.position(log).now_or_never().unwrap().unwrap()
     }
 }
 

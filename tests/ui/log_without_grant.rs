@@ -2,7 +2,7 @@
 use tower_tenancy::{Env, EventLog, MemoryLog, TenantId, ThreadId, id::ThreadKey};
 
 fn read(log: MemoryLog, tenant: TenantId, env: Env, thread: ThreadId) {
-    let _reader = log.reader(&ThreadKey::new(tenant, env, thread));
+    let _opened = log.open(&ThreadKey::new(tenant, env, thread));
 }
 
 fn main() {}

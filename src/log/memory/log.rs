@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    event::{Cursor, NewEvent, Routing, StreamEvent},
+    event::{Cursor, NewEvent, StreamEvent},
     id::{TenantId, ThreadKey},
-    log::{error::LogError, event_log::EventLog},
+    log::{error::LogError, event_log::EventLog, extent::Extent},
     sync::RwLock,
 };
 use std::{
@@ -166,11 +166,21 @@ impl MemoryLog {
         thread
     }
 
+    pub(super) fn open_now(&self, key: &ThreadKey) -> Result<(Extent, MemoryReader), LogError> {
+        loop {
+            match MemoryReader::open(self.clone(), self.thread(key)) {
+                // It was taken out of its map before, so the next look finds or makes another.
+                Err(LogError::Erased) => {}
+                opened => return opened,
+            }
+        }
+    }
+
     fn append_now(&self, event: NewEvent) -> Result<StreamEvent, LogError> {
         let shared = &*self.0;
         let now = shared.clock.now();
         let (thread, sealed, aftermath) = loop {
-            let thread = self.thread(event.routing().key());
+            let thread = self.thread(event.key());
             let mut ring = thread.ring.lock();
             if ring.erased {
                 // It was taken out of its map before, so the next look finds or makes another.
@@ -233,8 +243,11 @@ impl EventLog for MemoryLog {
         ready(self.append_now(event))
     }
 
-    fn erase_thread(&self, thread: &Routing) -> impl Future<Output = Result<(), LogError>> + Send {
-        self.erase_thread_now(thread.key());
+    fn erase_thread(
+        &self,
+        thread: &ThreadKey,
+    ) -> impl Future<Output = Result<(), LogError>> + Send {
+        self.erase_thread_now(thread);
         ready(Ok(()))
     }
 
@@ -243,7 +256,10 @@ impl EventLog for MemoryLog {
         ready(Ok(()))
     }
 
-    fn reader(&self, thread: &ThreadKey) -> MemoryReader {
-        MemoryReader::new(self.clone(), self.thread(thread))
+    fn open(
+        &self,
+        thread: &ThreadKey,
+    ) -> impl Future<Output = Result<(Extent, MemoryReader), LogError>> + Send {
+        ready(self.open_now(thread))
     }
 }

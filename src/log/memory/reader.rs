@@ -1,4 +1,4 @@
-//! Reads one thread.
+//! Reads one thread of the log in memory.
 
 use super::{
     log::MemoryLog,
@@ -8,61 +8,72 @@ use super::{
 };
 use crate::{
     event::{Cursor, StreamEvent},
-    log::{error::LogError, event_log::LogReader, extent::Extent},
+    log::{
+        error::LogError,
+        event_log::{LogItem, LogReader},
+        extent::Extent,
+    },
 };
+use futures_core::Stream;
 use std::{
     collections::VecDeque,
     fmt,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
+
+/// How much is taken from the ring at once, in bytes: what a stalled subscriber holds on to.
+const BATCH: usize = 16 * 1024;
 
 /// Reads one thread of a [`MemoryLog`].
 pub struct MemoryReader {
     log: MemoryLog,
     pub(super) thread: Arc<Thread>,
+    at: Cursor,
+    /// Read ahead of `at`.
+    batch: VecDeque<StreamEvent>,
     waits: Option<Waits>,
 }
 
 impl MemoryReader {
-    pub(super) fn new(log: MemoryLog, thread: Arc<Thread>) -> Self {
-        Self { log, thread, waits: None }
-    }
-}
-
-impl LogReader for MemoryReader {
-    fn poll_extent(&mut self, _: &mut Context<'_>) -> Poll<Result<Extent, LogError>> {
-        let shared = &*self.log.0;
+    /// Stands at the head of the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Erased`] if the thread was erased after it was found.
+    pub(super) fn open(log: MemoryLog, thread: Arc<Thread>) -> Result<(Extent, Self), LogError> {
+        let shared = &*log.0;
         let now = shared.clock.now();
         let (evicted, extent) = {
-            let mut ring = self.thread.ring.lock();
+            let mut ring = thread.ring.lock();
             if ring.erased {
-                return Poll::Ready(Err(LogError::Erased));
+                return Err(LogError::Erased);
             }
             let expire = |ring: &mut Ring| ring.expire(now, shared.limits.age);
-            let evicted = shared.counting(&self.thread, &mut ring, expire);
+            let evicted = shared.counting(&thread, &mut ring, expire);
             (evicted, ring.extent())
         };
         drop(evicted);
-        Poll::Ready(Ok(extent))
+        let at = extent.head();
+        Ok((extent, Self { log, thread, at, batch: VecDeque::new(), waits: None }))
     }
 
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        after: Cursor,
-        max_bytes: usize,
-        into: &mut VecDeque<StreamEvent>,
-    ) -> Poll<Result<Extent, LogError>> {
-        let Self { log, thread, waits } = self;
-        if waits.as_ref().is_some_and(|waits| waits.hold(&thread.head, after, cx.waker())) {
+    /// Reads ahead, unless there is nothing to read: then it waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop`], if there is something else to say.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+        let Self { log, thread, at, batch, waits } = self;
+        if waits.as_ref().is_some_and(|waits| waits.hold(&thread.head, *at, cx.waker())) {
             return Poll::Pending;
         }
         let mut ring = thread.ring.lock();
         if ring.erased {
-            return Poll::Ready(Err(LogError::Erased));
+            return Poll::Ready(Err(Stop::Erased));
         }
-        if after == ring.extent().head() {
+        if *at == ring.extent().head() {
             // There is nothing that could be too old to be served, so the time is not asked.
             let stale = Waits::begin(waits, &mut ring, cx.waker());
             drop(ring);
@@ -73,12 +84,45 @@ impl LogReader for MemoryReader {
         let expire = |ring: &mut Ring| ring.expire(shared.clock.now(), shared.limits.age);
         let evicted = shared.counting(thread, &mut ring, expire);
         let extent = ring.extent();
-        // Who has all there is begins to wait under the same lock.
-        let has_all = ring.copy_after(after, max_bytes, into);
+        let served = extent.serves(*at).is_ok();
+        // A reader that has read everything begins to wait under the same lock.
+        let has_all = served && ring.copy_after(*at, BATCH, batch);
         let stale = if has_all { Waits::begin(waits, &mut ring, cx.waker()) } else { None };
         drop(ring);
         drop((stale, evicted));
-        Poll::Ready(Ok(extent))
+        Poll::Ready(if served { Ok(()) } else { Err(Stop::Gap(extent)) })
+    }
+}
+
+/// Why a reader gives no event.
+enum Stop {
+    Gap(Extent),
+    Erased,
+}
+
+impl Stream for MemoryReader {
+    type Item = Result<LogItem, LogError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.batch.is_empty() {
+            match ready!(this.read_ahead(cx)) {
+                Ok(()) => {}
+                Err(Stop::Gap(extent)) => return Poll::Ready(Some(Ok(LogItem::Gap(extent)))),
+                Err(Stop::Erased) => return Poll::Ready(Some(Err(LogError::Erased))),
+            }
+        }
+        Poll::Ready(this.batch.pop_front().map(|event| {
+            this.at = Cursor::new(this.at.epoch(), this.at.seq() + 1);
+            Ok(LogItem::Event(event))
+        }))
+    }
+}
+
+impl LogReader for MemoryReader {
+    fn seek(&mut self, after: Cursor) {
+        self.at = after;
+        self.batch = VecDeque::new();
     }
 
     fn is_erased(&self) -> bool {
@@ -100,6 +144,6 @@ impl Drop for MemoryReader {
 
 impl fmt::Debug for MemoryReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryReader").finish_non_exhaustive()
+        f.debug_struct("MemoryReader").field("at", &self.at).finish_non_exhaustive()
     }
 }

@@ -7,7 +7,10 @@ use crate::{
     delivery::{Delivery, Gap, GapReason, Item},
     ending::Ending,
     event::{Cursor, Epoch, LastEventId, Routing, tests::routing},
-    log::{EventLog as _, LogError, LogReader as _, OnGap, PublishError, Publisher, Subscription},
+    log::{
+        EventLog as _, LogError, LogItem, LogReader as _, OnGap, PublishError, Publisher,
+        Subscription, erase_thread,
+    },
     scope::{
         TenantScope,
         tests::{self as scopes, scope},
@@ -26,7 +29,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Wake, Waker},
     time::Duration,
 };
 
@@ -275,13 +278,15 @@ fn a_reader_that_leaves_late_takes_nobody_elses_place() {
 fn a_reader_that_waits_is_still_told_that_another_cursor_is_foreign() {
     let log = MemoryLog::new();
     let head = publish(&log, "th", "one").unwrap();
-    let mut reader = log.reader(routing("t_a", "th").key());
-    let (mut cx, mut into) = (Context::from_waker(Waker::noop()), VecDeque::new());
-    assert!(reader.poll_read(&mut cx, head, 1, &mut into).is_pending());
-    let foreign = Cursor::new(Epoch::random(), head.seq());
-    let read = reader.poll_read(&mut cx, foreign, 1, &mut into);
-    assert!(matches!(read, Poll::Ready(Ok(extent)) if extent.head() == head));
-    assert!(into.is_empty());
+    let mut reader = open(&log, &routing("t_a", "th"));
+    assert!(reader.next().now_or_never().is_none());
+    reader.seek(Cursor::new(Epoch::random(), head.seq()));
+    for _ in ["at once", "and until it seeks another"] {
+        let Some(Some(Ok(LogItem::Gap(extent)))) = reader.next().now_or_never() else {
+            panic!("it is told");
+        };
+        assert_eq!(extent.head(), head);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -356,8 +361,8 @@ proptest! {
 #[test]
 fn the_key_of_a_thread_is_all_three_parts() {
     let log = MemoryLog::new();
-    let here = log.reader(routing("t_a", "th").key());
-    let there = log.reader(routing("t_b", "th").key());
+    let here = open(&log, &routing("t_a", "th"));
+    let there = open(&log, &routing("t_b", "th"));
     assert!(!std::sync::Arc::ptr_eq(&here.thread, &there.thread));
 }
 
@@ -390,18 +395,22 @@ fn post(log: &MemoryLog, to: &Routing, length: usize) -> Cursor {
     event.unwrap().cursor().unwrap()
 }
 
+fn open(log: &MemoryLog, thread: &Routing) -> MemoryReader {
+    log.open_now(thread.key()).unwrap().1
+}
+
 /// What a reader of the thread gets after `cursor`: numbers, and whether there was a gap.
 fn resume(log: &MemoryLog, thread: &Routing, cursor: Cursor) -> (Vec<u64>, bool) {
-    let mut reader = log.reader(thread.key());
-    let mut cx = Context::from_waker(Waker::noop());
-    let Poll::Ready(Ok(extent)) = reader.poll_extent(&mut cx) else { panic!("memory answers") };
-    let (oldest, head) = (extent.earliest().seq(), extent.head().seq());
-    let gap = cursor.epoch() != extent.epoch || cursor.seq() < oldest || cursor.seq() > head;
-    let mut into = VecDeque::new();
-    if !gap && cursor != extent.head() {
-        assert!(reader.poll_read(&mut cx, cursor, usize::MAX, &mut into).is_ready());
+    let mut reader = open(log, thread);
+    reader.seek(cursor);
+    let mut seqs = Vec::new();
+    while let Some(Some(item)) = reader.next().now_or_never() {
+        match item.unwrap() {
+            LogItem::Event(event) => seqs.push(event.cursor().unwrap().seq()),
+            LogItem::Gap(_) => return (seqs, true),
+        }
     }
-    (into.iter().map(|event| event.cursor().unwrap().seq()).collect(), gap)
+    (seqs, false)
 }
 
 #[test]
@@ -417,8 +426,7 @@ fn what_one_tenant_posts_takes_nothing_of_another_or_of_its_other_env() {
     for (_, thread) in &first {
         post(&log, thread, 10);
     }
-    let readers: Vec<_> =
-        first.iter().step_by(3).map(|(_, thread)| log.reader(thread.key())).collect();
+    let readers: Vec<_> = first.iter().step_by(3).map(|(_, thread)| open(&log, &thread)).collect();
     for i in 0..5000 {
         post(&log, &path("t_a/dev", i % 70), 200);
         assert!(log.0.bytes.used() <= 100_000);
@@ -482,7 +490,7 @@ fn where_all_else_is_equal_it_is_not_always_the_same_thread_that_gives() {
 fn the_largest_of_the_threads_that_are_read_gives_its_older_half() {
     let log = MemoryLog::builder().max_total_bytes(100_000).build();
     let [small, large] = [path("t_a/prod", 1), path("t_a/prod", 2)];
-    let _readers = [log.reader(small.key()), log.reader(large.key())];
+    let _readers = [open(&log, &small), open(&log, &large)];
     let cursor = post(&log, &small, 100);
     post(&log, &small, 100);
     let mut sent = 0;
@@ -504,7 +512,7 @@ fn the_largest_of_the_threads_that_are_read_gives_its_older_half() {
 fn limits_of_nothing_and_more_accounts_than_the_limit_are_kept_to() {
     for limit in [0, 1, 7] {
         let log = MemoryLog::builder().max_total_bytes(limit).max_threads(limit).build();
-        let mut watched = log.reader(path("t_w/prod", 0).key());
+        let watched = open(&log, &path("t_w/prod", 0));
         for i in 0..200 {
             let thread = path(&format!("t_{i}/prod"), 0);
             let cursor = post(&log, &thread, 10);
@@ -513,9 +521,7 @@ fn limits_of_nothing_and_more_accounts_than_the_limit_are_kept_to() {
             assert!(log.0.threads.used() <= limit + 2, "one is read, and one was written just now");
         }
         recount(&log);
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(watched.poll_extent(&mut cx).is_ready(), "it was read, so it was not let go of");
-        assert!(!watched.is_erased());
+        assert!(!watched.is_erased(), "it was read, so it was not let go of");
     }
     // One event a tenant, and more tenants than fit: the newest stay, and not only one of them.
     let clock = ManualClock::at(1000);
@@ -579,7 +585,7 @@ fn what_is_too_old_makes_room_before_anybody_has_to_give() {
 fn threads_that_were_being_read_make_room_once_they_are_not() {
     let clock = ManualClock::at(1000);
     let log = MemoryLog::builder().max_threads(8).clock(clock.shared()).build();
-    let readers: Vec<_> = (0..40).map(|i| log.reader(path("t_a/prod", i).key())).collect();
+    let readers: Vec<_> = (0..40).map(|i| open(&log, &path("t_a/prod", i))).collect();
     assert_eq!(log.0.threads.used(), 40, "readers are never cut off");
     drop(readers);
     clock.advance(Duration::from_secs(1));
@@ -601,12 +607,12 @@ async fn many_publishers_at_once_keep_the_counts_and_hurt_nobody_else() {
                 let thread = path("t_a/prod", (n * 7 + i) % 50);
                 post(&log, &thread, 100 + n % 200);
                 if n % 50 == 0 {
-                    log.erase_thread(&thread).await.unwrap();
+                    erase_thread(&log, &thread).await.unwrap();
                 }
                 if n % 400 == 0 {
                     log.erase_tenant(thread.tenant()).await.unwrap();
                 }
-                drop(log.reader(path("t_a/prod", n % 50).key()));
+                drop(open(&log, &path("t_a/prod", n % 50)));
             }
         })
     });
@@ -725,12 +731,7 @@ proptest! {
                     let mut reading = reading.unwrap();
                     read(&mut reading);
                     readers.push_back((owner, reading));
-                    let Poll::Ready(Ok(extent)) = log
-                        .reader(to.key())
-                        .poll_extent(&mut Context::from_waker(Waker::noop()))
-                    else {
-                        panic!("memory answers")
-                    };
+                    let (extent, _) = log.open_now(to.key()).unwrap();
                     let new = || Kept { epoch: extent.epoch, head: 0, events: VecDeque::new() };
                     kept.entry((owner, thread)).or_insert_with(new);
                 }
@@ -742,7 +743,7 @@ proptest! {
                 }
                 Step::EraseThread { owner, thread } => {
                     let gone = path(OWNERS[owner], thread);
-                    log.erase_thread(&gone).now_or_never().unwrap().unwrap();
+                    erase_thread(&log, &gone).now_or_never().unwrap().unwrap();
                     kept.remove(&(owner, thread));
                 }
                 Step::EraseTenant(owner) => {
@@ -806,7 +807,7 @@ proptest! {
 }
 
 fn erase(log: &MemoryLog, thread: &Routing) {
-    log.erase_thread(thread).now_or_never().expect("memory does not wait").unwrap();
+    erase_thread(log, thread).now_or_never().expect("memory does not wait").unwrap();
 }
 
 /// The last word of a reader of an erased thread.
@@ -833,7 +834,7 @@ fn an_erased_thread_begins_anew_and_no_reader_goes_on() {
     let task = Arc::new(Task::default());
     let waker = Waker::from(Arc::clone(&task));
     assert!(waits.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
-    let mut late = log.reader(thread.key());
+    let mut late = open(&log, &thread);
 
     erase(&log, &thread);
     assert_eq!((log.0.bytes.used(), log.0.threads.used()), (0, 0));
@@ -842,11 +843,9 @@ fn an_erased_thread_begins_anew_and_no_reader_goes_on() {
     for reading in [&mut unread, &mut missing, &mut midway, &mut waits] {
         assert!(is_told(reading));
     }
-    let mut cx = Context::from_waker(Waker::noop());
     assert!(late.is_erased());
-    assert!(matches!(late.poll_extent(&mut cx), Poll::Ready(Err(LogError::Erased))));
-    let read = late.poll_read(&mut cx, old, 1, &mut VecDeque::new());
-    assert!(matches!(read, Poll::Ready(Err(LogError::Erased))));
+    late.seek(old);
+    assert!(matches!(late.next().now_or_never(), Some(Some(Err(LogError::Erased)))));
 
     // The next owner of the id sees its own, and the old cursor is of nothing.
     let (events, gaps) = read_after(&log, old);
@@ -874,7 +873,7 @@ fn only_what_was_named_is_erased() {
         let pairs = threads.iter().zip(cursors);
         pairs.map(|(thread, cursor)| !resume(log, thread, cursor).1).collect::<Vec<_>>()
     };
-    log.erase_thread(&threads[0]).now_or_never().unwrap().unwrap();
+    erase_thread(&log, &threads[0]).now_or_never().unwrap().unwrap();
     assert_eq!(kept(&log), [false, true, true, true]);
     log.erase_tenant(threads[0].tenant()).now_or_never().unwrap().unwrap();
     assert_eq!(kept(&log), [false, false, false, true]);
@@ -908,7 +907,7 @@ async fn whoever_publishes_while_a_thread_is_erased_is_read_or_erased_and_never_
         let (log, thread, done) = (log.clone(), thread.clone(), Arc::clone(&done));
         async move {
             while !done.load(Ordering::Relaxed) {
-                log.erase_thread(&thread).await.unwrap();
+                erase_thread(&log, &thread).await.unwrap();
                 tokio::task::yield_now().await;
             }
         }
