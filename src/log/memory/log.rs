@@ -54,7 +54,7 @@ pub(super) struct Shared {
 
 /// Threads are found through one of these many maps: only who makes or drops a thread keeps others
 /// out of one.
-const SHARDS: usize = 64;
+const SHARDS: usize = if cfg!(tenancy_loom) { 1 } else { 64 };
 
 /// On cache lines of its own: who looks up a thread writes to the lock.
 #[derive(Default)]
@@ -176,7 +176,7 @@ impl MemoryLog {
         }
     }
 
-    fn append_now(&self, event: NewEvent) -> Result<StreamEvent, LogError> {
+    pub(super) fn append_now(&self, event: NewEvent) -> Result<StreamEvent, LogError> {
         let shared = &*self.0;
         let now = shared.clock.now();
         let (thread, sealed, aftermath) = loop {
@@ -205,7 +205,7 @@ impl MemoryLog {
         Ok(sealed)
     }
 
-    fn erase_thread_now(&self, key: &ThreadKey) {
+    pub(super) fn erase_thread_now(&self, key: &ThreadKey) {
         let erased = self.0.shard(key).0.write().remove(key);
         if let Some(thread) = erased {
             self.0.end(key, &thread);

@@ -6,17 +6,14 @@ use super::{
     ring::Ring,
     thread::Thread,
 };
-use crate::{
-    id::ThreadKey,
-    sync::{AtomicU64, Mutex},
-};
+use crate::{id::ThreadKey, sync::Mutex};
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
     hash::{BuildHasher as _, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
 };
