@@ -1,4 +1,4 @@
-//! What each tenant and env holds of the log, and how far each must come down when room is needed.
+//! What each tenant and env uses of the log, and how much of it each must give when room is needed.
 
 use crate::{
     id::{Env, TenantId, ThreadKey},
@@ -29,7 +29,7 @@ pub(super) enum Resource {
     Threads,
 }
 
-/// An account, and how many threads hold it open.
+/// An account, and the number of threads that belong to it.
 struct Open {
     account: Arc<Account>,
     threads: usize,
@@ -37,8 +37,8 @@ struct Open {
 
 /// The accounts of all tenants and envs that have a thread.
 ///
-/// The lock is taken when a thread begins or ends, and when room is made; never for an event. Who
-/// has it takes no other lock.
+/// The lock is taken when a thread begins or ends and when room is made, never for an event. Nobody
+/// takes another lock while holding it.
 #[derive(Default)]
 pub(super) struct Accounts(Mutex<HashMap<(TenantId, Env), Open>>);
 
@@ -64,7 +64,7 @@ impl Accounts {
         }
     }
 
-    /// What each account uses of the resource. Those that use nothing are left out.
+    /// What each account uses of the resource, without those that use nothing.
     pub(super) fn uses(&self, of: Resource) -> Vec<(Arc<Account>, usize)> {
         let accounts = self.0.lock();
         let uses = accounts.values().map(|open| {
@@ -85,15 +85,15 @@ impl Accounts {
     }
 }
 
-/// Who has to give when room is needed, and how much.
+/// Which accounts must give when room is needed, and how much.
 ///
-/// The fair share is the limit divided by the number of accounts that use anything. Only accounts
-/// above it give, and nobody is asked for more than an eighth below it. Within that, those that use
-/// most come down to one common level, until seven eighths of the limit are in use. What an account
-/// gives comes in whole threads and halves of threads, so it may be more than it was asked for.
+/// The fair share is the limit divided by the number of accounts that use anything. Only an account
+/// above its share gives, and it keeps at least seven eighths of its share. The accounts that use most
+/// come down to one common level, until seven eighths of the limit are in use. An account gives whole
+/// threads and halves of threads, so it may give more than it must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fair {
-    /// No account that uses this much or less gives anything.
+pub(super) struct FairShare {
+    /// An account that uses this much or less gives nothing.
     share: usize,
     /// What a giver comes down to.
     level: usize,
@@ -101,7 +101,7 @@ pub(super) struct Fair {
     pub(super) excess: usize,
 }
 
-impl Fair {
+impl FairShare {
     pub(super) fn of(limit: usize, uses: impl IntoIterator<Item = usize>) -> Self {
         let mut uses: Vec<usize> = uses.into_iter().collect();
         uses.sort_unstable_by_key(|used| Reverse(*used));
@@ -109,7 +109,7 @@ impl Fair {
         let target = limit - limit / 8;
         let share = limit / uses.len().max(1);
         let mut level = share;
-        // What those use that do not come down to the level.
+        // What the accounts that stay below the level use.
         let mut others = total;
         for (index, used) in uses.iter().enumerate() {
             if *used <= share {
@@ -133,11 +133,11 @@ impl Fair {
 
 #[cfg(test)]
 mod tests {
-    use super::Fair;
+    use super::FairShare;
     use proptest::{collection::vec, prop_assert, proptest};
 
     fn left(limit: usize, uses: &[usize]) -> Vec<usize> {
-        let fair = Fair::of(limit, uses.iter().copied());
+        let fair = FairShare::of(limit, uses.iter().copied());
         uses.iter().map(|used| used - fair.gives(*used)).collect()
     }
 
@@ -159,7 +159,7 @@ mod tests {
             limit in 0..2000_usize,
             uses in vec(1..500_usize, 0..30),
         ) {
-            let fair = Fair::of(limit, uses.iter().copied());
+            let fair = FairShare::of(limit, uses.iter().copied());
             let kept: usize = left(limit, &uses).iter().sum();
             prop_assert!(kept <= limit, "{kept}");
             for used in &uses {

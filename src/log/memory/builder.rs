@@ -1,8 +1,32 @@
-//! What the log is limited to, and how it is built.
+//! Builds a log with limits of one's own.
 
-use super::{log::MemoryLog, retention::Gauge};
+use super::{gauge::Gauge, limits::Limits, log::MemoryLog, shared::Shared};
 use crate::clock::{self, Clock};
 use std::{sync::Arc, time::Duration};
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self::builder().build()
+    }
+}
+
+impl MemoryLog {
+    /// An empty log with the default limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts with the default limits.
+    pub fn builder() -> MemoryLogBuilder {
+        MemoryLogBuilder {
+            limits: Limits { events: 10_000, bytes: 8 << 20, age: Duration::from_secs(3600) },
+            total_bytes: 256 << 20,
+            threads: 100_000,
+            clock: clock::system(),
+        }
+    }
+}
 
 /// Builds a [`MemoryLog`].
 #[derive(Clone, Debug)]
@@ -15,15 +39,6 @@ pub struct MemoryLogBuilder {
 }
 
 impl MemoryLogBuilder {
-    pub(super) fn new() -> Self {
-        Self {
-            limits: Limits { events: 10_000, bytes: 8 << 20, age: Duration::from_secs(3600) },
-            total_bytes: 256 << 20,
-            threads: 100_000,
-            clock: clock::system(),
-        }
-    }
-
     /// Keeps at most this many events of a thread; at least one.
     pub fn max_events(mut self, events: usize) -> Self {
         self.limits.events = events.max(1);
@@ -36,22 +51,22 @@ impl MemoryLogBuilder {
         self
     }
 
-    /// Serves events at most this long. An event of a thread that nobody touches any more may lie
-    /// in memory longer, until room is needed.
+    /// Serves events for at most this long. An event of a thread that nobody reads or writes any more
+    /// may stay in memory longer, until room is needed.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.limits.age = age;
         self
     }
 
-    /// Keeps at most this many bytes of all threads together, shared fairly among the tenants and
-    /// envs. While many of them are about at their share, it may be an eighth more.
+    /// Keeps at most this many bytes of all threads together. Tenants and envs share them fairly. While
+    /// many of them are close to their share, the log may hold an eighth more.
     pub fn max_total_bytes(mut self, bytes: usize) -> Self {
         self.total_bytes = bytes;
         self
     }
 
-    /// Keeps at most this many threads, shared fairly among the tenants and envs, not counting more
-    /// that are being read. While many of them are about at their share, it may be an eighth more.
+    /// Keeps at most this many threads that nobody reads. Tenants and envs share them fairly. While many
+    /// of them are close to their share, the log may hold an eighth more.
     pub fn max_threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
@@ -67,14 +82,6 @@ impl MemoryLogBuilder {
     #[must_use]
     pub fn build(self) -> MemoryLog {
         let (bytes, threads) = (Gauge::new(self.total_bytes), Gauge::new(self.threads));
-        MemoryLog::with_limits(self.limits, bytes, threads, self.clock)
+        MemoryLog(Arc::new(Shared::new(self.limits, bytes, threads, self.clock)))
     }
-}
-
-/// What is kept of one thread.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) events: usize,
-    pub(super) bytes: usize,
-    pub(super) age: Duration,
 }

@@ -1,8 +1,8 @@
 //! Reads one thread of the log in memory.
 
 use super::{
-    log::MemoryLog,
     ring::Ring,
+    shared::Shared,
     thread::{ERASED, Thread},
     waiting::Waits,
 };
@@ -26,9 +26,9 @@ use std::{
 /// How much is taken from the ring at once, in bytes: what a stalled subscriber holds on to.
 const BATCH: usize = 16 * 1024;
 
-/// Reads one thread of a [`MemoryLog`].
+/// Reads one thread of a [`MemoryLog`](crate::MemoryLog).
 pub struct MemoryReader {
-    log: MemoryLog,
+    shared: Arc<Shared>,
     pub(super) thread: Arc<Thread>,
     at: Cursor,
     /// Read ahead of `at`.
@@ -42,8 +42,10 @@ impl MemoryReader {
     /// # Errors
     ///
     /// [`LogError::Erased`] if the thread was erased after it was found.
-    pub(super) fn open(log: MemoryLog, thread: Arc<Thread>) -> Result<(Extent, Self), LogError> {
-        let shared = &*log.0;
+    pub(super) fn open(
+        shared: Arc<Shared>,
+        thread: Arc<Thread>,
+    ) -> Result<(Extent, Self), LogError> {
         let now = shared.clock.now();
         let (evicted, extent) = {
             let mut ring = thread.ring.lock();
@@ -56,7 +58,7 @@ impl MemoryReader {
         };
         drop(evicted);
         let at = extent.head();
-        Ok((extent, Self { log, thread, at, batch: VecDeque::new(), waits: None }))
+        Ok((extent, Self { shared, thread, at, batch: VecDeque::new(), waits: None }))
     }
 
     /// Reads ahead, unless there is nothing to read: then it waits.
@@ -65,7 +67,7 @@ impl MemoryReader {
     ///
     /// [`Stop`], if there is something else to say.
     fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        let Self { log, thread, at, batch, waits } = self;
+        let Self { shared, thread, at, batch, waits } = self;
         if waits.as_ref().is_some_and(|waits| waits.hold(&thread.head, *at, cx.waker())) {
             return Poll::Pending;
         }
@@ -80,7 +82,6 @@ impl MemoryReader {
             drop(stale);
             return Poll::Pending;
         }
-        let shared = &*log.0;
         let expire = |ring: &mut Ring| ring.expire(shared.clock.now(), shared.limits.age);
         let evicted = shared.counting(thread, &mut ring, expire);
         let extent = ring.extent();

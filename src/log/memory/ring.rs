@@ -1,6 +1,6 @@
-//! The events of one thread, and who waits for more.
+//! The events of one thread, and the readers that wait for more.
 
-use super::{builder::Limits, waiting::Waiting};
+use super::{limits::Limits, waiting::Waiting};
 use crate::{
     event::{Cursor, Epoch, StreamEvent},
     log::extent::Extent,
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What an event costs beside its text, in bytes, roughly.
+/// What an event costs besides its text, in bytes, about.
 const EVENT_OVERHEAD: usize = 160;
 
 /// What an event counts for in the limits, in bytes.
@@ -27,20 +27,20 @@ pub(super) struct Ring {
     pub(super) bytes: usize,
     pub(super) written: Option<SystemTime>,
     pub(super) waiting: Waiting,
-    /// It is for good: nothing is written to it or read from it any more.
+    /// Once it is erased, nothing is written to it or read from it any more.
     pub(super) erased: bool,
 }
 
-/// What a change leaves to be done once the lock is given back: to drop events and to wake readers
-/// both take their time.
+/// What a change leaves to do once the ring is unlocked: to drop events and to wake readers takes
+/// time.
 #[must_use]
-pub(super) struct Aftermath {
+pub(super) struct Deferred {
     evicted: Vec<StreamEvent>,
     wakers: Vec<Waker>,
 }
 
-impl Aftermath {
-    pub(super) fn settle(self) {
+impl Deferred {
+    pub(super) fn run(self) {
         drop(self.evicted);
         self.wakers.into_iter().for_each(Waker::wake);
     }
@@ -70,12 +70,7 @@ impl Ring {
         Extent { epoch: self.epoch, oldest: self.next - self.events.len() as u64, next: self.next }
     }
 
-    pub(super) fn push(
-        &mut self,
-        event: StreamEvent,
-        now: SystemTime,
-        limits: Limits,
-    ) -> Aftermath {
+    pub(super) fn push(&mut self, event: StreamEvent, now: SystemTime, limits: Limits) -> Deferred {
         self.next += 1;
         self.bytes += size(&event);
         self.written = Some(now);
@@ -84,7 +79,7 @@ impl Ring {
         while self.events.len() > limits.events || self.bytes > limits.bytes {
             evicted.extend(self.evict());
         }
-        Aftermath { evicted, wakers: self.waiting.take() }
+        Deferred { evicted, wakers: self.waiting.take() }
     }
 
     fn evict(&mut self) -> Option<StreamEvent> {
@@ -93,7 +88,7 @@ impl Ring {
         Some(event)
     }
 
-    /// Lets go of what is too old.
+    /// Removes the events that are too old.
     pub(super) fn expire(&mut self, now: SystemTime, age: Duration) -> Vec<StreamEvent> {
         let too_old = |(time, _): &(SystemTime, StreamEvent)| {
             now.duration_since(*time).is_ok_and(|elapsed| elapsed > age)
@@ -105,8 +100,8 @@ impl Ring {
         evicted
     }
 
-    /// Finds the first event by arithmetic, and tells whether the newest was copied. A cursor outside
-    /// the extent finds nothing.
+    /// Copies the events after `after` until they take `max_bytes`, and tells whether the newest event is
+    /// among them. For a cursor outside the extent, it copies nothing.
     pub(super) fn copy_after(
         &self,
         after: Cursor,
@@ -129,12 +124,12 @@ impl Ring {
         from < self.events.len() && left.len() == 0
     }
 
-    /// Gives up everything it holds, and wakes all who wait.
-    pub(super) fn erase(&mut self) -> Aftermath {
+    /// Removes everything, and wakes all readers that wait.
+    pub(super) fn erase(&mut self) -> Deferred {
         self.erased = true;
         self.bytes = 0;
         let evicted = mem::take(&mut self.events).into_iter().map(|(_, event)| event).collect();
-        Aftermath { evicted, wakers: self.waiting.take() }
+        Deferred { evicted, wakers: self.waiting.take() }
     }
 
     pub(super) fn give_older_half(&mut self) -> Vec<StreamEvent> {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 pub(super) struct Thread {
     pub(super) ring: Mutex<Ring>,
-    /// The number of the newest event, for readers that wait: while it stands, they need no lock.
-    /// [`ERASED`] is told here as well.
+    /// The number of the newest event, or [`ERASED`]. While it stays the same, readers that wait need no
+    /// lock.
     pub(super) head: AtomicU64,
-    /// Of the thread's tenant and env.
+    /// The account of the thread's tenant and env.
     pub(super) account: Arc<Account>,
 }
 

@@ -1,4 +1,4 @@
-//! Who waits for the next event of a thread.
+//! The readers that wait for the next event of a thread.
 
 use super::ring::Ring;
 use crate::{event::Cursor, sync::AtomicU64};
@@ -8,7 +8,7 @@ use std::{
     task::{RawWakerVTable, Waker},
 };
 
-/// Which waker one is, as [`Waker::will_wake`] tells them apart. It is not kept by this.
+/// The identity of a waker, as [`Waker::will_wake`] compares it. It does not keep the waker alive.
 #[derive(Clone, Copy)]
 pub(super) struct WakerId(usize, &'static RawWakerVTable);
 
@@ -22,20 +22,21 @@ impl WakerId {
     }
 }
 
-/// Wakers of the readers that wait for the next event: a place each, which is void after that event.
+/// The wakers of the readers that wait for the next event, one place for each. The places are valid
+/// until that event.
 ///
-/// A reader that waits again before there was one replaces its own waker, so there are never more
+/// A reader that waits again before that event replaces its own waker, so there are never more wakers
 /// than readers.
 #[derive(Default)]
 pub(super) struct Waiting {
     pub(super) wakers: Vec<Waker>,
-    /// Places whose readers are gone.
+    /// Places that readers have left.
     free: Vec<usize>,
 }
 
 impl Waiting {
-    /// Gives the reader's place, and a waker to drop once the lock is given back: dropping one may
-    /// run any code.
+    /// Gives the reader's place, and a waker to drop once the ring is unlocked: to drop a waker may run
+    /// any code.
     pub(super) fn wait(&mut self, place: Option<usize>, waker: &Waker) -> (usize, Option<Waker>) {
         let place = place.or_else(|| self.free.pop()).unwrap_or(self.wakers.len());
         let stale = match self.wakers.get_mut(place) {
@@ -49,7 +50,7 @@ impl Waiting {
         (place, stale)
     }
 
-    /// As above: the waker is to be dropped once the lock is given back.
+    /// Frees a place. The caller drops the waker once the ring is unlocked.
     pub(super) fn leave(&mut self, place: usize) -> Option<Waker> {
         let slot = self.wakers.get_mut(place)?;
         self.free.push(place);
@@ -58,19 +59,19 @@ impl Waiting {
 
     pub(super) fn take(&mut self) -> Vec<Waker> {
         self.free.clear();
-        // Those who wait now will most likely wait again.
+        // The readers that wait now will most likely wait again.
         let next = Vec::with_capacity(self.wakers.len());
         mem::replace(&mut self.wakers, next)
     }
 }
 
-/// A reader that has read all there is. It will be woken once there is more.
+/// A reader that has read all events, and will be woken by the next one.
 pub(super) struct Waits {
-    /// The head that it waits behind. Behind another, its place is void.
+    /// The head that it waits behind. Once there is another head, its place is not valid any more.
     pub(super) at: Cursor,
     pub(super) place: usize,
-    /// The waker that lies in its place. The ring owns it until there is another head, so that none
-    /// of another task can be taken for it.
+    /// The waker in its place. The ring keeps that waker until there is another head, so no other waker
+    /// can have the same identity meanwhile.
     waker: WakerId,
 }
 
@@ -84,7 +85,7 @@ impl Waits {
         stale
     }
 
-    /// Whether what was agreed still holds.
+    /// Whether the next event still wakes this task: then there is nothing to do.
     pub(super) fn hold(&self, head: &AtomicU64, after: Cursor, waker: &Waker) -> bool {
         self.at == after && head.load(Ordering::Acquire) == after.seq() && self.waker.is(waker)
     }

@@ -1,7 +1,7 @@
 //! What the log keeps, and who makes room for others.
 
 use super::{
-    super::{MemoryLog, account::Resource},
+    super::{MemoryLog, account::Resource, retention::make_room},
     support::{open, path, post, publish, read, recount, resume, seqs, subscribe},
 };
 use crate::{
@@ -287,7 +287,7 @@ async fn many_publishers_at_once_keep_the_counts_and_hurt_nobody_else() {
     recount(&log);
     assert_eq!(resume(&log, &theirs, cursor), (vec![2], false));
     // Whoever came last may have left the look to another, who had looked by then.
-    log.make_room(Resource::Bytes, log.0.clock.now());
+    make_room(&log.0, Resource::Bytes, log.0.clock.now());
     assert!(log.0.bytes.used() <= 60_000 * 9 / 8);
     log.erase_tenant(theirs.tenant()).await.unwrap();
     log.erase_tenant(path("t_a/prod", 0).tenant()).await.unwrap();
