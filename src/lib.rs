@@ -14,18 +14,13 @@ mod ending;
 
 pub mod rejection;
 
-mod query;
-
-mod head;
+mod request;
 
 mod origin;
 
 pub mod context;
 
 pub mod auth;
-
-#[cfg(feature = "test-util")]
-pub mod testing;
 
 mod scope;
 
@@ -57,6 +52,9 @@ mod grpc;
 #[cfg(feature = "axum")]
 mod extract;
 
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
+
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {
     #[doc = include_str!("../docs/identity-providers.md")]
@@ -79,7 +77,6 @@ pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEve
 pub use extract::{JsonText, ThreadAccess};
 #[cfg(feature = "tonic")]
 pub use grpc::GrpcStream;
-pub use head::RequestHead;
 pub use id::{ActorType, Env, RequestId, Subject, TenantId, ThreadId};
 pub use inbound::{ClientMessage, InvalidMessage, OnClaims};
 pub use log::{EventLog, MemoryLog, OnGap, Publisher, Subscription};
@@ -91,6 +88,7 @@ pub use middleware::{
     RequireAuth, RequireClaims, RequireRequestContext, RequireTenantScope, TenantEnvGuard,
 };
 pub use rejection::{BoxError, Rejection, RejectionKind};
+pub use request::RequestHead;
 pub use scope::TenantScope;
 pub use sse::{CutOff, SseBody};
 pub use stream::{GuardedStream, OnMismatch};

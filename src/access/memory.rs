@@ -1,6 +1,6 @@
 //! A registry in memory.
 
-use super::{ThreadRecord, ThreadRegistry};
+use super::{record::ThreadRecord, registry::ThreadRegistry};
 use crate::{
     event::Routing,
     id::{Env, TenantId, ThreadId, ThreadKey},

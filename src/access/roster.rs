@@ -1,6 +1,6 @@
 //! Who may use one thread, as it changes.
 
-use super::Member;
+use super::member::Member;
 use crate::auth::AuthContext;
 use std::{
     collections::{HashMap, HashSet},

@@ -1,6 +1,6 @@
 //! Whose an event is.
 
-use super::push;
+use super::json_text::push;
 use crate::id::{ActorType, Env, InvalidId, Subject, TenantId, ThreadId, ThreadKey};
 use std::str::FromStr;
 

@@ -245,14 +245,11 @@ impl<R> fmt::Debug for Subscription<R> {
 mod tests {
     use super::unservable;
     use crate::{
-        access::tests::grant,
         delivery::{Delivery, GapReason, Item},
-        event::{
-            Cursor, Epoch, EventType, LastEventId, NewEvent, Routing, StreamEvent, tests::routing,
-        },
+        event::{Cursor, Epoch, EventType, LastEventId, NewEvent, Routing, StreamEvent},
         id::{TenantId, ThreadKey},
         log::{EventLog, Extent, LogError, LogReader},
-        scope::tests::scope,
+        testing::fixtures::{grant, routing, scope},
     };
     use futures_util::{FutureExt as _, StreamExt as _};
     use std::{

@@ -9,8 +9,8 @@ use crate::{
     context::{
         Envs, Identified, Named, ReadsContext, RequestContext, X_ENV, X_REQUEST_ID, X_TENANT_ID,
     },
-    head::RequestHead,
     rejection::{Rejection, RejectionKind},
+    request::RequestHead,
     scope::Contexts,
 };
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, header};

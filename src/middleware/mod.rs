@@ -78,8 +78,8 @@ pub use service::RequireService;
 use crate::{
     auth::{Authenticator, Policy, TokenSources},
     context::{Envs, Named, ReadsContext},
-    head::RequestHead,
     rejection::ByContentType,
+    request::RequestHead,
 };
 use http::HeaderName;
 use std::{sync::Arc, time::Duration};

@@ -2,9 +2,8 @@
 
 use crate::{
     event::{LAST_EVENT_ID, LastEventId},
-    head::RequestHead,
-    query,
     rejection::{Rejection, RejectionKind},
+    request::{RequestHead, query},
     scope::Contexts,
     ticket::{Opened, Opening, Redeemed, TICKET_QUERY, TicketIssuer},
 };

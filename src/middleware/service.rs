@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     context::X_REQUEST_ID,
-    head::RequestHead,
     id::RequestId,
     rejection::{Dialect, RejectWith},
+    request::RequestHead,
 };
 use http::{HeaderValue, Method, Request, Response};
 use std::task::{Context, Poll};

@@ -20,7 +20,12 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 //! ```
 
+mod clock;
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(feature = "test-util")]
 mod issuer;
 
-pub use crate::clock::manual::ManualClock;
+pub use clock::ManualClock;
+#[cfg(feature = "test-util")]
 pub use issuer::{Conduct, TestIssuer};

@@ -2,15 +2,18 @@
 
 use super::{WsKind, WsMessage, WsSession};
 use crate::{
-    access::tests::grant,
     auth::{AuthContext, Revocation},
-    clock::{Clock, Sleep, from_unix, manual::ManualClock, tests::ByTimeOfDay},
+    clock::{Clock, Sleep, from_unix},
     delivery::{Delivery, Gap, GapReason, Position},
     ending::Ending,
-    event::{Cursor, Epoch, StreamEvent, tests::routing},
+    event::{Cursor, Epoch, StreamEvent},
     inbound::{ClientMessage, OnClaims},
     rejection::{Rejection, RejectionKind},
-    scope::{TenantScope, tests as scopes},
+    scope::TenantScope,
+    testing::{
+        ManualClock,
+        fixtures::{self as scopes, ByTimeOfDay, grant, routing},
+    },
 };
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream;

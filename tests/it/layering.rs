@@ -13,7 +13,12 @@ fn source(module: &str) -> String {
             if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
-    files.retain(|file| file.exists() && file.file_stem().unwrap() != "tests");
+    let is_test = |part: std::path::Component<'_>| {
+        ["tests", "tests.rs", "fixtures.rs"].iter().any(|name| part.as_os_str() == *name)
+    };
+    files.retain(|file| {
+        file.exists() && !file.strip_prefix(&src).unwrap().components().any(is_test)
+    });
     files.iter().map(|file| without_tests(&fs::read_to_string(file).unwrap())).collect()
 }
 

@@ -4,15 +4,14 @@ use super::{
     MemoryLog, MemoryLogBuilder, MemoryReader, account::Resource, lock, read as locked, ring,
 };
 use crate::{
-    access::tests::grant,
-    clock::manual::ManualClock,
     delivery::{Delivery, Gap, GapReason, Item},
     ending::Ending,
-    event::{Cursor, Epoch, LastEventId, Routing, tests::routing},
+    event::{Cursor, Epoch, LastEventId, Routing},
     log::{EventLog as _, LogError, LogReader as _, OnGap, PublishError, Publisher, Subscription},
-    scope::{
-        TenantScope,
-        tests::{self as scopes, scope},
+    scope::TenantScope,
+    testing::{
+        ManualClock,
+        fixtures::{self as scopes, grant, routing, scope},
     },
 };
 use futures_util::{FutureExt as _, StreamExt as _};

@@ -1,0 +1,75 @@
+//! Tenant and env where no header names them.
+
+use super::headers::invalid;
+use crate::{
+    rejection::Rejection,
+    request::{RequestHead, query},
+};
+use http::Uri;
+use std::{borrow::Cow, fmt, sync::Arc};
+
+/// Tenant and env as the application reads them off a request: from its path, its host or wherever
+/// else it likes.
+///
+/// They claim and prove nothing. See [`context_from`](crate::RequireTenantScope::context_from).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named<'a> {
+    pub(crate) tenant: Option<Cow<'a, str>>,
+    pub(crate) env: Option<Cow<'a, str>>,
+}
+
+impl<'a> Named<'a> {
+    /// Names nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names this tenant, if any, in the place of `X-Tenant-Id`. Give the text as it was sent: one that is
+    /// no [`TenantId`] is refused, and `None` leaves it to the header.
+    #[must_use]
+    pub fn tenant(mut self, name: Option<impl Into<Cow<'a, str>>>) -> Self {
+        self.tenant = name.map(Into::into);
+        self
+    }
+
+    /// Names this env, if any, in the place of `X-Env`. An alias is taken as well; one that is not served
+    /// is refused, and `None` leaves it to the header.
+    #[must_use]
+    pub fn env(mut self, name: Option<impl Into<Cow<'a, str>>>) -> Self {
+        self.env = name.map(Into::into);
+        self
+    }
+
+    /// Takes them out of the query, where the layer was told to look there.
+    pub(crate) fn take(uri: &mut Uri) -> Result<Self, Rejection> {
+        let mut take = |name| {
+            query::take(uri, name).map_err(|_| (name, "was sent more than once. Send it once"))
+        };
+        let (tenant, env) = (take("tenant"), take("env"));
+        let refuse = |(name, why)| invalid(&format!("The query parameter '{name}'"), why);
+        Ok(Self::new().tenant(tenant.map_err(refuse)?).env(env.map_err(refuse)?))
+    }
+}
+
+/// How the application reads tenant and env off a request.
+#[derive(Clone)]
+pub(crate) struct ReadsContext(Arc<dyn for<'a> Fn(RequestHead<'a>) -> Named<'a> + Send + Sync>);
+
+impl ReadsContext {
+    pub(crate) fn new(
+        read: impl for<'a> Fn(RequestHead<'a>) -> Named<'a> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(read))
+    }
+
+    pub(crate) fn read<'a>(&self, head: RequestHead<'a>) -> Named<'a> {
+        (self.0)(head)
+    }
+}
+
+impl fmt::Debug for ReadsContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadsContext").finish_non_exhaustive()
+    }
+}

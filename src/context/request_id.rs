@@ -1,0 +1,74 @@
+//! The id that a request bears, or a fresh one.
+
+use super::headers::X_REQUEST_ID;
+use crate::id::{InvalidId, NOT_VISIBLE, RequestId};
+use http::{Extensions, HeaderMap, HeaderValue};
+
+/// The id of a request, and how its header stands.
+#[derive(Debug)]
+pub(crate) struct Identified {
+    pub(crate) id: RequestId,
+    /// The header's value, if that is the id. Its bytes are shared, not copied.
+    pub(crate) sent: Option<HeaderValue>,
+    /// Whether the request has exactly one header, and that one bears the id.
+    pub(crate) stands: bool,
+    /// Why what was sent is not the id.
+    pub(crate) replaced: Option<Unfit>,
+}
+
+/// Why what was sent as a request id is not taken. The text does not repeat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unfit {
+    #[error("it {0}")]
+    Malformed(InvalidId),
+    #[error("it was sent more than once, with different values")]
+    Differing,
+}
+
+impl Identified {
+    /// The id that the request bears: in its header or, where that is absent, in the extension of
+    /// tower-http. A fresh one where there is none that can be taken.
+    ///
+    /// What cannot be taken is no reason to refuse the request: gateways write it, and the client
+    /// behind them cannot mend it.
+    pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let mut values = headers.get_all(X_REQUEST_ID).iter();
+        let Some(sent) = values.next() else {
+            let found = from_tower_http(extensions).map(request_id).transpose();
+            return match found {
+                Ok(Some(id)) => Self { id, sent: None, stands: false, replaced: None },
+                Ok(None) => Self::fresh(None),
+                Err(unfit) => Self::fresh(Some(unfit)),
+            };
+        };
+        let (mut stands, mut differs) = (true, false);
+        for other in values {
+            stands = false;
+            differs |= other != sent;
+        }
+        match if differs { Err(Unfit::Differing) } else { request_id(sent) } {
+            Ok(id) => Self { id, sent: Some(sent.clone()), stands, replaced: None },
+            Err(unfit) => Self::fresh(Some(unfit)),
+        }
+    }
+
+    fn fresh(replaced: Option<Unfit>) -> Self {
+        Self { id: RequestId::generate(), sent: None, stands: false, replaced }
+    }
+}
+
+fn request_id(value: &HeaderValue) -> Result<RequestId, Unfit> {
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| NOT_VISIBLE);
+    text.and_then(RequestId::new).map_err(Unfit::Malformed)
+}
+
+#[cfg(feature = "tower-http")]
+fn from_tower_http(extensions: &Extensions) -> Option<&HeaderValue> {
+    let set = extensions.get::<tower_http::request_id::RequestId>();
+    set.map(tower_http::request_id::RequestId::header_value)
+}
+
+#[cfg(not(feature = "tower-http"))]
+fn from_tower_http(_: &Extensions) -> Option<&HeaderValue> {
+    None
+}
