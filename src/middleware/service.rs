@@ -1,9 +1,9 @@
 //! The one service behind every layer.
 
 use super::{
-    Check, RequireFuture,
-    check::{Begun, Step},
-    future::{Held, Reply},
+    check::{Begun, Check, Step},
+    future::{Held, RequireFuture},
+    reply::Reply,
 };
 use crate::{
     context::X_REQUEST_ID,
@@ -44,7 +44,7 @@ where
 {
     type Response = Response<R::Body>;
     type Error = S::Error;
-    type Future = RequireFuture<S, S::Future, C, R, ReqBody>;
+    type Future = RequireFuture<S, S::Future, R, ReqBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -53,11 +53,12 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let dialect = Dialect::on(&request, self.opens_streams);
         let to_head = request.method() == Method::HEAD;
-        let mut begun = Begun::default();
-        if !(self.pass_preflight && RequestHead::of(&request).is_preflight()) {
-            self.check.begin(&mut request, &mut begun);
-        }
-        let Begun { verdict, span, echo } = begun;
+        let passes_unchecked = self.pass_preflight && RequestHead::of(&request).is_preflight();
+        let Begun { step, span, echo } = if passes_unchecked {
+            Step::Decided(Ok(())).into()
+        } else {
+            self.check.begin(&mut request)
+        };
         // Only there a refusal is an event, which names its request. A layer outside that gave the
         // request its id has put it into the header.
         let request_id = (dialect == Dialect::EventSource).then(|| {
@@ -73,7 +74,7 @@ where
             echo,
             vary: self.vary.clone(),
         };
-        match verdict {
+        match step {
             Step::Decided(Ok(())) => {
                 let response = reply.span.in_scope(|| self.inner.call(request));
                 RequireFuture::calling(response, reply)
@@ -83,12 +84,12 @@ where
                 self.inner = self.inner.clone();
                 RequireFuture::refused(rejection, reply)
             }
-            Step::Waiting(answer) => {
+            Step::Waiting(answer, rest) => {
                 // It is given back while nobody knows whether the inner service will be called. The
                 // clone that goes with the request is polled ready before it is called.
                 let inner = self.inner.clone();
                 self.inner = inner.clone();
-                let held = Held { request, inner, check: self.check.clone() };
+                let held = Held { request, inner, rest };
                 RequireFuture::waiting(answer, held, reply)
             }
         }

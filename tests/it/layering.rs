@@ -14,7 +14,9 @@ fn source(module: &str) -> String {
         }
     }
     let is_test = |part: std::path::Component<'_>| {
-        ["tests", "tests.rs", "fixtures.rs"].iter().any(|name| part.as_os_str() == *name)
+        ["tests", "tests.rs", "attacks.rs", "vectors.rs", "fixtures.rs"]
+            .iter()
+            .any(|name| part.as_os_str() == *name)
     };
     files.retain(|file| {
         file.exists() && !file.strip_prefix(&src).unwrap().components().any(is_test)
