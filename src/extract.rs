@@ -102,14 +102,14 @@ impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
 ///
 /// ```
 /// use axum::extract::{Path, State};
-/// use tower_tenancy::{JsonText, MemoryLog, MemoryRegistry, OnClaims, Rejection, ThreadAccess};
+/// use tower_tenancy::{JsonText, MemoryLog, MemoryRegistry, OnForeignMembers, Rejection, ThreadAccess};
 ///
 /// async fn say(
 ///     thread: ThreadAccess<Path<String>, MemoryRegistry>,
 ///     State(log): State<MemoryLog>,
 ///     JsonText(body): JsonText,
 /// ) -> Result<String, Rejection> {
-///     let message = thread.receive(&body, OnClaims::Refuse)?;
+///     let message = thread.receive(&body, OnForeignMembers::Refuse)?;
 ///     Ok(thread.publish(&log, message).await?.to_json())
 /// }
 /// ```

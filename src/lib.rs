@@ -65,11 +65,11 @@ pub mod guide {
 }
 
 pub use access::{
-    Member, MemoryRegistry, NamesThread, Registered, ThreadGrant, ThreadRecord, ThreadRegistry,
-    verify_thread_access,
+    DynThreadRegistry, Member, MemoryRegistry, NamesThread, Registered, ThreadGrant, ThreadRecord,
+    ThreadRegistry, verify_thread_access,
 };
 pub use auth::{AuthContext, AuthRequest, Authenticator, Verdict};
-pub use context::{Envs, Named, RequestContext};
+pub use context::{ContextParts, Envs, RequestContext};
 pub use delivery::{Delivery, Gap, GapReason, Position};
 pub use ending::Ending;
 pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEvent};
@@ -78,7 +78,7 @@ pub use extract::{JsonText, ThreadAccess};
 #[cfg(feature = "tonic")]
 pub use grpc::GrpcStream;
 pub use id::{ActorType, Env, RequestId, Subject, TenantId, ThreadId};
-pub use inbound::{ClientMessage, InvalidMessage, OnClaims};
+pub use inbound::{ClientMessage, InvalidMessage, OnForeignMembers};
 pub use log::{EventLog, MemoryLog, OnGap, Publisher, Subscription};
 #[cfg(feature = "tokio-tungstenite")]
 pub use middleware::CloseRefusedUpgrades;

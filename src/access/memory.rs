@@ -55,13 +55,13 @@ impl MemoryRegistry {
         let known = match threads.entry(record.key().clone()) {
             Entry::Vacant(place) => {
                 // Grants of a thread that was removed share its record: they must not revive.
-                place.insert(record.renewed());
+                place.insert(record.detached());
                 return Registered::New;
             }
             Entry::Occupied(known) => known.get().clone(),
         };
         drop(threads);
-        if known.has_members_of(&record) {
+        if known.has_same_members(&record) {
             return Registered::Known;
         }
         tracing::warn!(
@@ -78,7 +78,7 @@ impl MemoryRegistry {
     pub fn set_members(&self, thread: impl Into<ThreadRecord>) -> bool {
         let record = thread.into();
         // Outside the registry's lock: it wakes streams. A thread that is removed meanwhile stays so.
-        self.get(record.key()).is_some_and(|known| known.take_members_of(&record))
+        self.get(record.key()).is_some_and(|known| known.replace_members(&record))
     }
 
     /// Forgets a thread. Its streams end with `access.revoked`. Returns whether it was there.

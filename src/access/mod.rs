@@ -16,5 +16,5 @@ pub use member::Member;
 pub use memory::{MemoryRegistry, Registered};
 pub(crate) use proof::{Proof, ProofWatch, Woken};
 pub use record::ThreadRecord;
-pub use registry::{NamesThread, ThreadRegistry};
+pub use registry::{DynThreadRegistry, NamesThread, ThreadRegistry};
 pub use verify::verify_thread_access;

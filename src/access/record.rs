@@ -13,9 +13,39 @@ use std::sync::Arc;
 
 /// A thread as its registry knows it. Clones are one record.
 ///
-/// A grant keeps the record that it was made from, and asks it again before each event: a registry
-/// that keeps its records, as [`MemoryRegistry`](super::MemoryRegistry) does, ends the streams of a
-/// member that it removes.
+/// A grant keeps the record that it was made from, and asks it again before each event. So a registry
+/// that keeps its records, as [`MemoryRegistry`](super::MemoryRegistry) does, can end streams: by
+/// [`replace_members`](Self::replace_members) and [`close`](Self::close). A registry that makes a
+/// record for each answer only decides who is granted the thread from now on.
+///
+/// ```
+/// use std::{collections::HashMap, sync::Mutex};
+/// use tower_tenancy::{BoxError, Env, TenantId, ThreadId, ThreadRecord, ThreadRegistry};
+///
+/// /// Keeps the records of the threads that were asked for.
+/// struct Rooms(Mutex<HashMap<String, ThreadRecord>>);
+///
+/// impl Rooms {
+///     fn close(&self, room: &ThreadRecord) {
+///         let known = self.0.lock().unwrap().remove(&room.to_path());
+///         if let Some(record) = known {
+///             record.close(); // its streams end
+///         }
+///     }
+/// }
+///
+/// impl ThreadRegistry for Rooms {
+///     async fn find(
+///         &self,
+///         tenant: &TenantId,
+///         env: &Env,
+///         thread: &ThreadId,
+///     ) -> Result<Option<ThreadRecord>, BoxError> {
+///         let asked = ThreadRecord::new(tenant.clone(), env.clone(), thread.clone());
+///         Ok(self.0.lock().map_err(|_| "poisoned")?.get(&asked.to_path()).cloned())
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ThreadRecord {
     key: ThreadKey,
@@ -39,6 +69,32 @@ impl ThreadRecord {
         Self { key: self.key, roster: Arc::new(Roster::new(members)) }
     }
 
+    /// The tenant that the thread belongs to.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        self.key.tenant()
+    }
+
+    /// The env that the thread lives in.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        self.key.env()
+    }
+
+    /// The thread's id inside its tenant and env.
+    #[must_use]
+    pub fn thread(&self) -> &ThreadId {
+        self.key.thread()
+    }
+
+    /// `tenant/env/thread`: different threads give different texts. The same as
+    /// [`Routing::to_path`].
+    #[must_use]
+    pub fn to_path(&self) -> String {
+        self.key.to_path()
+    }
+
+    /// Not public: with the key of any thread, anybody could read its log without a grant.
     pub(super) fn key(&self) -> &ThreadKey {
         &self.key
     }
@@ -48,23 +104,32 @@ impl ThreadRecord {
     }
 
     /// Whether both records are open to the same members.
-    pub(super) fn has_members_of(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn has_same_members(&self, other: &Self) -> bool {
         self.roster.open_to() == other.roster.open_to()
     }
 
-    /// Takes the members of `other`. Streams of callers that are no members any more end. Does
-    /// nothing, and says so, if the thread was closed.
-    pub(super) fn take_members_of(&self, other: &Self) -> bool {
+    /// Gives this record the members of `other`, in place of its own. The streams of callers that are
+    /// no members any more end with `access.revoked`.
+    ///
+    /// Returns `false`, and does nothing, if the record is closed. Call it without a lock: it wakes
+    /// streams.
+    #[must_use = "a closed record keeps its members"]
+    pub fn replace_members(&self, other: &Self) -> bool {
         self.roster.open(other.roster.open_to())
     }
 
-    /// Closes the thread to everybody, for good. All of its streams end.
-    pub(super) fn close(&self) {
+    /// Closes the thread to everybody, for good: a registry calls it when it forgets the thread. All
+    /// streams of the thread end with `access.revoked`. Call it without a lock: it wakes streams.
+    pub fn close(&self) {
         self.roster.close();
     }
 
-    /// A record of its own, of the same thread and members: whatever became of this one.
-    pub(super) fn renewed(&self) -> Self {
+    /// A new record of the same thread and members. What happens to one record does not happen to the
+    /// other, and a closed record gives an open one. A registry keeps such a record: grants of a
+    /// thread that it forgot earlier must not become good again.
+    #[must_use]
+    pub fn detached(&self) -> Self {
         Self { key: self.key.clone(), roster: Arc::new(Roster::new(self.roster.open_to())) }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     id::{Env, TenantId, ThreadId},
     rejection::BoxError,
 };
-use std::{future::Future, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 /// Where threads are known: the application's database, behind one question.
 ///
@@ -46,6 +46,71 @@ pub trait ThreadRegistry: Send + Sync {
         env: &Env,
         thread: &ThreadId,
     ) -> impl Future<Output = Result<Option<ThreadRecord>, BoxError>> + Send;
+}
+
+/// A registry that was chosen at runtime. Clones are one registry.
+///
+/// It costs one allocation for each question. Name the registry's own type where it is known.
+///
+/// ```
+/// use tower_tenancy::{DynThreadRegistry, MemoryRegistry, ThreadRegistry};
+///
+/// fn registry(database: Option<impl ThreadRegistry + 'static>) -> DynThreadRegistry {
+///     match database {
+///         Some(database) => DynThreadRegistry::new(database),
+///         None => DynThreadRegistry::new(MemoryRegistry::new()),
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct DynThreadRegistry(Arc<dyn ErasedRegistry>);
+
+impl DynThreadRegistry {
+    /// Hides the type of `registry`.
+    #[must_use]
+    pub fn new(registry: impl ThreadRegistry + 'static) -> Self {
+        Self(Arc::new(registry))
+    }
+}
+
+impl fmt::Debug for DynThreadRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynThreadRegistry").finish_non_exhaustive()
+    }
+}
+
+impl ThreadRegistry for DynThreadRegistry {
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        env: &Env,
+        thread: &ThreadId,
+    ) -> Result<Option<ThreadRecord>, BoxError> {
+        self.0.find_boxed(tenant, env, thread).await
+    }
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Option<ThreadRecord>, BoxError>> + Send + 'a>>;
+
+/// [`ThreadRegistry`], as an object.
+trait ErasedRegistry: Send + Sync {
+    fn find_boxed<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        env: &'a Env,
+        thread: &'a ThreadId,
+    ) -> Answer<'a>;
+}
+
+impl<R: ThreadRegistry> ErasedRegistry for R {
+    fn find_boxed<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        env: &'a Env,
+        thread: &'a ThreadId,
+    ) -> Answer<'a> {
+        Box::pin(self.find(tenant, env, thread))
+    }
 }
 
 impl<R: ThreadRegistry> ThreadRegistry for Arc<R> {

@@ -2,7 +2,7 @@
 
 mod envs;
 mod headers;
-mod named;
+mod parts;
 mod request_context;
 mod request_id;
 #[cfg(test)]
@@ -10,7 +10,7 @@ mod tests;
 
 pub use envs::Envs;
 pub use headers::{X_ENV, X_REQUEST_ID, X_TENANT_ID};
-pub use named::Named;
-pub(crate) use named::ReadsContext;
+pub use parts::ContextParts;
+pub(crate) use parts::ContextReader;
 pub use request_context::RequestContext;
-pub(crate) use request_id::Identified;
+pub(crate) use request_id::RequestIdFound;

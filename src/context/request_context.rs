@@ -3,7 +3,7 @@
 use super::{
     envs::Envs,
     headers::{X_ENV, X_TENANT_ID, claimed, invalid, missing},
-    named::Named,
+    parts::ContextParts,
 };
 use crate::{
     id::{Env, RequestId, TenantId},
@@ -23,11 +23,11 @@ pub struct RequestContext {
 }
 impl RequestContext {
     /// Reads tenant and env off a request whose id is known. `sent` is what the query or a ticket names,
-    /// and `placed` is what the application [reads](ReadsContext) off the request.
+    /// and `placed` is what the application [reads](ContextReader) off the request.
     pub(crate) fn read(
         head: RequestHead<'_>,
-        sent: &Named<'_>,
-        placed: &Named<'_>,
+        sent: &ContextParts<'_>,
+        placed: &ContextParts<'_>,
         request_id: RequestId,
         envs: &Envs,
     ) -> Result<Self, Rejection> {

@@ -4,28 +4,28 @@ use super::headers::X_REQUEST_ID;
 use crate::id::{InvalidId, NOT_VISIBLE, RequestId};
 use http::{Extensions, HeaderMap, HeaderValue};
 
-/// The id of a request, and how its header stands.
+/// The id of a request, and how its header is_only_header.
 #[derive(Debug)]
-pub(crate) struct Identified {
+pub(crate) struct RequestIdFound {
     pub(crate) id: RequestId,
     /// The header's value, if that is the id. Its bytes are shared, not copied.
     pub(crate) sent: Option<HeaderValue>,
     /// Whether the request has exactly one header, and that one bears the id.
-    pub(crate) stands: bool,
+    pub(crate) is_only_header: bool,
     /// Why what was sent is not the id.
-    pub(crate) replaced: Option<Unfit>,
+    pub(crate) replaced: Option<WhyReplaced>,
 }
 
 /// Why what was sent as a request id is not taken. The text does not repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unfit {
+pub(crate) enum WhyReplaced {
     #[error("it {0}")]
     Malformed(InvalidId),
     #[error("it was sent more than once, with different values")]
     Differing,
 }
 
-impl Identified {
+impl RequestIdFound {
     /// The id that the request bears: in its header or, where that is absent, in the extension of
     /// tower-http. A fresh one where there is none that can be taken.
     ///
@@ -36,30 +36,30 @@ impl Identified {
         let Some(sent) = values.next() else {
             let found = from_tower_http(extensions).map(request_id).transpose();
             return match found {
-                Ok(Some(id)) => Self { id, sent: None, stands: false, replaced: None },
+                Ok(Some(id)) => Self { id, sent: None, is_only_header: false, replaced: None },
                 Ok(None) => Self::fresh(None),
                 Err(unfit) => Self::fresh(Some(unfit)),
             };
         };
-        let (mut stands, mut differs) = (true, false);
+        let (mut is_only_header, mut differs) = (true, false);
         for other in values {
-            stands = false;
+            is_only_header = false;
             differs |= other != sent;
         }
-        match if differs { Err(Unfit::Differing) } else { request_id(sent) } {
-            Ok(id) => Self { id, sent: Some(sent.clone()), stands, replaced: None },
+        match if differs { Err(WhyReplaced::Differing) } else { request_id(sent) } {
+            Ok(id) => Self { id, sent: Some(sent.clone()), is_only_header, replaced: None },
             Err(unfit) => Self::fresh(Some(unfit)),
         }
     }
 
-    fn fresh(replaced: Option<Unfit>) -> Self {
-        Self { id: RequestId::generate(), sent: None, stands: false, replaced }
+    fn fresh(replaced: Option<WhyReplaced>) -> Self {
+        Self { id: RequestId::generate(), sent: None, is_only_header: false, replaced }
     }
 }
 
-fn request_id(value: &HeaderValue) -> Result<RequestId, Unfit> {
+fn request_id(value: &HeaderValue) -> Result<RequestId, WhyReplaced> {
     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| NOT_VISIBLE);
-    text.and_then(RequestId::new).map_err(Unfit::Malformed)
+    text.and_then(RequestId::new).map_err(WhyReplaced::Malformed)
 }
 
 #[cfg(feature = "tower-http")]

@@ -1,6 +1,6 @@
 //! Which requests name a tenant, an env and themselves.
 
-use super::{Envs, Identified, Named, RequestContext, request_id::Unfit};
+use super::{ContextParts, Envs, RequestContext, RequestIdFound, request_id::WhyReplaced};
 use crate::{
     id::{InvalidId, NOT_VISIBLE, RequestId},
     rejection::Rejection,
@@ -18,22 +18,28 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn read(pairs: &[(&'static str, &str)]) -> Result<RequestContext, Rejection> {
-    read_with(pairs, Named::default())
+    read_with(pairs, ContextParts::default())
 }
 
 fn read_with(
     pairs: &[(&'static str, &str)],
-    named: Named<'_>,
+    named: ContextParts<'_>,
 ) -> Result<RequestContext, Rejection> {
     let mut request = Request::new(());
     *request.headers_mut() = headers(pairs);
     let id = RequestId::generate();
-    RequestContext::read(RequestHead::of(&request), &named, &Named::new(), id, &Envs::default())
+    RequestContext::read(
+        RequestHead::of(&request),
+        &named,
+        &ContextParts::new(),
+        id,
+        &Envs::default(),
+    )
 }
 
 #[test]
 fn the_query_names_what_no_header_does_and_never_both() {
-    let named = |uri: &str| Named::take(&mut uri.parse().unwrap());
+    let named = |uri: &str| ContextParts::take(&mut uri.parse().unwrap());
     let both = "/?tenant=t_alpha&env=production";
     let context = read_with(&[], named(both).unwrap()).unwrap();
     assert_eq!((context.tenant().as_str(), context.env().as_str()), ("t_alpha", "prod"));
@@ -92,12 +98,12 @@ fn served_envs_replace_the_default_ones_and_keep_their_aliases() {
 #[test]
 fn one_env_that_is_served_alone_may_be_left_unsaid() {
     let only = Envs::only("prod").unwrap().alias("live", "prod").unwrap();
-    let read = |pairs: &[(&'static str, &str)], placed: Named<'_>, envs: &Envs| {
+    let read = |pairs: &[(&'static str, &str)], placed: ContextParts<'_>, envs: &Envs| {
         let mut request = Request::new(());
         *request.headers_mut() = headers(pairs);
         request.headers_mut().insert("x-tenant-id", HeaderValue::from_static("t_alpha"));
         let (head, id) = (RequestHead::of(&request), RequestId::generate());
-        let context = RequestContext::read(head, &Named::new(), &placed, id, envs);
+        let context = RequestContext::read(head, &ContextParts::new(), &placed, id, envs);
         context.map(|context| context.env().to_string()).map_err(|refused| refused.code())
     };
     for (pairs, env) in [
@@ -111,30 +117,31 @@ fn one_env_that_is_served_alone_may_be_left_unsaid() {
         (&[("x-env", "\u{e4}")], Err("context.invalid")),
         (&[("x-env", "prod"), ("x-env", "prod")], Err("context.invalid")),
     ] {
-        assert_eq!(read(pairs, Named::new(), &only), env.map(str::to_owned), "{pairs:?}");
+        assert_eq!(read(pairs, ContextParts::new(), &only), env.map(str::to_owned), "{pairs:?}");
     }
-    let empty = Named::new().env(Some(""));
+    let empty = ContextParts::new().env(Some(""));
     assert_eq!(read(&[], empty, &only), Err("context.invalid"));
     // Whoever does not say so gets nothing for nothing.
     let one = Envs::new(["prod"]).unwrap();
-    assert_eq!(read(&[], Named::new(), &one), Err("context.missing"));
-    assert_eq!(read(&[], Named::new(), &Envs::default()), Err("context.missing"));
+    assert_eq!(read(&[], ContextParts::new(), &one), Err("context.missing"));
+    assert_eq!(read(&[], ContextParts::new(), &Envs::default()), Err("context.missing"));
     assert!(Envs::only("").is_err() && Envs::only("undefined").is_err());
 }
 
 #[test]
 fn what_is_said_and_what_is_read_off_the_request_agree_or_are_refused() {
-    let read = |pairs: &[(&'static str, &str)], sent: Named<'_>, placed: Named<'_>| {
-        let mut request = Request::new(());
-        *request.headers_mut() = headers(pairs);
-        let (head, id) = (RequestHead::of(&request), RequestId::generate());
-        let context = RequestContext::read(head, &sent, &placed, id, &Envs::default());
-        let context = context.map_err(|refused| refused.code())?;
-        Ok::<_, &str>(format!("{}/{}", context.tenant(), context.env()))
-    };
+    let read =
+        |pairs: &[(&'static str, &str)], sent: ContextParts<'_>, placed: ContextParts<'_>| {
+            let mut request = Request::new(());
+            *request.headers_mut() = headers(pairs);
+            let (head, id) = (RequestHead::of(&request), RequestId::generate());
+            let context = RequestContext::read(head, &sent, &placed, id, &Envs::default());
+            let context = context.map_err(|refused| refused.code())?;
+            Ok::<_, &str>(format!("{}/{}", context.tenant(), context.env()))
+        };
     let named = |tenant: &'static str, env: &'static str| {
         let some = |text: &'static str| Some(text).filter(|text| *text != "-");
-        Named::new().tenant(some(tenant)).env(some(env))
+        ContextParts::new().tenant(some(tenant)).env(some(env))
     };
     let (t, e) = (("x-tenant-id", "t_a"), ("x-env", "prod"));
     for (pairs, sent, placed, outcome) in [
@@ -170,9 +177,9 @@ fn what_is_said_and_what_is_read_off_the_request_agree_or_are_refused() {
 fn a_request_id_is_taken_as_it_is_or_replaced_and_never_refused() {
     let of = |values: &[&str]| {
         let pairs: Vec<_> = values.iter().map(|value| ("x-request-id", *value)).collect();
-        Identified::of(&headers(&pairs), &Extensions::new())
+        RequestIdFound::of(&headers(&pairs), &Extensions::new())
     };
-    for (values, stands) in [
+    for (values, is_only_header) in [
         (&["7b3bf470-9456-11e8-9eb6-529269fb1459#1"][..], true),
         (&["Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8"], true),
         (&["a,b"], true),
@@ -182,10 +189,10 @@ fn a_request_id_is_taken_as_it_is_or_replaced_and_never_refused() {
         let found = of(values);
         assert_eq!(found.id.as_str(), values[0]);
         assert_eq!(found.sent.unwrap(), values[0]);
-        assert_eq!((found.stands, found.replaced), (stands, None), "{values:?}");
+        assert_eq!((found.is_only_header, found.replaced), (is_only_header, None), "{values:?}");
     }
     let too_long = "x".repeat(129);
-    let malformed = |why| Some(Unfit::Malformed(why));
+    let malformed = |why| Some(WhyReplaced::Malformed(why));
     for (values, why) in [
         (&[][..], None),
         (&[""], malformed(InvalidId::Empty)),
@@ -195,14 +202,14 @@ fn a_request_id_is_taken_as_it_is_or_replaced_and_never_refused() {
         (&["\u{e4}"], malformed(NOT_VISIBLE)),
         (&["T_UNKNOWN"], malformed(InvalidId::Placeholder)),
         (&["undefined"], malformed(InvalidId::Placeholder)),
-        (&["a", "b"], Some(Unfit::Differing)),
-        (&["a", ""], Some(Unfit::Differing)),
-        (&["a", "a", "A"], Some(Unfit::Differing)),
+        (&["a", "b"], Some(WhyReplaced::Differing)),
+        (&["a", ""], Some(WhyReplaced::Differing)),
+        (&["a", "a", "A"], Some(WhyReplaced::Differing)),
         (&["a b", "a b"], malformed(NOT_VISIBLE)),
     ] {
         let (found, again) = (of(values), of(values));
         assert_ne!(found.id, again.id, "fresh: {values:?}");
-        assert!(found.id.as_str().len() == 36 && found.sent.is_none() && !found.stands);
+        assert!(found.id.as_str().len() == 36 && found.sent.is_none() && !found.is_only_header);
         assert_eq!(found.replaced, why, "{values:?}");
     }
 }
@@ -211,6 +218,6 @@ fn a_request_id_is_taken_as_it_is_or_replaced_and_never_refused() {
 fn a_request_id_that_is_no_text_is_replaced() {
     let mut headers = HeaderMap::new();
     headers.insert("x-request-id", HeaderValue::from_bytes(b"\xff\xfe").unwrap());
-    let found = Identified::of(&headers, &Extensions::new());
-    assert_eq!(found.replaced, Some(Unfit::Malformed(NOT_VISIBLE)));
+    let found = RequestIdFound::of(&headers, &Extensions::new());
+    assert_eq!(found.replaced, Some(WhyReplaced::Malformed(NOT_VISIBLE)));
 }

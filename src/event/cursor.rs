@@ -2,8 +2,17 @@
 
 use std::{fmt, str::FromStr};
 
-/// The incarnation of a thread's log: random, so that no other log has the same.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+/// The incarnation of a thread's log. It is random, so that no other log has the same.
+///
+/// Its text is 16 lower-case hexadecimal digits. Serialised, it is that text.
+///
+/// ```
+/// use tower_tenancy::event::Epoch;
+///
+/// let epoch = Epoch::random();
+/// assert_eq!(epoch.to_string().parse(), Ok(epoch));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub(super) u64);
 
 impl Epoch {
@@ -14,9 +23,34 @@ impl Epoch {
     }
 }
 
-impl fmt::Debug for Epoch {
+impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not an [`Epoch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an epoch: it must be 16 lower-case hexadecimal digits")]
+#[non_exhaustive]
+pub struct InvalidEpoch;
+
+impl FromStr for Epoch {
+    type Err = InvalidEpoch;
+
+    /// Takes exactly what [`Display`](fmt::Display) writes: an epoch has one spelling.
+    fn from_str(text: &str) -> Result<Self, InvalidEpoch> {
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != 16 || !text.bytes().all(digit) {
+            return Err(InvalidEpoch);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| InvalidEpoch)
     }
 }
 
@@ -53,7 +87,7 @@ impl Cursor {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}-{}", self.epoch, self.seq)
+        write!(f, "{}-{}", self.epoch, self.seq)
     }
 }
 
@@ -63,15 +97,30 @@ impl fmt::Debug for Cursor {
     }
 }
 
-impl serde::Serialize for Cursor {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+/// Both are serialised as their text, and read from nothing else.
+macro_rules! serde_as_text {
+    ($($name:ident)*) => { $(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )* };
 }
+
+serde_as_text! { Epoch Cursor }
 
 /// The text is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor")]
+#[non_exhaustive]
 pub struct InvalidCursor;
 
 impl FromStr for Cursor {
@@ -80,10 +129,13 @@ impl FromStr for Cursor {
     /// Takes exactly what [`Display`](fmt::Display) writes: one spelling a cursor.
     fn from_str(text: &str) -> Result<Self, InvalidCursor> {
         let (epoch, seq) = text.split_once('-').ok_or(InvalidCursor)?;
-        let epoch = u64::from_str_radix(epoch, 16).map_err(|_| InvalidCursor)?;
+        let epoch = epoch.parse().map_err(|_| InvalidCursor)?;
+        // `parse` takes a `+` and leading zeros as well, which `Display` does not write.
+        if seq.starts_with('+') || (seq.starts_with('0') && seq.len() > 1) {
+            return Err(InvalidCursor);
+        }
         let seq = seq.parse().map_err(|_| InvalidCursor)?;
-        let cursor = Self { epoch: Epoch(epoch), seq };
-        if cursor.to_string() == text { Ok(cursor) } else { Err(InvalidCursor) }
+        Ok(Self { epoch, seq })
     }
 }
 
@@ -94,13 +146,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cursors_have_one_spelling(epoch: u64, seq: u64, text in "[0-9a-fA-F+ -]{0,40}") {
+        fn cursors_have_one_spelling(epoch: u64, seq: u64, text in "[0-9a-f]{16}-[0-9+-]{1,20}|[0-9a-fA-F+ -]{0,40}") {
             let cursor = Cursor::new(Epoch(epoch), seq);
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
             if let Ok(parsed) = text.parse::<Cursor>() {
                 prop_assert_eq!(parsed.to_string(), text);
             }
         }
+    }
+
+    #[test]
+    fn an_epoch_has_one_spelling_and_is_serialised_as_text() {
+        let epoch = Epoch(7);
+        let cursor = Cursor::new(epoch, 3);
+        assert_eq!(serde_json::to_string(&epoch).unwrap(), r#""0000000000000007""#);
+        assert_eq!(serde_json::from_str::<Epoch>(r#""0000000000000007""#).unwrap(), epoch);
+        assert_eq!(serde_json::to_string(&cursor).unwrap(), r#""0000000000000007-3""#);
+        assert_eq!(serde_json::from_str::<Cursor>(r#""0000000000000007-3""#).unwrap(), cursor);
+        for text in ["", "7", "000000000000000A", "+000000000000007", "00000000000000007", " 7"] {
+            assert!(text.parse::<Epoch>().is_err(), "{text}");
+            assert!(serde_json::from_value::<Epoch>(text.into()).is_err(), "{text}");
+        }
+        for text in ["0000000000000007-+3", "0000000000000007-03", "0000000000000007-00", "7-3"] {
+            assert!(text.parse::<Cursor>().is_err(), "{text}");
+        }
+        assert!("0000000000000007-0".parse::<Cursor>().is_ok());
+        assert!(serde_json::from_str::<Epoch>("7").is_err());
     }
 
     #[test]

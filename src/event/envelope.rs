@@ -14,7 +14,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use std::{fmt, ops::Range, sync::Arc, time::SystemTime};
 
 /// What an event takes beside its data with names of usual length, in bytes.
-const BESIDE_DATA: usize = 448;
+const ENVELOPE_BYTES: usize = 448;
 /// One event of one thread, encoded once and shared by all that receive it.
 ///
 /// ```
@@ -206,8 +206,8 @@ impl NewEvent {
 
     /// The data, as JSON text.
     #[must_use]
-    pub fn data(&self) -> &RawValue {
-        &self.data
+    pub fn data(&self) -> &str {
+        self.data.get()
     }
 
     /// The request that the event stems from.
@@ -223,7 +223,7 @@ impl NewEvent {
     }
 
     fn encode(self, cursor: Option<Cursor>, time: SystemTime) -> StreamEvent {
-        let mut block = String::with_capacity(BESIDE_DATA + self.data.get().len());
+        let mut block = String::with_capacity(ENVELOPE_BYTES + self.data.get().len());
         let mut marks = Marks::default();
         Block::new(&mut block)
             .id(cursor)

@@ -1,22 +1,6 @@
 //! What kind of event one is.
 
-use crate::id::Text;
-use std::fmt;
-
-/// The type of an event: `[A-Za-z0-9._:/~-]{1,64}`, not one of the reserved ones.
-///
-/// `stream.*`, `auth.*`, `access.*`, `error` and `open` are reserved for notices, in any case: a
-/// client must be able to tell what the library says from what somebody published.
-///
-/// ```
-/// use tower_tenancy::EventType;
-///
-/// assert!(EventType::new("agent.token").is_ok());
-/// assert!(EventType::new("stream.gap").is_err());
-/// assert!(EventType::new("two\nlines").is_err());
-/// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct EventType(Text);
+use crate::id::validated_text;
 
 /// Why an event cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -33,38 +17,34 @@ pub enum InvalidEvent {
     Data(#[source] serde_json::Error),
 }
 
-impl EventType {
-    /// Checks `text` against the rule.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidEvent::Type`] or [`InvalidEvent::Reserved`].
-    pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidEvent> {
-        let text = text.as_ref();
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:/~-".contains(&b);
-        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
-            return Err(InvalidEvent::Type);
-        }
-        let family = text.split_once('.').map_or(text, |(family, _)| family);
-        let is = |name: &str| family.eq_ignore_ascii_case(name);
-        let alone = family.len() == text.len();
-        if ((is("stream") || is("auth") || is("access")) && !alone)
-            || ((is("error") || is("open")) && alone)
-        {
-            return Err(InvalidEvent::Reserved);
-        }
-        Ok(Self(text.into()))
+fn check_event_type(text: &str) -> Result<(), InvalidEvent> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._:/~-".contains(&b);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+        return Err(InvalidEvent::Type);
     }
-
-    /// The type as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
+    let family = text.split_once('.').map_or(text, |(family, _)| family);
+    let is = |name: &str| family.eq_ignore_ascii_case(name);
+    let alone = family.len() == text.len();
+    if ((is("stream") || is("auth") || is("access")) && !alone)
+        || ((is("error") || is("open")) && alone)
+    {
+        return Err(InvalidEvent::Reserved);
     }
+    Ok(())
 }
 
-impl fmt::Debug for EventType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
+validated_text! {
+    /// The type of an event: `[A-Za-z0-9._:/~-]{1,64}`, not one of the reserved ones.
+    ///
+    /// `stream.*`, `auth.*`, `access.*`, `error` and `open` are reserved for notices, in any case: a
+    /// client must be able to tell what the library says from what somebody published.
+    ///
+    /// ```
+    /// use tower_tenancy::EventType;
+    ///
+    /// assert!(EventType::new("agent.token").is_ok());
+    /// assert!(EventType::new("stream.gap").is_err());
+    /// assert!(EventType::new("two\nlines").is_err());
+    /// ```
+    EventType, check_event_type, InvalidEvent
 }

@@ -28,6 +28,7 @@ const LAST_EVENT_ID_LETTERS: &str = "lasteventid";
 /// # Ok::<(), tower_tenancy::Rejection>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LastEventId {
     /// Nothing was sent: live from now.
     #[default]

@@ -19,7 +19,7 @@ mod stamped;
 #[cfg(test)]
 mod tests;
 
-pub use cursor::{Cursor, Epoch, InvalidCursor};
+pub use cursor::{Cursor, Epoch, InvalidCursor, InvalidEpoch};
 pub use envelope::{NewEvent, StreamEvent};
 pub use event_type::{EventType, InvalidEvent};
 pub use last_event_id::{LAST_EVENT_ID, LastEventId};

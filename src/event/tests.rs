@@ -121,6 +121,17 @@ fn reserved_and_malformed_types_are_errors() {
     }
 }
 
+#[test]
+fn a_type_is_a_text_like_the_ids() {
+    let (a, b): (EventType, EventType) = ("a.b".parse().unwrap(), "b".try_into().unwrap());
+    assert!(a < b && a.as_ref() == "a.b" && a.to_string() == "a.b");
+    assert_eq!(serde_json::to_string(&a).unwrap(), r#""a.b""#);
+    assert_eq!(serde_json::from_str::<EventType>(r#""a.b""#).unwrap(), a);
+    assert!(serde_json::from_str::<EventType>(r#""stream.gap""#).is_err());
+    let counts = std::collections::HashMap::from([(a, 1)]);
+    assert_eq!(counts.get("a.b"), Some(&1), "found by its text");
+}
+
 proptest! {
     #[test]
     fn any_data_comes_back_as_it_was(text in "\\PC*|(\r|\n|\"|\\\\|\u{0}|\u{2028}){0,8}") {

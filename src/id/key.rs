@@ -45,7 +45,14 @@ impl ThreadKey {
     /// is empty, `.` or `..`, so that it can also name a file or a resource.
     #[must_use]
     pub fn to_path(&self) -> String {
-        format!("{}/{}/{}", self.tenant(), self.env(), self.thread())
+        self.to_string()
+    }
+}
+
+impl fmt::Display for ThreadKey {
+    /// The same text as [`to_path`](ThreadKey::to_path).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.tenant(), self.env(), self.thread())
     }
 }
 

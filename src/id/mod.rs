@@ -23,6 +23,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod text;
+mod validated;
 
 pub use key::ThreadKey;
 pub use names::{ActorType, Env, RequestId, Subject, TenantId, ThreadId};
@@ -32,3 +33,4 @@ pub(crate) use shown::few;
 pub(crate) use text::Text;
 #[cfg(any(feature = "tickets", feature = "token-cache"))]
 pub(crate) use text::{ALLOCATION, kept_aside};
+pub(crate) use validated::validated_text;

@@ -2,83 +2,10 @@
 
 use super::{
     rules::{InvalidId, check_name, check_request_id, check_subject},
-    text::Text,
+    validated::validated_text,
 };
-use std::{borrow::Borrow, fmt, str::FromStr};
 
-macro_rules! id {
-    ($(#[$docs:meta])* $name:ident, $check:ident) => {
-        $(#[$docs])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Text);
-
-        impl $name {
-            /// Checks `text` against the rule of this type.
-            ///
-            /// # Errors
-            ///
-            /// [`InvalidId`] says which part of the rule the text breaks.
-            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
-                let text = text.as_ref();
-                $check(text)?;
-                Ok(Self(text.into()))
-            }
-
-            /// The id as text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                self.0.as_str()
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidId;
-
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                Self::new(text)
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                Self::new(text).map_err(serde::de::Error::custom)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(self.as_str(), f)
-            }
-        }
-
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                self.as_str()
-            }
-        }
-
-        impl Borrow<str> for $name {
-            fn borrow(&self) -> &str {
-                self.as_str()
-            }
-        }
-    };
-}
-
-id! {
+validated_text! {
     /// Whose data: `[A-Za-z0-9._:@~-]{1,128}`, not only dots, not a placeholder.
     ///
     /// ```
@@ -91,24 +18,24 @@ id! {
     /// assert!(TenantId::new("a/b").is_err());
     /// # Ok::<(), tower_tenancy::id::InvalidId>(())
     /// ```
-    TenantId, check_name
+    TenantId, check_name, InvalidId
 }
 
-id! {
+validated_text! {
     /// Which deployment environment, such as `prod`: `[A-Za-z0-9._:@~-]{1,128}`, not only dots, not a
     /// placeholder.
-    Env, check_name
+    Env, check_name, InvalidId
 }
 
-id! {
+validated_text! {
     /// The addressable stream inside a tenant and env: `[A-Za-z0-9._:@~-]{1,128}`, not only dots,
     /// not a placeholder.
     ///
     /// The same thread id in two tenants is two threads.
-    ThreadId, check_name
+    ThreadId, check_name, InvalidId
 }
 
-id! {
+validated_text! {
     /// One request, in logs and in every event of its stream: 1 to 128 characters of visible ASCII
     /// (RFC 5234 `VCHAR`: no space) without `"` and `\`, not a placeholder.
     ///
@@ -122,19 +49,19 @@ id! {
     /// assert!(RequestId::new("7b3bf470-9456-11e8-9eb6-529269fb1459#1").is_ok());
     /// assert!(RequestId::new("two words").is_err());
     /// ```
-    RequestId, check_request_id
+    RequestId, check_request_id, InvalidId
 }
 
-id! {
+validated_text! {
     /// Who acts, as the token says: up to 255 bytes without control characters (`auth0|123`), not a
     /// placeholder.
-    Subject, check_subject
+    Subject, check_subject, InvalidId
 }
 
-id! {
+validated_text! {
     /// What acts, such as `human` or `agent`: `[A-Za-z0-9._:@~-]{1,128}`, not only dots, not a
     /// placeholder.
-    ActorType, check_name
+    ActorType, check_name, InvalidId
 }
 
 impl RequestId {

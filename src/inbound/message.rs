@@ -19,9 +19,9 @@ pub enum InvalidMessage {
     /// 2^53 or a long fraction, and read a number that is too small for a double as zero.
     #[error("the message must be one strict JSON object, such as {{\"text\":\"hi\"}}, but {0}")]
     Json(String),
-    /// The message says whose it is.
-    #[error("the message must not have the member '{0}': the request says whose it is")]
-    Claim(&'static str),
+    /// The message has a member that only the server may set.
+    #[error("the message must not have the member '{0}': the server sets it from the request")]
+    ForeignMember(&'static str),
     /// The type is malformed or reserved.
     #[error(transparent)]
     Event(#[from] InvalidEvent),
@@ -40,10 +40,10 @@ impl From<InvalidMessage> for Rejection {
     fn from(invalid: InvalidMessage) -> Self {
         match invalid {
             InvalidMessage::ProofEnded(rejection) => rejection,
-            InvalidMessage::Json(_) | InvalidMessage::Claim(_) | InvalidMessage::Event(_) => {
-                Self::new(RejectionKind::MessageInvalid)
-                    .with_detail(format!("Not taken: {invalid}."))
-            }
+            InvalidMessage::Json(_)
+            | InvalidMessage::ForeignMember(_)
+            | InvalidMessage::Event(_) => Self::new(RejectionKind::MessageInvalid)
+                .with_detail(format!("Not taken: {invalid}.")),
         }
     }
 }
@@ -70,7 +70,7 @@ impl ClientMessage {
     /// Its data, as JSON text: an object.
     #[must_use]
     pub fn data(&self) -> &str {
-        self.0.data().get()
+        self.0.data()
     }
 
     /// The request that it was received in.

@@ -6,4 +6,4 @@ mod receive;
 mod tests;
 
 pub use message::{ClientMessage, InvalidMessage};
-pub use receive::OnClaims;
+pub use receive::OnForeignMembers;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// What only the grant says: members that a client's message may not have.
-pub(super) const CLAIMS: [&str; 12] = [
+pub(super) const FOREIGN_MEMBERS: [&str; 12] = [
     "routing",
     "tenant",
     "tenant_id",
@@ -27,7 +27,8 @@ pub(super) const CLAIMS: [&str; 12] = [
 
 /// What to do about a client that says whose its message is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnClaims {
+#[non_exhaustive]
+pub enum OnForeignMembers {
     /// Refuse the message.
     #[default]
     Refuse,
@@ -47,10 +48,10 @@ impl ThreadGrant {
     /// the top of the message) is refused or ignored, and never trusted.
     ///
     /// ```
-    /// use tower_tenancy::{InvalidMessage, OnClaims, ThreadGrant};
+    /// use tower_tenancy::{InvalidMessage, OnForeignMembers, ThreadGrant};
     ///
     /// fn take(grant: &ThreadGrant, body: &str) -> Result<(), InvalidMessage> {
-    ///     let message = grant.receive(body, OnClaims::Refuse)?; // {"type":"message","text":"hi"}
+    ///     let message = grant.receive(body, OnForeignMembers::Refuse)?; // {"type":"message","text":"hi"}
     ///     assert_eq!(message.data(), r#"{"text":"hi"}"#);
     ///     Ok(())
     /// }
@@ -62,7 +63,7 @@ impl ThreadGrant {
     pub fn receive(
         &self,
         text: &str,
-        on_claims: OnClaims,
+        on_foreign: OnForeignMembers,
     ) -> Result<ClientMessage, InvalidMessage> {
         self.proof().check().map_err(InvalidMessage::ProofEnded)?;
         // The envelope nests the data one level deeper than the message does.
@@ -74,9 +75,9 @@ impl ThreadGrant {
             if name == "type" {
                 let name = value.string().ok_or(InvalidEvent::Type)?;
                 event_type = Some(EventType::new(name)?);
-            } else if let Some(claim) = CLAIMS.into_iter().find(|claim| claim == name) {
-                if on_claims == OnClaims::Refuse {
-                    return Err(InvalidMessage::Claim(claim));
+            } else if let Some(claim) = FOREIGN_MEMBERS.into_iter().find(|claim| claim == name) {
+                if on_foreign == OnForeignMembers::Refuse {
+                    return Err(InvalidMessage::ForeignMember(claim));
                 }
             } else {
                 data.push(if data.is_empty() { '{' } else { ',' });

@@ -1,13 +1,13 @@
 //! What a client may say.
 
-use super::{OnClaims, receive::CLAIMS};
+use super::{OnForeignMembers, receive::FOREIGN_MEMBERS};
 use crate::{
     json::{MAX_DEPTH, Object},
     testing::fixtures::{grant, scope},
 };
 
-fn receive(text: &str, on_claims: OnClaims) -> Result<(String, String), String> {
-    let event = grant(scope("t_a"), "th").receive(text, on_claims);
+fn receive(text: &str, on_foreign: OnForeignMembers) -> Result<(String, String), String> {
+    let event = grant(scope("t_a"), "th").receive(text, on_foreign);
     let event = event.map_err(|error| error.to_string())?;
     assert_eq!(event.routing().to_path(), "t_a/prod/th");
     assert_eq!(event.routing().actor_id().unwrap().as_str(), "ada");
@@ -27,23 +27,23 @@ fn a_message_is_a_type_and_data_exactly_as_written() {
             r#"{"b":1.0e+4,"a":{ "routing":1.10 , "$": "\u0041\/"},"\u0063":null}"#,
         ),
     ] {
-        let received = receive(text, OnClaims::Refuse).unwrap();
+        let received = receive(text, OnForeignMembers::Refuse).unwrap();
         assert_eq!(received, (event_type.to_owned(), data.to_owned()), "{text}");
     }
 }
 
 #[test]
 fn whose_a_message_is_is_not_for_the_client_to_say() {
-    for claim in CLAIMS {
+    for claim in FOREIGN_MEMBERS {
         let text = format!(r#"{{"text":"hi","{claim}":{{"tenant_id":"t_b"}}}}"#);
-        let refused = receive(&text, OnClaims::Refuse).unwrap_err();
+        let refused = receive(&text, OnForeignMembers::Refuse).unwrap_err();
         assert!(refused.contains(claim), "{refused}");
-        let (_, data) = receive(&text, OnClaims::Ignore).unwrap();
+        let (_, data) = receive(&text, OnForeignMembers::Ignore).unwrap();
         assert_eq!(data, r#"{"text":"hi"}"#);
         // Spelled with an escape, it is the same member.
         let escaped =
             text.replace(claim, &format!("\\u{:04x}{}", claim.as_bytes()[0], &claim[1..]));
-        assert!(receive(&escaped, OnClaims::Refuse).is_err(), "{escaped}");
+        assert!(receive(&escaped, OnForeignMembers::Refuse).is_err(), "{escaped}");
     }
 }
 
@@ -61,7 +61,7 @@ fn what_is_no_message_is_refused() {
         r#"{"type":"two words"}"#,
         r#"{"type":"x","type":"y"}"#,
     ] {
-        assert!(receive(text, OnClaims::Ignore).is_err(), "{text}");
+        assert!(receive(text, OnForeignMembers::Ignore).is_err(), "{text}");
     }
 }
 
@@ -74,12 +74,13 @@ fn the_envelope_of_a_message_is_no_deeper_than_what_strict_readers_take() {
             format!("{{\"text\":{open}1{close}}}")
         };
         let deepest = nested(MAX_DEPTH - 1);
-        let message = grant(scope("t_a"), "th").receive(&deepest, OnClaims::Refuse).unwrap();
+        let message =
+            grant(scope("t_a"), "th").receive(&deepest, OnForeignMembers::Refuse).unwrap();
         let data = message.data();
         let envelope = |data: &str| format!("{{\"v\":1,\"data\":{data}}}");
         assert!(Object::parse(&envelope(data)).is_ok());
         assert!(Object::parse(&envelope(&nested(MAX_DEPTH))).is_err());
-        let refused = receive(&nested(MAX_DEPTH), OnClaims::Refuse).unwrap_err();
+        let refused = receive(&nested(MAX_DEPTH), OnForeignMembers::Refuse).unwrap_err();
         assert!(refused.contains("63 levels"), "{refused}");
     }
 }
@@ -103,15 +104,15 @@ fn a_message_has_no_name_that_serde_json_reserves_however_it_is_written() {
             // What is left out as well.
             format!(r#"{{"meta":{{"{name}":"1"}}}}"#),
         ] {
-            for on_claims in [OnClaims::Refuse, OnClaims::Ignore] {
-                let refused = receive(&text, on_claims).unwrap_err();
+            for on_foreign in [OnForeignMembers::Refuse, OnForeignMembers::Ignore] {
+                let refused = receive(&text, on_foreign).unwrap_err();
                 assert!(refused.contains("$serde_json::private::"), "{text}: {refused}");
             }
         }
     }
     // As a value, and as a part of a name, it is a text like any other.
     let text = r#"{"a":"$serde_json::private::RawValue","x$serde_json::private::":1}"#;
-    let (_, data) = receive(text, OnClaims::Refuse).unwrap();
+    let (_, data) = receive(text, OnForeignMembers::Refuse).unwrap();
     assert_eq!(data, text);
     let value: serde_json::Value = serde_json::from_str(&data).unwrap();
     assert_eq!(value["a"], "$serde_json::private::RawValue");
@@ -137,7 +138,7 @@ fn what_strict_readers_cannot_read_is_no_message_at_any_depth() {
             // What is left out is looked through as well.
             format!(r#"{{"meta":{value}}}"#),
         ] {
-            let refused = receive(&text, OnClaims::Ignore).unwrap_err();
+            let refused = receive(&text, OnForeignMembers::Ignore).unwrap_err();
             assert!(refused.contains(told), "{text:.100}: {refused}");
             assert!(!refused.contains("secret"), "it repeats the message: {refused}");
         }

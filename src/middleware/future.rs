@@ -30,15 +30,15 @@ pin_project! {
     #[project = StateProj]
     enum State<S, F, ReqBody> {
         Refused { rejection: Option<Rejection> },
-        Waiting { answer: AuthFuture, held: Option<Box<Held<S, ReqBody>>> },
-        Queueing { held: Option<Box<Held<S, ReqBody>>> },
+        Waiting { answer: AuthFuture, held: Option<Box<WaitingRequest<S, ReqBody>>> },
+        Queueing { held: Option<Box<WaitingRequest<S, ReqBody>>> },
         Calling { #[pin] response: F },
     }
 }
 
 /// What waits for an authenticator's answer, and then for the inner service to be ready. Kept out of
 /// line: most answers are there at once.
-pub(super) struct Held<S, ReqBody> {
+pub(super) struct WaitingRequest<S, ReqBody> {
     pub(super) request: Request<ReqBody>,
     /// An instance of the inner service that reserves nothing yet.
     pub(super) inner: S,
@@ -54,7 +54,11 @@ impl<S, F, R, ReqBody> RequireFuture<S, F, R, ReqBody> {
         Self { state: State::Refused { rejection: Some(rejection) }, reply }
     }
 
-    pub(super) fn waiting(answer: AuthFuture, held: Held<S, ReqBody>, reply: Reply<R>) -> Self {
+    pub(super) fn waiting(
+        answer: AuthFuture,
+        held: WaitingRequest<S, ReqBody>,
+        reply: Reply<R>,
+    ) -> Self {
         Self { state: State::Waiting { answer, held: Some(Box::new(held)) }, reply }
     }
 }
@@ -85,7 +89,7 @@ where
                     let Some(mut held) = held.take() else {
                         return Poll::Pending; // as above
                     };
-                    let Held { request, rest, .. } = &mut *held;
+                    let WaitingRequest { request, rest, .. } = &mut *held;
                     let allowed =
                         reply.span.in_scope(|| rest.finish(request.extensions_mut(), answer));
                     match allowed {
@@ -98,7 +102,8 @@ where
                         return Poll::Pending; // as above
                     };
                     ready!(reply.span.in_scope(|| held.inner.poll_ready(cx)))?;
-                    let Some(Held { request, mut inner, .. }) = waiting.take().map(|held| *held)
+                    let Some(WaitingRequest { request, mut inner, .. }) =
+                        waiting.take().map(|held| *held)
                     else {
                         return Poll::Pending; // as above
                     };

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     auth::{Authenticator, Policy, TokenSources},
-    context::{Envs, Named, ReadsContext},
+    context::{ContextParts, ContextReader, Envs},
     rejection::ByContentType,
     request::RequestHead,
 };
@@ -100,15 +100,15 @@ impl<C: AsMut<ContextCheck>, R> Require<C, R> {
     /// Takes tenant and env from wherever `read` finds them in the head of a request: the path, the host.
     ///
     /// ```
-    /// use tower_tenancy::{Named, RequireTenantScope};
+    /// use tower_tenancy::{ContextParts, RequireTenantScope};
     ///
     /// # fn layers(verifier: tower_tenancy::auth::JwtVerifier) {
     /// // /t/{tenant}/threads/...
     /// let by_path = RequireTenantScope::new(verifier.clone())
-    ///     .context_from(|head| Named::new().tenant(head.segment(1)));
+    ///     .context_from(|head| ContextParts::new().tenant(head.segment(1)));
     /// // acme.example.com
     /// let by_host = RequireTenantScope::new(verifier)
-    ///     .context_from(|head| Named::new().tenant(head.subdomain_of("example.com")));
+    ///     .context_from(|head| ContextParts::new().tenant(head.subdomain_of("example.com")));
     /// # }
     /// ```
     ///
@@ -125,9 +125,9 @@ impl<C: AsMut<ContextCheck>, R> Require<C, R> {
     /// answers; a proxy in front must pass the host on, or set it, and not take it from elsewhere.
     pub fn context_from(
         mut self,
-        read: impl for<'a> Fn(RequestHead<'a>) -> Named<'a> + Send + Sync + 'static,
+        read: impl for<'a> Fn(RequestHead<'a>) -> ContextParts<'a> + Send + Sync + 'static,
     ) -> Self {
-        self.check.as_mut().reads = Some(ReadsContext::new(read));
+        self.check.as_mut().reader = Some(ContextReader::new(read));
         self
     }
 }

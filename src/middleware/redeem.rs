@@ -140,7 +140,7 @@ pin_project! {
 }
 
 /// Whether no stream was opened, and that was no fault of the client's.
-fn is_trouble_of_ours<B, E>(outcome: &Result<Response<B>, E>) -> bool {
+fn is_server_side_failure<B, E>(outcome: &Result<Response<B>, E>) -> bool {
     outcome.as_ref().map_or(true, |response| {
         let refused = response.extensions().get::<Rejection>();
         // Another layer's refusal is told by its status alone.
@@ -195,7 +195,8 @@ where
                     Err(error) => Err(error),
                 },
             };
-            let Some(opened) = this.opened.take().filter(|_| is_trouble_of_ours(&outcome)) else {
+            let Some(opened) = this.opened.take().filter(|_| is_server_side_failure(&outcome))
+            else {
                 return Poll::Ready(outcome);
             };
             // The browser is asked to come back, with the same URL.

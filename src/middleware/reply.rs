@@ -32,7 +32,7 @@ impl<R> Reply<R> {
     {
         let response = self.span.in_scope(|| {
             rejection.log();
-            self.tell(&rejection)
+            self.render(&rejection)
         });
         self.finish(response, Some(rejection))
     }
@@ -52,7 +52,7 @@ impl<R> Reply<R> {
             let plain = response.extensions_mut().remove::<Plain>();
             match plain.and_then(|plain| plain.still(&response, self.to_head)) {
                 // An extractor cannot know how this layer refuses, nor who asks.
-                Some(told) => self.tell_anew(response, &told),
+                Some(told) => self.render_again(response, &told),
                 None => self.reject_with.pass(response),
             }
         });
@@ -61,7 +61,7 @@ impl<R> Reply<R> {
 
     /// The rejection in the dialect of the request and in the style of this layer: no layer outside
     /// tells it once more.
-    fn tell<B>(&self, rejection: &Rejection) -> Response<R::Body>
+    fn render<B>(&self, rejection: &Rejection) -> Response<R::Body>
     where
         R: RejectWith<B>,
     {
@@ -78,11 +78,11 @@ impl<R> Reply<R> {
 
     /// Puts the rejection in the place of what was said in plain words. What others inside said
     /// about the response, and not about its body, stays.
-    fn tell_anew<B>(&self, plain: Response<B>, rejection: &Rejection) -> Response<R::Body>
+    fn render_again<B>(&self, plain: Response<B>, rejection: &Rejection) -> Response<R::Body>
     where
         R: RejectWith<B>,
     {
-        let mut response = self.tell(rejection);
+        let mut response = self.render(rejection);
         let (mut parts, _) = plain.into_parts();
         for name in parts.headers.keys().filter(|name| !belongs_to_body(name)) {
             for value in parts.headers.get_all(name) {

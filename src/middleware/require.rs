@@ -79,7 +79,7 @@ impl<C, R> Require<C, R> {
     }
 
     /// Lets CORS preflights through unchecked ([WHATWG Fetch section 3.3.2]), for a CORS layer that
-    /// stands inside: a preflight bears neither context nor token. Whatever else stands inside must
+    /// stands inside: a preflight bears neither context nor token. Whatever else is_only_header inside must
     /// not answer `OPTIONS` with anything of a tenant's; extractors refuse, as everywhere without
     /// layers. Better is a CORS layer outside, which needs none of this.
     ///

@@ -1,8 +1,8 @@
 //! The one service behind every layer.
 
 use super::{
-    check::{Begun, Check, Step},
-    future::{Held, RequireFuture},
+    check::{Check, FirstLook, Step},
+    future::{RequireFuture, WaitingRequest},
     reply::Reply,
 };
 use crate::{
@@ -54,7 +54,7 @@ where
         let dialect = Dialect::on(&request, self.opens_streams);
         let to_head = request.method() == Method::HEAD;
         let passes_unchecked = self.pass_preflight && RequestHead::of(&request).is_preflight();
-        let Begun { step, span, echo } = if passes_unchecked {
+        let FirstLook { step, span, echo } = if passes_unchecked {
             Step::Decided(Ok(())).into()
         } else {
             self.check.begin(&mut request)
@@ -89,7 +89,7 @@ where
                 // clone that goes with the request is polled ready before it is called.
                 let inner = self.inner.clone();
                 self.inner = inner.clone();
-                let held = Held { request, inner, rest };
+                let held = WaitingRequest { request, inner, rest };
                 RequireFuture::waiting(answer, held, reply)
             }
         }

@@ -29,7 +29,7 @@ pub(crate) struct Contexts {
 #[derive(Clone, Debug)]
 enum Found {
     /// Not held against each other, or not again since a layer ran that takes its answer back.
-    Apart {
+    Unmatched {
         request: Option<RequestContext>,
         auth: Option<Authenticated>,
     },
@@ -38,22 +38,22 @@ enum Found {
 
 impl Default for Found {
     fn default() -> Self {
-        Self::Apart { request: None, auth: None }
+        Self::Unmatched { request: None, auth: None }
     }
 }
 
 impl Found {
     fn request(&self) -> Option<&RequestContext> {
         match self {
-            Self::Apart { request, .. } => request.as_ref(),
+            Self::Unmatched { request, .. } => request.as_ref(),
             Self::Agreed(scope) => Some(&scope.request),
         }
     }
 
     /// Takes back what was concluded.
-    fn apart(self) -> (Option<RequestContext>, Option<Authenticated>) {
+    fn into_unmatched(self) -> (Option<RequestContext>, Option<Authenticated>) {
         match self {
-            Self::Apart { request, auth } => (request, auth),
+            Self::Unmatched { request, auth } => (request, auth),
             Self::Agreed(TenantScope { request, auth }) => {
                 (Some(request), Some(Authenticated::As(auth)))
             }
@@ -68,16 +68,16 @@ impl Contexts {
 
     pub(crate) fn set_request(extensions: &mut Extensions, request: RequestContext) {
         let contexts = Self::of(extensions);
-        let (_, auth) = mem::take(&mut contexts.found).apart();
-        contexts.found = Found::Apart { request: Some(request), auth };
+        let (_, auth) = mem::take(&mut contexts.found).into_unmatched();
+        contexts.found = Found::Unmatched { request: Some(request), auth };
     }
 
     /// `None` where authentication is optional and the request bears no token.
     pub(crate) fn set_auth(extensions: &mut Extensions, auth: Option<AuthContext>) {
         let contexts = Self::of(extensions);
-        let (request, _) = mem::take(&mut contexts.found).apart();
+        let (request, _) = mem::take(&mut contexts.found).into_unmatched();
         let auth = auth.map_or(Authenticated::Anonymous, Authenticated::As);
-        contexts.found = Found::Apart { request, auth: Some(auth) };
+        contexts.found = Found::Unmatched { request, auth: Some(auth) };
     }
 
     #[cfg(feature = "tickets")]
@@ -99,7 +99,7 @@ impl Contexts {
         TenantScope::agrees(request, auth)?;
         let found = &mut Self::of(extensions).found;
         // Moved, not cloned: both were there a moment ago.
-        if let (Some(request), Some(Authenticated::As(auth))) = mem::take(found).apart() {
+        if let (Some(request), Some(Authenticated::As(auth))) = mem::take(found).into_unmatched() {
             *found = Found::Agreed(TenantScope { request, auth });
         }
         Ok(())
@@ -136,9 +136,9 @@ impl AuthContext {
     pub(crate) fn optional(extensions: &Extensions) -> Result<Option<&Self>, Rejection> {
         match extensions.get::<Contexts>().map(|contexts| &contexts.found) {
             Some(Found::Agreed(TenantScope { auth, .. })) => Ok(Some(auth)),
-            Some(Found::Apart { auth: Some(Authenticated::As(auth)), .. }) => Ok(Some(auth)),
-            Some(Found::Apart { auth: Some(Authenticated::Anonymous), .. }) => Ok(None),
-            Some(Found::Apart { auth: None, .. }) | None => {
+            Some(Found::Unmatched { auth: Some(Authenticated::As(auth)), .. }) => Ok(Some(auth)),
+            Some(Found::Unmatched { auth: Some(Authenticated::Anonymous), .. }) => Ok(None),
+            Some(Found::Unmatched { auth: None, .. }) | None => {
                 Err(Rejection::layer_missing("auth context", "RequireAuth"))
             }
         }
@@ -154,7 +154,7 @@ impl TenantScope {
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
         match extensions.get::<Contexts>().map(|contexts| &contexts.found) {
             Some(Found::Agreed(scope)) => Ok(scope),
-            Some(Found::Apart { .. }) | None => {
+            Some(Found::Unmatched { .. }) | None => {
                 Err(Rejection::layer_missing("tenant scope", "TenantEnvGuard"))
             }
         }

@@ -5,7 +5,7 @@ use crate::{
     access::{MemoryRegistry, ThreadGrant, ThreadRecord, verify_thread_access},
     auth::AuthContext,
     clock::{Clock, Sleep, from_unix},
-    context::{Envs, Named, RequestContext, X_ENV, X_TENANT_ID},
+    context::{ContextParts, Envs, RequestContext, X_ENV, X_TENANT_ID},
     event::Routing,
     id::{RequestId, Subject, ThreadId},
     rejection::Rejection,
@@ -25,7 +25,7 @@ pub(crate) fn request(tenant: &str, env: &str) -> RequestContext {
     let request = Request::builder().header(X_TENANT_ID, tenant).header(X_ENV, env);
     let request = request.body(()).unwrap();
     let id = RequestId::new("req-1").unwrap();
-    let none = Named::new();
+    let none = ContextParts::new();
     RequestContext::read(RequestHead::of(&request), &none, &none, id, &Envs::default()).unwrap()
 }
 

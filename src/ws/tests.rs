@@ -7,7 +7,7 @@ use crate::{
     delivery::{Delivery, Gap, GapReason, Position},
     ending::Ending,
     event::{Cursor, Epoch, StreamEvent},
-    inbound::{ClientMessage, OnClaims},
+    inbound::{ClientMessage, OnForeignMembers},
     rejection::{Rejection, RejectionKind},
     scope::TenantScope,
     testing::{
@@ -377,7 +377,8 @@ fn messages_are_the_callers_whatever_they_say() {
 
 #[test]
 fn claims_are_ignored_by_choice_and_trusted_never() {
-    let mut talk = Talk::with(quiet(), |session| session.on_claims(OnClaims::Ignore));
+    let mut talk =
+        Talk::with(quiet(), |session| session.on_foreign_members(OnForeignMembers::Ignore));
     talk.got();
     talk.say(r#"{"text":"x","routing":{"tenant_id":"t_b"}}"#);
     assert_eq!(talk.got(), []);

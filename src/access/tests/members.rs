@@ -65,7 +65,7 @@ fn a_thread_that_was_removed_stays_so_for_its_grants_whatever_becomes_of_its_rec
     let grant = verify().unwrap();
     registry.remove(&routing("t_a", "th"));
     // Somebody who found the record before it was removed changes its members.
-    assert!(!removed.take_members_of(&record("t_a", "th")));
+    assert!(!removed.replace_members(&record("t_a", "th")));
     assert_eq!(grant.proof().check().unwrap_err().code(), "access.revoked");
     // Somebody registers the thread anew, by the record that was removed.
     assert_eq!(registry.register(removed.clone()), Registered::New);

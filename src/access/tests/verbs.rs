@@ -7,7 +7,7 @@ use crate::{
     clock::Clock as _,
     event::{LastEventId, StreamEvent},
     id::Subject,
-    inbound::OnClaims,
+    inbound::OnForeignMembers,
     log::{MemoryLog, PublishError, Publisher},
     rejection::Rejection,
     testing::{
@@ -26,7 +26,7 @@ fn verbs(grant: &ThreadGrant, publisher: &Publisher<MemoryLog>, log: &MemoryLog)
         outcome.map_or_else(|error| error.into().code().to_owned(), |_| "done".to_owned())
     }
     let text = r#"{"text":"hi"}"#;
-    let received = grant.receive(text, OnClaims::Refuse);
+    let received = grant.receive(text, OnForeignMembers::Refuse);
     let event = StreamEvent::new(grant.routing().clone(), "x", "y").unwrap();
     let mut codes = vec![
         code(grant.subscribe(log, LastEventId::Earliest).now_or_never().unwrap()),
@@ -83,7 +83,7 @@ fn no_verb_of_a_grant_outlives_its_proof() {
         clock.advance(SECOND * 159);
         let before = verbs(&grant, &publisher, &log);
         assert!(before.iter().all(|code| code == "done"), "{n}: {before:?}");
-        let message = grant.receive(r#"{"text":"in time"}"#, OnClaims::Refuse).unwrap();
+        let message = grant.receive(r#"{"text":"in time"}"#, OnForeignMembers::Refuse).unwrap();
         let published = log_len(&log);
         end();
         let after = verbs(&grant, &publisher, &log);
@@ -105,7 +105,7 @@ fn log_len(log: &MemoryLog) -> u64 {
 fn a_publisher_takes_no_message_of_another_thread() {
     let log = MemoryLog::new();
     let [one, other] = ["th", "other"].map(|thread| grant(scopes::scope("t_a"), thread));
-    let message = || one.receive("{}", OnClaims::Refuse).unwrap();
+    let message = || one.receive("{}", OnForeignMembers::Refuse).unwrap();
     let refused = other.publisher(&log).publish_message(message()).now_or_never().unwrap();
     assert!(matches!(refused, Err(PublishError::OtherThread)));
     let refused = other.publish(&log, message()).now_or_never().unwrap();

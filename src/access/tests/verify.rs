@@ -2,7 +2,10 @@
 
 use super::Answers;
 use crate::{
-    access::{MemoryRegistry, Registered, ThreadRecord, ThreadRegistry, verify_thread_access},
+    access::{
+        DynThreadRegistry, MemoryRegistry, Registered, ThreadRecord, ThreadRegistry,
+        verify_thread_access,
+    },
     auth::Revocation,
     id::{Env, TenantId, ThreadId},
     rejection::BoxError,
@@ -65,6 +68,25 @@ async fn a_kept_scope_is_no_permission_once_its_token_is_over() {
     clock.advance(Duration::from_secs(u64::from(u32::MAX) * 100));
     let refused = verify_thread_access(&registry, &scope, "th").await.unwrap_err();
     assert_eq!(refused.code(), "auth.expired");
+}
+
+#[tokio::test]
+async fn a_registry_that_is_chosen_at_runtime_answers_as_its_own() {
+    let threads = MemoryRegistry::new();
+    threads.register(record("t_a", "th"));
+    for registry in [
+        DynThreadRegistry::new(threads.clone()),
+        DynThreadRegistry::new(Answers(Ok(Some(record("t_a", "th"))))),
+        // One that is erased twice is the same registry.
+        DynThreadRegistry::new(DynThreadRegistry::new(threads)),
+    ] {
+        verify(&registry, "th").await.unwrap();
+    }
+    let broken = DynThreadRegistry::new(Answers(Err("connection reset")));
+    let error = verify(&broken, "th").await.unwrap_err();
+    assert!(error.starts_with("registry.unavailable"), "{error}");
+    let none = DynThreadRegistry::new(MemoryRegistry::new());
+    assert!(verify(&none, "th").await.unwrap_err().starts_with("thread.forbidden"));
 }
 
 /// Takes its time: the token is withdrawn before it answers.

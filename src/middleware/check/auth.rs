@@ -1,6 +1,6 @@
 //! The check that asks an authenticator.
 
-use super::step::{AfterAuth, Begun, Check, Step};
+use super::step::{AfterAuth, Check, FirstLook, Step};
 use crate::{
     auth::{AuthRequest, Authenticator, Found, TokenSources, Verdict, bears_token, two_tokens},
     rejection::{Rejection, RejectionKind},
@@ -70,7 +70,7 @@ impl AuthCheck {
 }
 
 impl Check for AuthCheck {
-    fn begin<B>(&self, request: &mut Request<B>) -> Begun {
+    fn begin<B>(&self, request: &mut Request<B>) -> FirstLook {
         self.step(request).into()
     }
 

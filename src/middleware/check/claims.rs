@@ -1,6 +1,6 @@
 //! The check that asks more of a token.
 
-use super::step::{Begun, Check, Step};
+use super::step::{Check, FirstLook, Step};
 use crate::{
     auth::{AuthContext, Policy, Texts, Unmet},
     rejection::{Rejection, RejectionKind},
@@ -54,7 +54,7 @@ impl ClaimsCheck {
     }
 }
 impl Check for ClaimsCheck {
-    fn begin<B>(&self, request: &mut Request<B>) -> Begun {
+    fn begin<B>(&self, request: &mut Request<B>) -> FirstLook {
         let auth = AuthContext::from_extensions(request.extensions());
         Step::Decided(auth.and_then(|auth| self.allow(auth))).into()
     }

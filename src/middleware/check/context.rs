@@ -1,9 +1,10 @@
 //! The check that reads what the request claims.
 
-use super::step::{Begun, Check, Step};
+use super::step::{Check, FirstLook, Step};
 use crate::{
     context::{
-        Envs, Identified, Named, ReadsContext, RequestContext, X_ENV, X_REQUEST_ID, X_TENANT_ID,
+        ContextParts, ContextReader, Envs, RequestContext, RequestIdFound, X_ENV, X_REQUEST_ID,
+        X_TENANT_ID,
     },
     id::RequestId,
     rejection::{Rejection, RejectionKind},
@@ -18,7 +19,7 @@ use tracing::{Span, field};
 pub struct ContextCheck {
     pub(in crate::middleware) envs: Envs,
     pub(in crate::middleware) query: bool,
-    pub(in crate::middleware) reads: Option<ReadsContext>,
+    pub(in crate::middleware) reader: Option<ContextReader>,
 }
 
 impl ContextCheck {
@@ -28,13 +29,13 @@ impl ContextCheck {
         id: RequestId,
         span: &Span,
     ) -> Result<RequestContext, Rejection> {
-        let mut sent = Named::new();
+        let mut sent = ContextParts::new();
         if self.query {
-            sent = Named::take(request.uri_mut())?;
+            sent = ContextParts::take(request.uri_mut())?;
         }
         let redeemed = Contexts::redeemed(request.extensions()).transpose()?;
         if let Some(auth) = &redeemed {
-            if sent != Named::new() {
+            if sent != ContextParts::new() {
                 return Err(Rejection::new(RejectionKind::ContextInvalid)
                     .with_detail("The ticket names tenant and env. Leave them out of the query."));
             }
@@ -43,18 +44,18 @@ impl ContextCheck {
                 .tenant(bound.map(|bound| bound.tenant.as_str()))
                 .env(bound.map(|bound| bound.env.as_str()));
         }
-        let placed = match &self.reads {
-            Some(reads) => span.in_scope(|| reads.read(RequestHead::of(request))),
-            None => Named::new(),
+        let placed = match &self.reader {
+            Some(reader) => span.in_scope(|| reader.read(RequestHead::of(request))),
+            None => ContextParts::new(),
         };
         RequestContext::read(RequestHead::of(request), &sent, &placed, id, &self.envs)
     }
 }
 
 impl Check for ContextCheck {
-    fn begin<B>(&self, request: &mut Request<B>) -> Begun {
-        let Identified { id, sent, stands, replaced } =
-            Identified::of(request.headers(), request.extensions());
+    fn begin<B>(&self, request: &mut Request<B>) -> FirstLook {
+        let RequestIdFound { id, sent, is_only_header, replaced } =
+            RequestIdFound::of(request.headers(), request.extensions());
         let span = tracing::info_span!(
             "request",
             method = request.method().as_str(),
@@ -77,7 +78,7 @@ impl Check for ContextCheck {
             span.record("tenant", context.tenant().as_str());
             span.record("env", context.env().as_str());
             if let Some(id) = &echo {
-                if !stands {
+                if !is_only_header {
                     // In the place of all that were sent.
                     request.headers_mut().insert(X_REQUEST_ID, id.clone());
                 }
@@ -85,7 +86,7 @@ impl Check for ContextCheck {
             }
             Contexts::set_request(request.extensions_mut(), context);
         });
-        Begun { step: Step::Decided(verdict), span, echo }
+        FirstLook { step: Step::Decided(verdict), span, echo }
     }
 
     fn reads(&self) -> Vec<HeaderName> {

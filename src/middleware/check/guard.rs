@@ -1,11 +1,12 @@
 //! The check that holds request and token against each other.
 
-use super::step::{Begun, Check, Step};
+use super::step::{Check, FirstLook, Step};
 use crate::scope::Contexts;
 use http::Request;
 
 /// The check of [`TenantEnvGuard`](crate::TenantEnvGuard).
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct GuardCheck;
 
 impl GuardCheck {
@@ -16,7 +17,7 @@ impl GuardCheck {
 }
 
 impl Check for GuardCheck {
-    fn begin<B>(&self, request: &mut Request<B>) -> Begun {
+    fn begin<B>(&self, request: &mut Request<B>) -> FirstLook {
         Self::step(request).into()
     }
 }

@@ -12,4 +12,4 @@ pub use claims::ClaimsCheck;
 pub use context::ContextCheck;
 pub use guard::GuardCheck;
 pub use scope::ScopeCheck;
-pub(super) use step::{AfterAuth, Begun, Check, Step};
+pub(super) use step::{AfterAuth, Check, FirstLook, Step};

@@ -4,7 +4,7 @@ use super::{
     auth::AuthCheck,
     context::ContextCheck,
     guard::GuardCheck,
-    step::{AfterAuth, Begun, Check},
+    step::{AfterAuth, Check, FirstLook},
 };
 use http::{HeaderName, Request};
 
@@ -15,14 +15,14 @@ pub struct ScopeCheck {
     pub(in crate::middleware) auth: AuthCheck,
 }
 impl Check for ScopeCheck {
-    fn begin<B>(&self, request: &mut Request<B>) -> Begun {
-        let Begun { step, span, echo } = self.context.begin(request);
+    fn begin<B>(&self, request: &mut Request<B>) -> FirstLook {
+        let FirstLook { step, span, echo } = self.context.begin(request);
         let step = step.and_then(|| {
             let step = span.in_scope(|| self.auth.step(request));
             let step = step.map_rest(|rest| AfterAuth { guard: true, ..rest });
             step.and_then(|| GuardCheck::step(request))
         });
-        Begun { step, span, echo }
+        FirstLook { step, span, echo }
     }
 
     fn reads(&self) -> Vec<HeaderName> {

@@ -12,7 +12,7 @@ use tracing::Span;
 /// [`Require`](crate::middleware::Require) are all the checks there are.
 pub(in crate::middleware) trait Check: Clone {
     /// Looks at the request.
-    fn begin<B>(&self, request: &mut Request<B>) -> Begun;
+    fn begin<B>(&self, request: &mut Request<B>) -> FirstLook;
 
     /// The headers that the verdict depends on.
     fn reads(&self) -> Vec<HeaderName> {
@@ -21,7 +21,7 @@ pub(in crate::middleware) trait Check: Clone {
 }
 
 /// What a check found at first sight.
-pub(in crate::middleware) struct Begun {
+pub(in crate::middleware) struct FirstLook {
     pub(in crate::middleware) step: Step,
     /// Everything inside the layer runs in it.
     pub(in crate::middleware) span: Span,
@@ -29,7 +29,7 @@ pub(in crate::middleware) struct Begun {
     pub(in crate::middleware) echo: Option<HeaderValue>,
 }
 
-impl From<Step> for Begun {
+impl From<Step> for FirstLook {
     /// Of a check that leaves the span and the request id to others.
     fn from(step: Step) -> Self {
         Self { step, span: Span::none(), echo: None }

@@ -13,12 +13,12 @@ use std::{borrow::Cow, fmt, sync::Arc};
 ///
 /// They claim and prove nothing. See [`context_from`](crate::RequireTenantScope::context_from).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Named<'a> {
+pub struct ContextParts<'a> {
     pub(crate) tenant: Option<Cow<'a, str>>,
     pub(crate) env: Option<Cow<'a, str>>,
 }
 
-impl<'a> Named<'a> {
+impl<'a> ContextParts<'a> {
     /// Names nothing.
     #[must_use]
     pub fn new() -> Self {
@@ -54,22 +54,24 @@ impl<'a> Named<'a> {
 
 /// How the application reads tenant and env off a request.
 #[derive(Clone)]
-pub(crate) struct ReadsContext(Arc<dyn for<'a> Fn(RequestHead<'a>) -> Named<'a> + Send + Sync>);
+pub(crate) struct ContextReader(
+    Arc<dyn for<'a> Fn(RequestHead<'a>) -> ContextParts<'a> + Send + Sync>,
+);
 
-impl ReadsContext {
+impl ContextReader {
     pub(crate) fn new(
-        read: impl for<'a> Fn(RequestHead<'a>) -> Named<'a> + Send + Sync + 'static,
+        read: impl for<'a> Fn(RequestHead<'a>) -> ContextParts<'a> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(read))
     }
 
-    pub(crate) fn read<'a>(&self, head: RequestHead<'a>) -> Named<'a> {
+    pub(crate) fn read<'a>(&self, head: RequestHead<'a>) -> ContextParts<'a> {
         (self.0)(head)
     }
 }
 
-impl fmt::Debug for ReadsContext {
+impl fmt::Debug for ContextReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadsContext").finish_non_exhaustive()
+        f.debug_struct("ContextReader").finish_non_exhaustive()
     }
 }
