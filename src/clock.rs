@@ -13,12 +13,13 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 /// Tells the time of day and wakes sleepers.
 ///
-/// The time of day is the authority for expiry; a sleep only makes sure that somebody looks.
+/// The time of day decides whether something has expired. A sleep only makes sure that the time of day
+/// is looked at again.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The time of day.
     fn now(&self) -> SystemTime;
 
-    /// A future that is done after about `duration`.
+    /// A future that completes after about `duration`.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
 
@@ -45,7 +46,7 @@ pub(crate) fn system() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-/// 9999-12-31T23:59:59Z, the last second that RFC 3339 can write: later times mean "never".
+/// 9999-12-31T23:59:59Z, the last second that RFC 3339 can write. A later time means "never".
 pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A number of seconds since 1970 as a time, however large.

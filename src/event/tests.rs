@@ -1,4 +1,4 @@
-//! What an event is made of, and that its envelope is always whole.
+//! Events, their types and routings, and their envelope.
 
 use super::{Cursor, Epoch, EventType, InvalidEvent, NewEvent, Routing, StampedEvent, StreamEvent};
 use crate::{
@@ -18,14 +18,8 @@ fn a_routing_is_three_names() {
         ("/b/c", "the tenant is empty"),
         ("a/b c/d", "the env must be [A-Za-z0-9._:@~-]{1,128}, and not only dots"),
         ("a/../c", "the env must be [A-Za-z0-9._:@~-]{1,128}, and not only dots"),
-        (
-            "a/b/undefined",
-            "the thread is a placeholder, which stands for nobody: send the real one",
-        ),
-        (
-            "a/b/t_unknown",
-            "the thread is a placeholder, which stands for nobody: send the real one",
-        ),
+        ("a/b/undefined", "the thread is a placeholder: send the real id"),
+        ("a/b/t_unknown", "the thread is a placeholder: send the real id"),
     ] {
         let parsed: Result<Routing, Invalid> = text.parse();
         assert_eq!(parsed.unwrap_err().to_string(), wrong, "{text}");

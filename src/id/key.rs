@@ -3,11 +3,13 @@
 use super::names::{Env, TenantId, ThreadId};
 use std::{fmt, sync::Arc};
 
-/// Names one thread of one tenant in one env: the key of a log or a map.
+/// Names one thread of one tenant in one env. It is the key of a thread in a log.
 ///
-/// Two keys are equal only if all three parts are, whatever the parts contain: nothing is
-/// concatenated. An engine that needs text gets an injective one from [`ThreadKey::to_path`].
-/// A log gets one from a grant that reads; there is no public constructor.
+/// Two keys are equal only if tenant, env and thread are equal. An engine that needs a text uses
+/// [`ThreadKey::to_path`]: different keys give different texts.
+///
+/// There is no public constructor: with a key, code can read the thread's log. A log gets the key from
+/// a grant.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ThreadKey(Arc<Names>);
 
@@ -23,7 +25,7 @@ impl ThreadKey {
         Self(Arc::new(Names { tenant, env, thread }))
     }
 
-    /// Whose thread this is.
+    /// The tenant that the thread belongs to.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         &self.0.tenant
@@ -41,8 +43,8 @@ impl ThreadKey {
         &self.0.thread
     }
 
-    /// `tenant/env/thread`: different keys give different texts, since no part can hold a `/`. No part
-    /// is empty, `.` or `..`, so that it can also name a file or a resource.
+    /// `tenant/env/thread`. Different keys give different texts, because no part can contain a `/`. No
+    /// part is empty, `.` or `..`, so the text can also be a path of files or of a URL.
     #[must_use]
     pub fn to_path(&self) -> String {
         self.to_string()

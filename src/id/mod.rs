@@ -3,18 +3,18 @@
 //! Every id has one spelling, a bounded length and a bounded charset. Ids are compared byte for byte;
 //! nothing is trimmed, folded or normalised.
 //!
-//! Tenants, envs, threads and types of actors follow one rule, `[A-Za-z0-9._:@~-]{1,128}`: what
-//! identity providers and databases make ids of (UUIDs, `org_2x`, `acme.example`, `user@example.com`,
-//! `arn:x:y`, random base64url that begins with `-`), and nothing that needs escaping in JSON, in a
-//! header, in a log line or as one segment of a path. An id of dots alone is refused, for `.` and `..`
-//! are no segments of a path (RFC 3986 section 5.2.4).
+//! Tenants, envs, threads and types of actors follow one rule: `[A-Za-z0-9._:@~-]{1,128}`. It allows
+//! the ids that identity providers and databases make: UUIDs, `org_2x`, `acme.example`,
+//! `user@example.com`, `arn:x:y`, and random base64url that begins with `-`. It allows nothing that
+//! needs escaping in JSON, in a header, in a log line, or in one segment of a path. An id that consists
+//! of dots is refused, because a path gives `.` and `..` a special meaning (RFC 3986 section 5.2.4).
 //!
-//! No id can hold a `/`, so that is what a key may join them with: see [`ThreadKey::to_path`]. An id
-//! can hold `.`, `:`, `-`, `_`, `@` and `~`: two ids that are joined by one of those can be mistaken for
-//! two others.
+//! No id can contain a `/`. So a key may join ids with it: see [`ThreadKey::to_path`]. Do not join ids
+//! with `.`, `:`, `-`, `_`, `@` or `~`: ids can contain these, so two different pairs of ids could give
+//! the same text.
 //!
-//! `t_unknown`, `undefined` and `null`, in any case, are placeholders: front ends and scripts send them
-//! where nobody filled an id in. They are never an id.
+//! `t_unknown`, `undefined` and `null`, in any case, are placeholders. Front ends and scripts send them
+//! when an id was not filled in. A placeholder is never an id.
 
 mod key;
 mod names;

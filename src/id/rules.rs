@@ -1,4 +1,4 @@
-//! What a text must be to be an id.
+//! The rules that a text must follow to be an id.
 
 /// Longest tenant, env and thread id, in bytes.
 const MAX_NAME: usize = 128;
@@ -22,18 +22,18 @@ pub enum InvalidId {
         /// The longest that this kind of id may be, in bytes.
         max: usize,
     },
-    /// The text has a character that its kind of id may not have, or consists of dots.
+    /// The text has a character that this kind of id may not have, or it consists of dots.
     #[error("must be {allowed}")]
     Charset {
-        /// What this kind of id looks like: a regular expression, or words.
+        /// What this kind of id may contain, as a regular expression or in words.
         allowed: &'static str,
     },
-    /// The text is `t_unknown`, `undefined` or `null`, in any case: nobody filled the id in.
-    #[error("is a placeholder, which stands for nobody: send the real one")]
+    /// The text is `t_unknown`, `undefined` or `null`, in any case: the id was not filled in.
+    #[error("is a placeholder: send the real id")]
     Placeholder,
 }
 
-/// What front ends send where nobody filled an id in, and what scripts make of a value that is absent.
+/// Front ends send these when an id was not filled in. Scripts make them out of an absent value.
 const PLACEHOLDERS: [&str; 3] = ["t_unknown", "undefined", "null"];
 
 /// Refuses a placeholder, in any case.
@@ -59,7 +59,7 @@ pub(super) fn check_name(text: &str) -> Result<(), InvalidId> {
     refuse_placeholder(text)
 }
 
-/// A request id is not visible ASCII, or has `"` or `\`.
+/// A request id has a character that is not visible ASCII, or a `"` or `\`.
 pub(crate) const NOT_VISIBLE: InvalidId =
     InvalidId::Charset { allowed: "visible ASCII without \" and \\" };
 

@@ -7,11 +7,11 @@ use std::{
     sync::Arc,
 };
 
-/// Longest text that stands in place, in bytes: a UUID has 36.
+/// Longest text that is stored in place, in bytes. A UUID has 36.
 pub(super) const IN_PLACE: usize = 40;
 
-/// Text of at most a few hundred bytes. Nearly all ids are short: one that is stands in place, so that
-/// to make or clone it allocates nothing, and touches no counter that other cores touch, too.
+/// Text of at most a few hundred bytes. Nearly all ids are short. A short text is stored in place: a
+/// new one or a clone allocates nothing, and changes no counter that other cores share.
 #[derive(Clone)]
 pub(crate) enum Text {
     Short(ArrayString<IN_PLACE>),
@@ -26,21 +26,21 @@ impl Text {
         }
     }
 
-    /// How many bytes the text keeps outside of itself.
+    /// The memory that the text takes on the heap, in bytes.
     #[cfg(any(feature = "tickets", feature = "token-cache"))]
     pub(crate) fn heap_bytes(&self) -> usize {
         kept_aside(self.as_str())
     }
 }
-/// What the allocator takes for one allocation besides the bytes that it was asked for, in bytes: its
-/// header, and rounding up.
+/// What one allocation costs in addition to the bytes that were asked for, in bytes: the allocator's
+/// header, and the rounding up.
 #[cfg(any(feature = "tickets", feature = "token-cache"))]
 pub(crate) const ALLOCATION: usize = 16;
 
-/// What a [`Text`] keeps outside itself, in bytes.
+/// The memory that a [`Text`] with this content takes on the heap, in bytes.
 #[cfg(any(feature = "tickets", feature = "token-cache"))]
 pub(crate) fn kept_aside(text: &str) -> usize {
-    // The counters of its `Arc`.
+    // Two words for the counters of the `Arc`.
     if text.len() > IN_PLACE { 2 * size_of::<usize>() + text.len() + ALLOCATION } else { 0 }
 }
 
@@ -103,7 +103,7 @@ impl Ord for Text {
 }
 
 impl Hash for Text {
-    /// As the text itself, which ids borrow as.
+    /// The same hash as that of the `str`, because ids implement `Borrow<str>`.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);
     }

@@ -1,10 +1,10 @@
 //! JSON that comes from outside, read in one strict pass: claims, JOSE headers, JWK sets, and the
 //! messages of clients.
 //!
-//! RFC 8259 leaves much of what a text means to its reader: which of two members of one name counts,
-//! what half of a surrogate pair is, how large a number may be, how deep values may be nested. Two
-//! readers that choose differently see two texts, and a strict one sees none. So all of that is
-//! refused, at every depth (I-JSON, RFC 7493, asks the same of a sender).
+//! RFC 8259 leaves much to the reader: which of two members with one name counts, what half of a
+//! surrogate pair means, how large a number may be, and how deep values may be nested. Two readers
+//! that choose differently understand one text in two ways. So a text that depends on such a choice is
+//! refused, at every depth. I-JSON (RFC 7493) forbids a sender to send such a text.
 
 mod fault;
 mod number;

@@ -2,27 +2,27 @@
 
 use std::{cmp::Ordering, iter};
 
-/// An integer of so many digits is less than the largest double.
+/// An integer with this number of digits is less than the largest double.
 pub(super) const SURELY_FINITE: usize = 308;
 
-/// The smallest number that a double rounds to infinity, 2^1024 - 2^970: half a step above the
-/// largest double.
+/// The smallest number that is rounded to an infinite double: 2^1024 - 2^970, which is half a step
+/// above the largest double.
 pub(super) const INFINITE: &str = "1797693134862315807937289714053034150799341327100378269361737789804449682927647509466490\
     1797758720709633028641669288791094655554785194040263065748867150582068190890200070838367\
     6273854845817711531764475730270069855571366959622842914819860834936475292719074168444365\
     510704342711559699508093042880177904174497792";
-/// Whether the nearest double of a number of JSON is finite.
+/// Whether the double that is nearest to a JSON number is finite.
 ///
-/// It reads the digits and parses no float: a literal that is chosen for it costs microseconds there,
-/// and anybody can send a few hundred of them in one header.
+/// It compares digits and parses no float: a sender can choose literals that take microseconds to
+/// parse, and send a few hundred of them in one header.
 pub(super) fn is_finite(literal: &str) -> bool {
     let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, ""));
     let mantissa = mantissa.strip_prefix('-').unwrap_or(mantissa);
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = || whole.bytes().chain(fraction.bytes());
     let Some(zeros) = digits().position(|digit| digit != b'0') else { return true };
-    // The number is d.ddd times ten to this power. It saturates far from where that matters: no text
-    // has so many digits.
+    // The number is d.ddd times ten to this power. The power saturates far from 308: no text has that
+    // many digits.
     let before = |digits: usize| i64::try_from(digits).unwrap_or(i64::MAX);
     let power = before(whole.len())
         .saturating_sub(1)
@@ -38,7 +38,7 @@ pub(super) fn is_finite(literal: &str) -> bool {
     }
 }
 
-/// An exponent of JSON. None is zero.
+/// The exponent of a JSON number. An empty text is zero.
 fn saturating(exponent: &str) -> i64 {
     let (is_negative, digits) = match exponent.strip_prefix('-') {
         Some(digits) => (true, digits),

@@ -7,7 +7,7 @@ use super::{
 };
 use std::{borrow::Cow, iter};
 
-/// The text of one value that was looked through.
+/// The text of one value that was checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Json<'a>(&'a str);
 
@@ -21,18 +21,18 @@ pub(crate) struct Member<'a> {
     pub(crate) value: Json<'a>,
 }
 
-/// An object that was looked through, whose values are read when they are asked for.
+/// An object that was checked. Its values are read when they are asked for.
 #[derive(Debug)]
 pub(crate) struct Object<'a>(Vec<Member<'a>>);
 
 impl<'a> Object<'a> {
-    /// Looks through all of `text`, once. Takes time and memory in proportion to its length.
+    /// Checks all of `text` in one pass. Time and memory grow in proportion to its length.
     #[cfg(any(test, feature = "jwt"))]
     pub(crate) fn parse(text: &'a str) -> Result<Self, Fault> {
         Self::within(MAX_DEPTH, text)
     }
 
-    /// As [`parse`](Self::parse), for a text of at most so many levels.
+    /// The same as [`parse`](Self::parse), with another limit of nesting.
     pub(crate) fn within(max_depth: usize, text: &'a str) -> Result<Self, Fault> {
         let mut scanner = Scanner::new(text, max_depth);
         scanner.white();

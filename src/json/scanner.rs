@@ -7,18 +7,18 @@ use super::{
 };
 use std::{borrow::Cow, collections::HashSet};
 
-/// So many arrays and objects may stand in each other.
+/// The largest number of arrays and objects that may be nested in each other.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// Up to so many names are compared one with the other: a set takes longer to fill.
+/// Up to this number, names are compared with each other one by one: to fill a set takes longer.
 pub(super) const FEW: usize = 16;
 
-/// Under such names serde_json hands a `RawValue` or a `Number` through serde. As the name of a
-/// member, one turns an object into something else, as the features of serde_json have it.
+/// serde_json passes a `RawValue` or a `Number` through serde as a struct with such a name. A member
+/// with such a name can turn an object into something else, depending on the features of serde_json.
 const RESERVED: &str = "$serde_json::private::";
 pub(super) fn any_twice<'n>(names: impl ExactSizeIterator<Item = &'n str> + Clone) -> bool {
     if names.len() > FEW {
-        // Its hashes are keyed at random, so that nobody can choose names that collide.
+        // The hashes of the set are keyed at random, so nobody can choose names that collide.
         let mut seen = HashSet::with_capacity(names.len());
         return !names.into_iter().all(|name| seen.insert(name));
     }
@@ -27,11 +27,11 @@ pub(super) fn any_twice<'n>(names: impl ExactSizeIterator<Item = &'n str> + Clon
 
 /// Reads a text from its start, and refuses it at the first fault.
 ///
-/// It recurses at most `max_depth` deep, and looks at no byte more than a few times.
+/// It recurses at most `max_depth` levels, and looks at each byte a few times at most.
 pub(super) struct Scanner<'a> {
     text: &'a str,
     pub(super) at: usize,
-    /// The names of the nested objects that are open, those of one behind those of another.
+    /// The names of the members of all open nested objects, outer objects first.
     names: Vec<Cow<'a, str>>,
     max_depth: usize,
 }
@@ -61,7 +61,7 @@ impl<'a> Scanner<'a> {
         next
     }
 
-    /// What was read since `from`. Both ends are next to a byte of ASCII.
+    /// The text that was read since `from`. Both ends are next to an ASCII byte.
     pub(super) fn since(&self, from: usize) -> &'a str {
         self.text.get(from..self.at).unwrap_or_default()
     }
@@ -72,13 +72,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Nothing but white space is left.
+    /// Checks that only white space is left.
     pub(super) fn end(&mut self) -> Result<(), Fault> {
         self.white();
         if self.peek().is_none() { Ok(()) } else { Err(Fault::Grammar) }
     }
 
-    /// Reads one value that stands in `depth` others.
+    /// Reads one value that is nested in `depth` others.
     pub(super) fn value(&mut self, depth: usize) -> Result<(), Fault> {
         match self.peek() {
             Some(b'"') => self.string().map(drop),
@@ -169,7 +169,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Whether a comma comes next, and not what closes.
+    /// Takes a comma (`true`) or the closing bracket (`false`).
     fn goes_on(&mut self, closes: u8) -> Result<bool, Fault> {
         self.white();
         if self.takes(b',') {
@@ -195,14 +195,14 @@ impl<'a> Scanner<'a> {
         if surely_finite || is_finite(self.since(from)) { Ok(()) } else { Err(Fault::Number) }
     }
 
-    /// Takes one digit or more, and says how many.
+    /// Takes one digit or more, and returns their number.
     fn digits(&mut self) -> Result<usize, Fault> {
         let digits = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += digits;
         if digits == 0 { Err(Fault::Grammar) } else { Ok(digits) }
     }
 
-    /// Takes a string. Gives what is between its quotes, and whether it has escapes.
+    /// Takes a string. Returns the text between its quotes, and whether it has escapes.
     fn string(&mut self) -> Result<(&'a str, bool), Fault> {
         if !self.takes(b'"') {
             return Err(Fault::Grammar);
@@ -224,7 +224,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes what stands for itself in a string.
+    /// Takes the bytes of a string up to the next quote, backslash or control character.
     fn plain(&mut self) {
         let (words, last) = self.rest().as_chunks();
         for word in words {
@@ -238,7 +238,7 @@ impl<'a> Scanner<'a> {
         self.at += last.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | ..0x20)).count();
     }
 
-    /// Takes what stands behind a backslash (RFC 8259 section 7).
+    /// Takes the rest of an escape, after the backslash (RFC 8259 section 7).
     fn escape(&mut self) -> Result<(), Fault> {
         match self.next() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
@@ -255,7 +255,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes four hexadecimal digits: a unit of UTF-16.
+    /// Takes four hexadecimal digits: one UTF-16 code unit.
     fn unit(&mut self) -> Result<u32, Fault> {
         let mut unit = 0;
         for _ in 0..4 {

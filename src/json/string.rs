@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// What is between the quotes of a string that was looked through.
+/// The text of a string, from what is between its quotes. The string was checked before.
 pub(super) fn resolved(inside: &str) -> Option<Cow<'_, str>> {
     let Some((plain, mut escape)) = inside.split_once('\\') else {
         return Some(Cow::Borrowed(inside));
@@ -49,12 +49,12 @@ pub(super) fn resolved(inside: &str) -> Option<Cow<'_, str>> {
         }
     }
 }
-/// Where the first of eight bytes is that does not stand for itself in a string. Eight: nowhere.
+/// The index of the first byte that does not stand for itself in a string, or 8 if there is none.
 pub(super) fn special(word: [u8; 8]) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     let word = u64::from_le_bytes(word);
-    // The high bit of each byte that is less than `bound`, up to the first one exactly: only there
-    // may a bit be borrowed from.
+    // Sets the high bit of each byte that is less than `bound`. The first set bit is exact; bits after
+    // it may be wrong, because the subtraction borrows.
     let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word;
     let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     let found = (is(b'"') | is(b'\\') | below(word, 0x20)) & (ONES << 7);

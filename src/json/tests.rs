@@ -1,4 +1,4 @@
-//! What is JSON for us is what strict readers agree on.
+//! Which texts are taken, held against serde_json.
 
 use super::{
     Fault, MAX_DEPTH, Object,

@@ -1,35 +1,35 @@
-//! Why a text is no origin.
+//! Why a text is not an origin.
 
-/// Why a text is no origin of a page.
+/// Why a text is not the origin of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("it has no scheme: write `https://` and the host")]
     NoScheme,
-    #[error("a page has the scheme of its own URL: write `https://` or `http://`")]
+    #[error("no page has this scheme: write `https://` or `http://`")]
     NoPage,
-    #[error("there are no wildcards: allow each origin by itself")]
+    #[error("wildcards are not supported: list each origin")]
     Wildcard,
-    #[error("pages without an origin of their own send `null`, and nobody can tell them apart")]
+    #[error("any page can have the origin `null`, so it cannot be allowed")]
     Opaque,
     #[error("write the host in ASCII, as browsers send it: `xn--...` (punycode)")]
     Unicode,
-    #[error("an origin has no user and no password")]
+    #[error("an origin has no user and no password: leave them out")]
     User,
     #[error("an origin ends after host and port: leave out path, query and fragment")]
     Path,
     #[error(
-        "the host is no name, no IPv4 address of four numbers, and no IPv6 address in brackets"
+        "the host is not a name, not an IPv4 address of four numbers, and not an IPv6 address in brackets"
     )]
     Host,
-    #[error("the port is no number up to 65535")]
+    #[error("the port is not a number up to 65535")]
     Port,
 }
 
-/// A text that was to be an origin is none that a page can have. Says what to write instead.
+/// A text is not the origin of a page. The message says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{given:?} is not the origin of a page: {fault}")]
 pub struct InvalidOrigin {
-    /// Without what may be secret.
+    /// The text, without the parts that may be secret.
     given: String,
     fault: Fault,
 }

@@ -1,5 +1,5 @@
-//! Where a browser says that a request comes from: the rule for credentials that it sends along by
-//! itself ([WHATWG Fetch section 3.1], [Fetch Metadata]).
+//! Which page made a request. A browser sends cookies with requests of any page, so a credential that
+//! it adds by itself counts only for requests of allowed origins ([WHATWG Fetch section 3.1], [Fetch Metadata]).
 //!
 //! [WHATWG Fetch section 3.1]: https://fetch.spec.whatwg.org/#origin-header
 //! [Fetch Metadata]: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header

@@ -7,11 +7,11 @@ use std::borrow::Cow;
 
 pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// How an origin that is nobody's is written (RFC 6454 section 6.2).
+/// The text of an origin that identifies no page (RFC 6454 section 6.2).
 pub(crate) const OPAQUE: &str = "null";
 
 impl<'a> RequestHead<'a> {
-    /// The `Origin`. A repeated one, `null`, and what is no origin is nobody's: an error.
+    /// The `Origin` header. It is an error if it is repeated, `null` or malformed.
     fn origin(self) -> Option<Result<Origin<'a>, Fault>> {
         let mut values = self.headers.get_all(header::ORIGIN).iter();
         let value = values.next()?;
@@ -19,16 +19,16 @@ impl<'a> RequestHead<'a> {
         Some(text.ok_or(Fault::Opaque).and_then(Origin::parse))
     }
 
-    /// The `Origin` as browsers write it, [`OPAQUE`] if it is nobody's.
+    /// The `Origin` header as browsers write it, or [`OPAQUE`] if it is repeated, `null` or malformed.
     pub(crate) fn origin_text(self) -> Option<Cow<'a, str>> {
         let Ok(origin) = self.origin()? else { return Some(OPAQUE.into()) };
         let sent = self.headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
-        // A browser wrote it so itself.
+        // A browser sent the canonical spelling, so nothing is allocated.
         let sent = sent.filter(|sent| origin.is_written(sent));
         Some(sent.map_or_else(|| origin.to_string().into(), Cow::Borrowed))
     }
 
-    /// Whether the origin is the very host that the request was sent to.
+    /// Whether the origin has the host and port that the request was sent to.
     fn is_same_host(self, origin: &Origin<'_>) -> bool {
         let mut hosts = self.headers.get_all(header::HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
@@ -39,12 +39,12 @@ impl<'a> RequestHead<'a> {
         host.is_some_and(|host| origin.is_of_host(host))
     }
 
-    /// Whether the request was made by a page of the service's own origin or of an `allowed` one,
-    /// or by no page.
+    /// Whether the request was made by a page of the service's own origin, by a page of an `allowed`
+    /// origin, or by no page.
     ///
-    /// Browsers send an `Origin` with every upgrade and with every request that changes something.
-    /// A same-origin `GET`, an `EventSource` among them, comes without. Where `Sec-Fetch-Site` is
-    /// sent, it must not speak of another origin: it knows the scheme, too.
+    /// Browsers send `Origin` with every upgrade, and with every request that is not `GET` or `HEAD`.
+    /// They do not send it with a same-origin `GET`, such as that of an `EventSource`. If the request
+    /// has `Sec-Fetch-Site`, it must not name another site: the browser compares the scheme as well.
     pub(crate) fn comes_from(self, allowed: &[Origin<'static>]) -> bool {
         let site = self.headers.get(SEC_FETCH_SITE).map(http::HeaderValue::as_bytes);
         let same_origin = site.is_none_or(|site| matches!(site, b"same-origin" | b"none"));

@@ -7,17 +7,17 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-/// The origin of a page: scheme, host and port ([RFC 6454 section 4]). Two that are equal are one,
-/// however they were written.
+/// The origin of a page: scheme, host and port ([RFC 6454 section 4]). Different spellings of one
+/// origin are equal.
 ///
-/// Shown, it is what browsers send: in lower case, without the default port (section 6.2).
+/// `Display` writes what browsers send: lower case, without the default port (section 6.2).
 ///
 /// [RFC 6454 section 4]: https://www.rfc-editor.org/rfc/rfc6454#section-4
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin<'a> {
     scheme: Cow<'a, str>,
     host: Host<'a>,
-    /// `None` only for a scheme that has no default.
+    /// `None` only for a scheme without a default port.
     port: Option<u16>,
 }
 
@@ -27,8 +27,8 @@ enum Host<'a> {
     V6(Ipv6Addr),
 }
 impl<'a> Origin<'a> {
-    /// Reads what a browser sends, or a person writes: case, a default port and one trailing `/` make
-    /// no difference.
+    /// Reads what a browser sends or a person writes. Case, a default port and one trailing `/` make no
+    /// difference.
     pub(crate) fn parse(text: &'a str) -> Result<Self, Fault> {
         match text {
             "*" => return Err(Fault::Wildcard),
@@ -53,7 +53,7 @@ impl<'a> Origin<'a> {
             return Err(Fault::Path);
         }
         let scheme = lower(scheme);
-        // No page is of these; apps and extensions have schemes of their own.
+        // No page has one of these schemes. Apps and extensions have their own schemes.
         if matches!(&*scheme, "ws" | "wss" | "ftp" | "file" | "blob" | "data" | "javascript") {
             return Err(Fault::NoPage);
         }
@@ -73,8 +73,8 @@ impl<'a> Origin<'a> {
         Ok(Origin { scheme: scheme.into_owned().into(), host, port })
     }
 
-    /// Whether the page comes from the host that the `Host` header, or the authority of a URI, names.
-    /// Behind a proxy the scheme of the request is not known, so the page's counts.
+    /// Whether the page comes from the host in `authority`, which is a `Host` header or the authority of
+    /// a URI. Behind a proxy the scheme of the request is unknown, so the scheme of the page is used.
     pub(super) fn is_of_host(&self, authority: &str) -> bool {
         let Some(default) = default_port(&self.scheme) else { return false };
         host_and_port(authority).is_ok_and(|(host, port)| {
@@ -82,7 +82,7 @@ impl<'a> Origin<'a> {
         })
     }
 
-    /// Whether it is shown as `text`.
+    /// Whether `Display` writes exactly `text`.
     pub(super) fn is_written(&self, text: &str) -> bool {
         struct Rest<'a>(&'a str);
 
@@ -128,7 +128,7 @@ fn lower(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// `host`, or `host:port`. An empty port is none (RFC 3986 section 3.2.3).
+/// Reads `host` or `host:port`. An empty port is no port (RFC 3986 section 3.2.3).
 fn host_and_port(authority: &str) -> Result<(Host<'_>, Option<u16>), Fault> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -160,13 +160,13 @@ fn host_name(name: &str) -> Result<Host<'_>, Fault> {
         let in_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         !label.is_empty() && label.bytes().all(in_label)
     };
-    // The name of the root may be written.
+    // A trailing dot names the root.
     let labels = name.strip_suffix('.').unwrap_or(name);
     if !labels.split('.').all(good) {
         return Err(Fault::Host);
     }
-    // Browsers take a host that ends in a number for an IPv4 address, and send four numbers (WHATWG
-    // URL section 3.5).
+    // Browsers read a host whose last label is a number as an IPv4 address, and send four numbers
+    // (WHATWG URL section 3.5).
     let last = labels.rsplit('.').next().unwrap_or_default();
     let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
@@ -177,8 +177,8 @@ fn host_name(name: &str) -> Result<Host<'_>, Fault> {
     Ok(Host::Name(lower(name)))
 }
 
-/// Whether two texts name one origin. What is no origin, such as `null`, is nobody's: not even its
-/// own.
+/// Whether two texts name one origin. A text that is not an origin, such as `null`, is equal to
+/// nothing, not even to itself.
 #[cfg(feature = "tickets")]
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     match (Origin::parse(one), Origin::parse(other)) {

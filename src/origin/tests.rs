@@ -1,4 +1,4 @@
-//! Whose page made a request, however its origin is written.
+//! Spellings of origins, and which pages a request may come from.
 
 use super::{Origin, invalid::Fault};
 use crate::request::RequestHead;

@@ -1,4 +1,4 @@
-//! A request, as layers and applications look at it.
+//! The head of a request, and its query.
 
 mod head;
 pub(crate) mod query;

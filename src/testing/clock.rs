@@ -7,8 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A clock that moves when told to. Its sleeps end when that much time went by, whatever the time
-/// of day was set to meanwhile, as those of an operating system do. Clones are one clock.
+/// A clock that stands still until [`advance`](Self::advance) moves it. A sleep ends when the clock was
+/// moved by its duration, also if the time of day was set back meanwhile: an operating system does the
+/// same. Clones are one clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,7 +31,7 @@ struct State {
 }
 
 impl ManualClock {
-    /// It is so many seconds after 1970.
+    /// A clock at this number of seconds after 1970.
     #[must_use]
     pub fn at(unix: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
@@ -40,13 +41,13 @@ impl ManualClock {
         })))
     }
 
-    /// The clock, for whoever asks for one.
+    /// The clock as the type that builders take.
     #[must_use]
     pub fn shared(&self) -> Arc<dyn Clock> {
         Arc::new(self.clone())
     }
 
-    /// Time goes by.
+    /// Moves the clock forward, and wakes the sleeps that end.
     pub fn advance(&self, by: Duration) {
         let sleepers = {
             let mut state = self.state();
@@ -57,12 +58,12 @@ impl ManualClock {
         sleepers.into_iter().for_each(Waker::wake);
     }
 
-    /// Somebody sets the time of day back. Sleepers are not concerned.
+    /// Sets the time of day back. Sleeps end as before.
     pub fn set_back(&self, by: Duration) {
         self.state().time_of_day -= by;
     }
 
-    /// Has the task woken when time goes by.
+    /// Wakes the task when the clock moves.
     #[cfg(test)]
     pub(crate) fn wake(&self, cx: &std::task::Context<'_>) {
         self.state().sleepers.push(cx.waker().clone());

@@ -1,4 +1,4 @@
-//! What the unit tests of many modules begin with: a scope, a grant, a thread.
+//! Scopes, grants and threads that the unit tests of many modules use.
 
 use super::ManualClock;
 use crate::{
@@ -70,7 +70,7 @@ pub(crate) fn grant(scope: TenantScope, thread: &str) -> ThreadGrant {
     verify_thread_access(&registry, &scope, thread).now_or_never().unwrap().unwrap()
 }
 
-/// A clock whose sleeps end at a time of day, as those of a test or an embedded system may.
+/// A clock whose sleeps end at a time of day. Some clocks of applications do that.
 #[derive(Debug)]
 pub(crate) struct ByTimeOfDay(pub(crate) ManualClock);
 
@@ -85,7 +85,7 @@ impl Clock for ByTimeOfDay {
             if clock.now() >= until {
                 return Poll::Ready(());
             }
-            // It fires at that time and not before, whoever asks meanwhile.
+            // It ends at that time and not before, also if it is polled meanwhile.
             clock.wake(cx);
             Poll::Pending
         }))
