@@ -1,7 +1,7 @@
-//! Extractors for axum and whatever else speaks axum-core.
+//! Extractors for axum, and for any other host that uses axum-core.
 //!
-//! An extractor whose layer was forgotten refuses every request with `server.misconfigured` (500),
-//! and the log names the layer.
+//! If the layer of an extractor is missing, the extractor refuses every request with
+//! `server.misconfigured` (500), and the log names the layer.
 
 use crate::{
     access::{NamesThread, ThreadGrant, ThreadRegistry, verify_thread_access},
@@ -23,9 +23,9 @@ use http::request::Parts;
 use std::{fmt, marker::PhantomData, ops::Deref};
 
 impl IntoResponse for Rejection {
-    /// As problem+json. The nearest layer of this crate outside tells it anew, in the dialect of the
-    /// request and in the application's own style, unless something in between has changed its
-    /// status, its content type or its body.
+    /// Answers with problem+json. The nearest outer layer of this crate renders the rejection again, in
+    /// the dialect of the request and in the application's own style. It does not if something in between
+    /// changed the status, the content type or the body.
     fn into_response(self) -> Response {
         problem(&self).map(Body::from)
     }
@@ -58,7 +58,7 @@ impl<S: Sync> FromRequestParts<S> for AuthContext {
 }
 
 /// `None` only behind a [`RequireAuth`](crate::RequireAuth) that is
-/// [`optional`](crate::RequireAuth::optional), never because a layer was forgotten.
+/// [`optional`](crate::RequireAuth::optional). A missing layer never gives `None`.
 impl<S: Sync> OptionalFromRequestParts<S> for AuthContext {
     type Rejection = Rejection;
 
@@ -93,12 +93,12 @@ impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
     }
 }
 
-/// The text of a body that says that it is JSON, for what reads JSON by itself, such as
+/// The text of a body whose content type is JSON. It is for code that parses JSON itself, such as
 /// [`ThreadGrant::receive`].
 ///
-/// A page of another site can send a form or `text/plain`, with the user's cookies, without being asked
-/// first. So the type is checked: anything but `application/json` (or `+json`) is 415. A body that is too
-/// long is 413 (by the host's limit), and one that is no UTF-8 is 400. Each is a [`Rejection`].
+/// A page of another site can send a form or `text/plain` with the user's cookies, without a preflight.
+/// So the content type is checked: anything but `application/json` (or `+json`) is 415. A body that is
+/// longer than the host's limit is 413. A body that is not UTF-8 is 400. Each is a [`Rejection`].
 ///
 /// ```
 /// use axum::extract::{Path, State};
@@ -128,11 +128,11 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
     }
 }
 
-/// The thread check as an extractor: a handler that takes it runs only with a grant.
+/// The check of a thread as an extractor. A handler that takes it runs only with a grant.
 ///
-/// `E` is the extractor that names the thread, such as `axum::extract::Path<String>` or a `Path` of
-/// the application's own parameters that are [`NamesThread`]. `R` is the [`ThreadRegistry`], taken
-/// from the router's state.
+/// `E` is the extractor that names the thread: `axum::extract::Path<String>`, or a `Path` of a type of
+/// the application's own that implements [`NamesThread`]. `R` is the [`ThreadRegistry`]. It is taken from
+/// the router's state.
 ///
 /// ```
 /// use axum::{Router, extract::{FromRef, Path}, routing::get};

@@ -3,10 +3,10 @@
 use crate::id::{Env, InvalidId};
 use std::sync::Arc;
 
-/// The envs that a service serves, and the other names they go by.
+/// The envs that a service serves, and their aliases.
 ///
-/// The default serves `dev`, `staging` and `prod`, and knows `development`, `stage` and
-/// `production` as their aliases.
+/// The default serves `dev`, `staging` and `prod`, with the aliases `development`, `stage` and
+/// `production`.
 ///
 /// ```
 /// use tower_tenancy::Envs;
@@ -19,9 +19,9 @@ pub struct Envs(Arc<Table>);
 
 #[derive(Clone, Debug, Default)]
 struct Table {
-    /// What an env goes by, and the env. One that is served goes by its own name as well.
+    /// Pairs of a name and its env. An env that is served has a pair with its own name.
     names: Vec<(Env, Env)>,
-    /// What a request names that names none.
+    /// The env of a request that names none.
     if_absent: Option<Env>,
 }
 
@@ -29,7 +29,7 @@ const DEFAULT_ALIASES: [(&str, &str); 3] =
     [("development", "dev"), ("stage", "staging"), ("production", "prod")];
 
 impl Envs {
-    /// Serves `names`. The default aliases of those among them stay.
+    /// Serves `names`. The default aliases of these envs stay.
     ///
     /// # Errors
     ///
@@ -49,11 +49,11 @@ impl Envs {
         Ok(envs)
     }
 
-    /// Serves this env alone, and takes it for named where a request has no `X-Env`. The default aliases
-    /// of the env stay.
+    /// Serves only this env. A request without `X-Env` is a request to this env. The default aliases of
+    /// the env stay.
     ///
-    /// A request may still name it. One that names another env, an empty one or two of them is refused,
-    /// and the token must prove the env all the same.
+    /// A request may still name the env. A request that names another env, an empty one or two envs is
+    /// refused. The token must prove the env in any case.
     ///
     /// ```
     /// use tower_tenancy::{Envs, RequireTenantScope};
@@ -73,36 +73,36 @@ impl Envs {
         Ok(envs)
     }
 
-    /// Takes `alias` for `name` as well. An alias of an env that is not served means nothing.
+    /// Adds an alias of an env. An alias of an env that is not served has no effect.
     ///
     /// # Errors
     ///
     /// A name that is not an [`Env`].
     pub fn alias(mut self, alias: &str, name: &str) -> Result<Self, InvalidId> {
         let table = &mut Arc::make_mut(&mut self.0).names;
-        // The last word on an alias counts; a served env keeps its own name.
+        // A later alias replaces an earlier one. A served env keeps its own name.
         table.retain(|(known, env)| known.as_str() != alias || known == env);
         table.push((Env::new(alias)?, Env::new(name)?));
         Ok(self)
     }
 
-    /// The served env that goes by `name`.
+    /// The served env with this name or alias.
     pub(super) fn resolve(&self, name: &str) -> Option<&Env> {
         let (_, env) = self.0.names.iter().find(|(known, _)| known.as_str() == name)?;
         self.0.names.iter().any(|(known, served)| known == served && served == env).then_some(env)
     }
 
-    /// The served env that goes by `name`, or why there is none.
+    /// The served env with this name or alias, or the reason why there is none.
     pub(super) fn named(&self, name: &str) -> Result<&Env, String> {
         if name.is_empty() {
             return Err(InvalidId::Empty.to_string());
         }
         let unknown =
-            || format!("names no env that is served here. Send one of: {}", self.served());
+            || format!("names an env that is not served here. Send one of: {}", self.served());
         self.resolve(name).ok_or_else(unknown)
     }
 
-    /// The env of a request that names none, where the application says so.
+    /// The env of a request that names none, if the application allows that.
     pub(super) fn if_absent(&self) -> Option<&Env> {
         self.0.if_absent.as_ref()
     }
@@ -117,7 +117,7 @@ impl Envs {
 impl Default for Envs {
     fn default() -> Self {
         let names = ["dev", "staging", "prod"];
-        // The names are constants and valid; were they not, no env would be served at all.
+        // The names are valid constants. If they were not, no env would be served.
         Self::new(names).unwrap_or_else(|_| Self(Arc::default()))
     }
 }

@@ -4,15 +4,15 @@ use crate::rejection::{Rejection, RejectionKind};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt::Display;
 
-/// Names the tenant. Exactly one, unless the application reads it from elsewhere.
+/// Names the tenant. A request has exactly one, unless the application reads the tenant from elsewhere.
 pub const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
-/// Names the env. Exactly one, unless the application reads it from elsewhere, or serves
-/// [one env alone](Envs::only).
+/// Names the env. A request has exactly one, unless the application reads the env from elsewhere, or
+/// serves [one env only](crate::Envs::only).
 pub const X_ENV: HeaderName = HeaderName::from_static("x-env");
-/// Names the request; echoed on the response. What cannot be taken is replaced by a generated id, and
-/// never a reason to refuse the request.
+/// Names the request. The response has it, too. An id that cannot be taken is replaced by a generated
+/// one. It is never a reason to refuse the request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// What the header names or, in its place, the query or a ticket.
+/// The value of the header or, if there is none, that of the query or a ticket.
 pub(super) fn claimed<'a>(
     headers: &'a HeaderMap,
     header: &HeaderName,
@@ -21,7 +21,7 @@ pub(super) fn claimed<'a>(
 ) -> Result<Option<&'a str>, Rejection> {
     match (single(headers, header, name)?, elsewhere) {
         (Some(_), Some(_)) => {
-            Err(invalid(name, "is named by the query or a ticket as well: name it once"))
+            Err(invalid(name, "is named by the query or a ticket as well. Name it once"))
         }
         (Some(value), None) => visible(value, name).map(Some),
         (None, elsewhere) => Ok(elsewhere),
@@ -32,7 +32,7 @@ pub(super) fn missing(name: &str) -> Rejection {
         .with_detail(format!("{name} is missing. Send one X-Tenant-Id and one X-Env header."))
 }
 
-/// The one value of a header. Two are refused, not chosen from.
+/// The one value of a header. Two values are refused.
 fn single<'a>(
     headers: &'a HeaderMap,
     header: &HeaderName,

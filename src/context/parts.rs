@@ -1,4 +1,4 @@
-//! Tenant and env where no header names them.
+//! Tenant and env from other parts of a request than the headers.
 
 use super::headers::invalid;
 use crate::{
@@ -8,10 +8,10 @@ use crate::{
 use http::Uri;
 use std::{borrow::Cow, fmt, sync::Arc};
 
-/// Tenant and env as the application reads them off a request: from its path, its host or wherever
-/// else it likes.
+/// Tenant and env, as the application reads them from a request: from its path, its host or any other
+/// part.
 ///
-/// They claim and prove nothing. See [`context_from`](crate::RequireTenantScope::context_from).
+/// They prove nothing. See [`context_from`](crate::RequireTenantScope::context_from).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContextParts<'a> {
     pub(crate) tenant: Option<Cow<'a, str>>,
@@ -19,29 +19,29 @@ pub struct ContextParts<'a> {
 }
 
 impl<'a> ContextParts<'a> {
-    /// Names nothing.
+    /// Neither tenant nor env.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Names this tenant, if any, in the place of `X-Tenant-Id`. Give the text as it was sent: one that is
-    /// no [`TenantId`] is refused, and `None` leaves it to the header.
+    /// The tenant, in place of `X-Tenant-Id`. Pass the text as it was sent: a text that is not a
+    /// [`TenantId`](crate::TenantId) is refused. With `None`, the header names the tenant.
     #[must_use]
     pub fn tenant(mut self, name: Option<impl Into<Cow<'a, str>>>) -> Self {
         self.tenant = name.map(Into::into);
         self
     }
 
-    /// Names this env, if any, in the place of `X-Env`. An alias is taken as well; one that is not served
-    /// is refused, and `None` leaves it to the header.
+    /// The env, in place of `X-Env`. It may be an alias. An env that is not served is refused. With
+    /// `None`, the header names the env.
     #[must_use]
     pub fn env(mut self, name: Option<impl Into<Cow<'a, str>>>) -> Self {
         self.env = name.map(Into::into);
         self
     }
 
-    /// Takes them out of the query, where the layer was told to look there.
+    /// Takes tenant and env out of the query.
     pub(crate) fn take(uri: &mut Uri) -> Result<Self, Rejection> {
         let mut take = |name| {
             query::take(uri, name).map_err(|_| (name, "was sent more than once. Send it once"))
@@ -52,7 +52,7 @@ impl<'a> ContextParts<'a> {
     }
 }
 
-/// How the application reads tenant and env off a request.
+/// The application's closure that reads tenant and env from a request.
 #[derive(Clone)]
 pub(crate) struct ContextReader(
     Arc<dyn for<'a> Fn(RequestHead<'a>) -> ContextParts<'a> + Send + Sync>,

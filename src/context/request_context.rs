@@ -1,4 +1,4 @@
-//! The request context, and how it is read off a request.
+//! The request context, and how it is read from a request.
 
 use super::{
     envs::Envs,
@@ -22,8 +22,8 @@ pub struct RequestContext {
     envs: Envs,
 }
 impl RequestContext {
-    /// Reads tenant and env off a request whose id is known. `sent` is what the query or a ticket names,
-    /// and `placed` is what the application [reads](ContextReader) off the request.
+    /// Reads tenant and env from a request whose id is known. `sent` comes from the query or a ticket.
+    /// `placed` comes from the application's closure.
     pub(crate) fn read(
         head: RequestHead<'_>,
         sent: &ContextParts<'_>,
@@ -64,29 +64,30 @@ impl RequestContext {
         &self.env
     }
 
-    /// The id of the request: the one that the client or a gateway sent, or a generated one where none
-    /// was sent that can be taken.
+    /// The id of the request: the one that the client or a gateway sent, or a generated one if none was
+    /// sent that can be taken.
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
         &self.request_id
     }
 
-    /// The origin of the page that made the request, if it says so: as browsers write it, in lower
-    /// case and without the default port. A repeated one, and what is no origin, is `null`, which is
-    /// nobody's: two that are `null` are not the same.
+    /// The origin of the page that made the request, if the request has an `Origin` header. It is written
+    /// as browsers write it: in lower case and without the default port. If the header is repeated or
+    /// malformed, it is `null`. Never compare `null` with `null`: any page can have it.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
     }
 
-    /// Whether `name` is the env of this request, by its own name or an alias.
+    /// Whether `name` is the name of this request's env, or an alias of it.
     pub(crate) fn is_env(&self, name: &str) -> bool {
-        // A served env always goes by its own name.
+        // The comparison by name is the common case, and needs no look-up.
         name == self.env.as_str() || self.envs.resolve(name) == Some(&self.env)
     }
 }
-/// What the client says and what the application reads off the request, each with what to call it in a
-/// refusal. Where there are both, they are the same: a front end may send its headers with every request.
+/// One value out of two: what the client says, and what the application reads from the request. Each
+/// comes with its name for a refusal. If there are both, they must be equal: a front end may send its
+/// headers with every request.
 fn agreed<T: PartialEq>(
     (name, said): (&str, Option<&str>),
     (place, placed): (&str, Option<&str>),
@@ -97,8 +98,8 @@ fn agreed<T: PartialEq>(
     match (said, placed) {
         (Some(said), Some(placed)) if said != placed => Err(invalid(
             name,
-            "(or what the query or a ticket says in its place) names another one than the rest of the \
-             request does: leave it out, or send the same",
+            "(or the query or a ticket in its place) differs from what the rest of the request names. \
+             Leave it out, or send the same",
         )),
         (said, placed) => Ok(said.or(placed)),
     }

@@ -1,22 +1,22 @@
-//! The id that a request bears, or a fresh one.
+//! The id of a request: the one that was sent, or a new one.
 
 use super::headers::X_REQUEST_ID;
 use crate::id::{InvalidId, NOT_VISIBLE, RequestId};
 use http::{Extensions, HeaderMap, HeaderValue};
 
-/// The id of a request, and how its header is_only_header.
+/// The id of a request, and the state of its header.
 #[derive(Debug)]
 pub(crate) struct RequestIdFound {
     pub(crate) id: RequestId,
-    /// The header's value, if that is the id. Its bytes are shared, not copied.
+    /// The value of the header, if it is the id. Its bytes are shared, not copied.
     pub(crate) sent: Option<HeaderValue>,
-    /// Whether the request has exactly one header, and that one bears the id.
+    /// Whether the request has exactly one such header, and that header has the id.
     pub(crate) is_only_header: bool,
-    /// Why what was sent is not the id.
+    /// Why the id that was sent was replaced.
     pub(crate) replaced: Option<WhyReplaced>,
 }
 
-/// Why what was sent as a request id is not taken. The text does not repeat it.
+/// Why the id that was sent is not taken. The message does not repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WhyReplaced {
     #[error("it {0}")]
@@ -26,11 +26,11 @@ pub(crate) enum WhyReplaced {
 }
 
 impl RequestIdFound {
-    /// The id that the request bears: in its header or, where that is absent, in the extension of
-    /// tower-http. A fresh one where there is none that can be taken.
+    /// The id in the request's header or, if there is no header, in the extension of tower-http. A new
+    /// id if there is none that can be taken.
     ///
-    /// What cannot be taken is no reason to refuse the request: gateways write it, and the client
-    /// behind them cannot mend it.
+    /// An id that cannot be taken is not a reason to refuse the request: a gateway may have written it,
+    /// and then the client cannot correct it.
     pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions) -> Self {
         let mut values = headers.get_all(X_REQUEST_ID).iter();
         let Some(sent) = values.next() else {

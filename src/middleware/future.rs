@@ -17,7 +17,7 @@ use tower_service::Service;
 pin_project! {
     /// Response future of [`RequireService`](super::RequireService).
     ///
-    /// Dropping it drops whichever is running, the check or the inner call.
+    /// If it is dropped, the check or the inner call that is running is dropped.
     #[must_use = "futures do nothing unless polled"]
     pub struct RequireFuture<S, F, R, ReqBody> {
         #[pin]
@@ -36,11 +36,11 @@ pin_project! {
     }
 }
 
-/// What waits for an authenticator's answer, and then for the inner service to be ready. Kept out of
-/// line: most answers are there at once.
+/// A request that waits for the answer of an authenticator, and then for the inner service to be ready.
+/// It is boxed, because most answers are ready at once.
 pub(super) struct WaitingRequest<S, ReqBody> {
     pub(super) request: Request<ReqBody>,
-    /// An instance of the inner service that reserves nothing yet.
+    /// A clone of the inner service that has not been polled ready.
     pub(super) inner: S,
     /// What is left of the check.
     pub(super) rest: AfterAuth,
@@ -107,7 +107,7 @@ where
                     else {
                         return Poll::Pending; // as above
                     };
-                    // The queue may have been long.
+                    // The token may have expired while the request waited.
                     if let Ok(Some(auth)) = AuthContext::optional(request.extensions())
                         && let Err(over) = auth.remaining()
                     {

@@ -1,4 +1,4 @@
-//! The layers by their names, and what they are told.
+//! The layers by name, with their constructors and settings.
 
 use super::{
     check::{AuthCheck, ClaimsCheck, ContextCheck, GuardCheck, ScopeCheck},
@@ -12,41 +12,41 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Refuses requests that do not name one tenant and one served env (400), names the request, and
-/// opens the span that carries all three.
+/// Refuses requests that do not name one tenant and one served env (400). Gives each request an id, and
+/// opens a span with tenant, env and id.
 ///
 /// See the [module docs](self) for an example of its use.
 ///
-/// - Reads `X-Tenant-Id`, `X-Env` and `X-Request-Id`; leaves a
-///   [`RequestContext`](crate::RequestContext).
-/// - Takes a [request id](crate::RequestId) as it was sent. Generates one where none was sent, and in the
-///   place of one that cannot be taken: malformed, too long, a placeholder, or sent twice with different
-///   values. A debug line says so. Services inside see the id in exactly one header, and the response
-///   bears it, refusals included.
-/// - With the feature `tower-http`, takes the id of tower-http's `RequestId` extension where the
-///   header is absent, and sets that extension for the layers inside.
-/// - Everything inside, streams included, runs in a tracing span `request` with `method`, `path`,
-///   `request_id`, `tenant` and `env`.
+/// - It reads `X-Tenant-Id`, `X-Env` and `X-Request-Id`, and puts a
+///   [`RequestContext`](crate::RequestContext) on the request.
+/// - It takes a [request id](crate::RequestId) as it was sent. It generates an id if none was sent, and
+///   replaces an id that cannot be taken: one that is malformed, too long, a placeholder, or sent twice
+///   with different values. A debug line says so. Inner services see the id in exactly one header. Every
+///   response has it, refusals included.
+/// - With the feature `tower-http`, it takes the id of tower-http's `RequestId` extension if the header
+///   is absent, and sets that extension for inner layers.
+/// - Everything inside the layer, streams included, runs in a tracing span `request` with `method`,
+///   `path`, `request_id`, `tenant` and `env`.
 pub type RequireRequestContext<R = ByContentType> = Require<ContextCheck, R>;
 
-/// Refuses requests whose token proves nothing (401).
+/// Refuses requests without a valid token (401).
 ///
-/// Asks its [`Authenticator`] and leaves an [`AuthContext`](crate::AuthContext). The
-/// `Authorization` header is marked sensitive, so that nothing inside logs it.
+/// It asks its [`Authenticator`] and puts an [`AuthContext`](crate::AuthContext) on the request. It marks
+/// the `Authorization` header as sensitive, so that inner layers do not log it.
 pub type RequireAuth<R = ByContentType> = Require<AuthCheck, R>;
 
-/// Refuses requests whose token does not speak for the tenant and env that they name (403).
+/// Refuses requests whose token does not allow the tenant and env that they name (403).
 ///
-/// Stands inside [`RequireRequestContext`] and [`RequireAuth`], and refuses every request where
-/// one of them is missing; leaves a [`TenantScope`](crate::TenantScope).
+/// Put it inside [`RequireRequestContext`] and [`RequireAuth`]. If one of them is missing, it refuses
+/// every request. It puts a [`TenantScope`](crate::TenantScope) on the request.
 pub type TenantEnvGuard<R = ByContentType> = Require<GuardCheck, R>;
 
-/// Refuses requests whose token does not have what one route, or a group of them, asks for: roles
-/// or scopes (403 `auth.insufficient_scope`), another audience, a kind of token, a short life (401).
-/// Each call adds a requirement, and a token must meet all of them.
+/// Refuses requests whose token does not meet the requirements of some routes: roles or scopes (403
+/// `auth.insufficient_scope`), an audience, a kind of token, or a short lifetime (401). Each call of a
+/// method adds a requirement. A token must meet all of them.
 ///
-/// Stands inside [`RequireAuth`] or [`RequireTenantScope`], and refuses every request where neither
-/// stands in front, and those without a token where that was optional.
+/// Put it inside [`RequireAuth`] or [`RequireTenantScope`]. If both are missing, it refuses every
+/// request. If authentication is optional, it refuses requests without a token.
 ///
 /// ```
 /// use axum::{Router, routing::{delete, get}};
@@ -63,10 +63,10 @@ pub type TenantEnvGuard<R = ByContentType> = Require<GuardCheck, R>;
 /// ```
 pub type RequireClaims<R = ByContentType> = Require<ClaimsCheck, R>;
 
-/// All three checks in one layer: context (400), token (401), and that they agree (403).
+/// Three checks in one layer: the request context (400), the token (401), and that they agree (403).
 ///
-/// The same as [`RequireRequestContext`], [`RequireAuth`] and [`TenantEnvGuard`] in this order, at
-/// a third of the cost in `axum::Router::layer`.
+/// It does the same as [`RequireRequestContext`], [`RequireAuth`] and [`TenantEnvGuard`] in this order,
+/// at a third of the cost in `axum::Router::layer`.
 pub type RequireTenantScope<R = ByContentType> = Require<ScopeCheck, R>;
 impl Default for RequireRequestContext {
     fn default() -> Self {
@@ -75,13 +75,13 @@ impl Default for RequireRequestContext {
 }
 
 impl RequireRequestContext {
-    /// Serves `dev`, `staging` and `prod`, and their aliases.
+    /// Serves the [default envs](Envs): `dev`, `staging` and `prod`, and their aliases.
     pub fn new() -> Self {
         Self::with_check(ContextCheck::default())
     }
 }
 
-/// What a layer that reads the request context is told about it.
+/// Settings of [`RequireRequestContext`] and [`RequireTenantScope`].
 impl<C: AsMut<ContextCheck>, R> Require<C, R> {
     /// Serves these envs instead.
     pub fn envs(mut self, envs: Envs) -> Self {
@@ -90,14 +90,15 @@ impl<C: AsMut<ContextCheck>, R> Require<C, R> {
     }
 
     /// Takes tenant and env from the query parameters `tenant` and `env` as well, for clients that
-    /// cannot set headers. They claim and prove nothing, and are held against the token all the
-    /// same. They are taken out of the URI; named in a header too, they are refused.
+    /// cannot set headers. They prove nothing: they are compared with the token like headers. They are
+    /// removed from the URI. If a header names the same thing, the request is refused.
     pub fn or_query(mut self) -> Self {
         self.check.as_mut().query = true;
         self
     }
 
-    /// Takes tenant and env from wherever `read` finds them in the head of a request: the path, the host.
+    /// Takes tenant and env from another part of the request, such as the path or the host. `read` finds
+    /// them in the head of each request.
     ///
     /// ```
     /// use tower_tenancy::{ContextParts, RequireTenantScope};
@@ -112,17 +113,18 @@ impl<C: AsMut<ContextCheck>, R> Require<C, R> {
     /// # }
     /// ```
     ///
-    /// What `read` names claims and proves nothing: it is checked like a header, and held against the
-    /// token all the same. What it does not name is looked for in the header. If a header, the query or a
-    /// ticket names the same thing, too, both must name one tenant (byte for byte) and one env (aliases
-    /// resolved), or the request is refused (400 `context.invalid`).
+    /// What `read` returns proves nothing: it is checked like a header, and compared with the token. If
+    /// `read` does not name tenant or env, the header does. If a header, the query or a ticket names the
+    /// same thing as `read`, both must be equal: the tenant byte for byte, the env with aliases resolved.
+    /// Otherwise the request is refused (400 `context.invalid`).
     ///
-    /// In axum, a layer inside `Router::nest` sees the path without the prefix; one that stands around
-    /// the outer router sees all of it. `head.extensions()` has axum's `OriginalUri`.
+    /// In axum, a layer inside `Router::nest` sees the path without the prefix. A layer around the outer
+    /// router sees the whole path. `head.extensions()` has axum's `OriginalUri`.
     ///
-    /// A header that `read` looks at, other than `Host`, must be named to caches by
-    /// [`vary_by`](Self::vary_by). The path and the host are part of the URL, by which a cache keeps
-    /// answers; a proxy in front must pass the host on, or set it, and not take it from elsewhere.
+    /// If `read` looks at a header other than `Host`, name that header to caches by
+    /// [`vary_by`](Self::vary_by). Path and host need no such name: they are part of the URL, which is
+    /// the key of a cache. A proxy in front must pass the host on or set it, and must not copy it from
+    /// another header of the client.
     pub fn context_from(
         mut self,
         read: impl for<'a> Fn(RequestHead<'a>) -> ContextParts<'a> + Send + Sync + 'static,
@@ -140,26 +142,26 @@ impl RequireAuth {
 }
 
 impl<R> RequireAuth<R> {
-    /// Lets requests without a token through, for routes where who calls may stay open:
-    /// `Option<AuthContext>` is `None` there. A bad token is refused all the same, and so is
-    /// everything that needs a [`TenantScope`](crate::TenantScope).
+    /// Lets requests without a token pass, for routes that anonymous callers may use:
+    /// `Option<AuthContext>` is `None` there. An invalid token is still refused, and so is everything
+    /// that needs a [`TenantScope`](crate::TenantScope).
     pub fn optional(mut self) -> Self {
         self.check.optional = true;
         self
     }
 }
 
-/// What a layer that authenticates is told about it.
+/// Settings of [`RequireAuth`] and [`RequireTenantScope`].
 impl<C: AsMut<AuthCheck>, R> Require<C, R> {
-    /// Takes the token from elsewhere, too: a cookie, a WebSocket protocol.
+    /// Takes the token from other places as well: a cookie, or a WebSocket subprotocol.
     pub fn token_sources(mut self, sources: TokenSources) -> Self {
         self.check.as_mut().sources = sources;
         self
     }
 
-    /// Takes a ticket in place of a token, and [`RequireTenantScope`] takes it in place of tenant and
-    /// env, too: for the routes that open a stream, and check its thread. Elsewhere a ticket is refused,
-    /// so that it opens nothing but streams.
+    /// Takes a ticket in place of the token. It also names tenant and env. Call it only for routes that
+    /// open a stream and check its thread. On other routes a ticket is refused, so that it opens nothing
+    /// but streams.
     #[cfg(feature = "tickets")]
     pub fn or_ticket(mut self) -> Self {
         self.check.as_mut().ticket = true;
@@ -174,7 +176,7 @@ impl Default for TenantEnvGuard {
 }
 
 impl TenantEnvGuard {
-    /// The guard. There is nothing to configure.
+    /// The guard. It has no settings of its own.
     pub const fn new() -> Self {
         Self::with_check(GuardCheck)
     }
@@ -187,8 +189,8 @@ impl Default for RequireClaims {
 }
 
 impl RequireClaims {
-    /// Asks for a token, and for nothing of it yet. Each call of a method adds a requirement, and a
-    /// token must meet all of them.
+    /// Asks for a valid token, without requirements yet. Each call of a method adds a requirement. A token
+    /// must meet all of them.
     pub fn new() -> Self {
         Self::with_check(ClaimsCheck::default())
     }
@@ -205,8 +207,8 @@ impl<R> RequireClaims<R> {
         self.any_role([role])
     }
 
-    /// Asks for one of these roles. Called twice, it asks for one of the first and one of the second;
-    /// if there are no roles to choose from, nobody has one.
+    /// Asks for one of these roles. Called twice, it asks for one role of each list. An empty list refuses
+    /// every token.
     pub fn any_role<T: Into<String>>(self, roles: impl IntoIterator<Item = T>) -> Self {
         self.with(|policy| policy.any_role(roles))
     }
@@ -216,10 +218,10 @@ impl<R> RequireClaims<R> {
         self.with(|policy| policy.scope(scope))
     }
 
-    /// Asks for a token that is meant for this audience. Audiences are alternatives, as in a verifier:
-    /// called twice, it asks for a token that is meant for one of them.
+    /// Asks for a token with this audience. Audiences are alternatives, as in a verifier: called twice, it
+    /// asks for a token with one of them.
     ///
-    /// The verifier must take the audience, too. Where it must not, see
+    /// The verifier must accept the audience as well. If it must not do so on other routes, see
     /// [`JwtVerifier::with_audience`](crate::auth::JwtVerifier::with_audience).
     pub fn audience(self, audience: impl Into<String>) -> Self {
         self.with(|policy| policy.audience(audience))
@@ -231,8 +233,8 @@ impl<R> RequireClaims<R> {
         self.with(Policy::only_access_tokens)
     }
 
-    /// Asks for a token that lives no longer than this, from `iat` to `exp`. A token without `iat`, or
-    /// whose `exp` is before it, is refused. Called twice, the shorter time counts.
+    /// Asks for a token whose lifetime, from `iat` to `exp`, is at most this. A token without `iat`, or
+    /// with an `exp` before its `iat`, is refused. Called twice, the shorter time counts.
     pub fn max_lifetime(self, lifetime: Duration) -> Self {
         self.with(|policy| policy.max_lifetime(lifetime))
     }

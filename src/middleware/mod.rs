@@ -1,7 +1,8 @@
-//! The layers: one engine, four checks.
+//! The layers.
 //!
-//! [`RequireTenantScope`] does all three checks in one layer. Its parts also stand alone and in
-//! order: [`RequireRequestContext`], [`RequireAuth`], [`TenantEnvGuard`].
+//! [`RequireTenantScope`] does three checks in one layer. Each check is also a layer of its own, in this
+//! order: [`RequireRequestContext`], [`RequireAuth`], [`TenantEnvGuard`]. [`RequireClaims`] asks more of
+//! the token on some routes.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -34,27 +35,27 @@
 //! # Shape
 //!
 //! `Request<ReqBody> -> Result<Response<ResBody>, S::Error>` in and out, for any bodies. A refusal
-//! is a response, made by the layer's [`RejectWith`](crate::rejection::RejectWith); the
-//! [`Rejection`](crate::Rejection) is in its extensions. A rejection that a handler or an extractor
-//! answers with is told in the same way on its way out; an answer of their own, and a rejection whose
-//! status, content type or body something in between has changed, pass as they are.
+//! is a response that the layer's [`RejectWith`](crate::rejection::RejectWith) makes. The
+//! [`Rejection`](crate::Rejection) is in its extensions. If a handler or an extractor answers with a
+//! rejection, the layer renders it in the same way. Other responses pass unchanged. So does a rejection
+//! whose status, content type or body something in between has changed.
 //!
 //! # Caches
 //!
-//! Every refusal has `cache-control: no-store`. Every answer that passes a layer, and every refusal,
-//! names in `Vary` the headers that the layer reads, so that a cache in front does not serve one
-//! tenant's answer to another ([RFC 9110 section 12.5.5]).
+//! Every refusal has `cache-control: no-store`. Every response that passes a layer, and every refusal,
+//! names in `Vary` the headers that the layer reads. So a cache in front does not serve one tenant's
+//! response to another ([RFC 9110 section 12.5.5]).
 //!
 //! [RFC 9110 section 12.5.5]: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
 //!
 //! # Backpressure
 //!
-//! A request holds what the readiness of the inner service reserved, such as the permit of a
-//! concurrency limit, only while the inner service works on it. A refusal gives it back. So does a
-//! check whose authenticator has to wait: once the token is found good, the request asks a clone of
-//! the inner service for readiness, queues like any other, and calls that very clone
-//! ([tower's rule][clone]). If the inner service fails to become ready, the request fails with that
-//! error. An answer that is ready at once costs no clone of the inner service.
+//! The readiness of the inner service may reserve something, such as the permit of a concurrency limit.
+//! A request holds it only while the inner service works on the request. A refusal gives it back. A
+//! check whose authenticator has to wait gives it back as well. Once the token is accepted, the request
+//! takes a clone of the inner service, waits until that clone is ready, and calls that same clone
+//! ([tower's rule][clone]). If the clone fails to become ready, the request fails with its error. An
+//! authenticator that answers at once costs no clone of the inner service.
 //!
 //! [clone]: tower_service::Service#be-careful-when-cloning-inner-services
 mod check;

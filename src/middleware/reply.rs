@@ -1,4 +1,4 @@
-//! How a layer answers: with its refusal, or with what the service inside answers.
+//! The response of a layer: its own refusal, or the response of the inner service.
 
 use super::vary;
 use crate::{
@@ -12,11 +12,11 @@ use http::{HeaderValue, Response};
 use std::mem;
 use tracing::Span;
 
-/// How the request is answered, whatever the answer.
+/// What a layer needs to finish any response to one request.
 pub(super) struct Reply<R> {
     pub(super) reject_with: R,
     pub(super) dialect: Dialect,
-    /// Whom an `EventSource` is told that the notice is for.
+    /// The id in the notice that an `EventSource` gets.
     pub(super) request_id: Option<RequestId>,
     pub(super) to_head: bool,
     pub(super) span: Span,
@@ -25,7 +25,7 @@ pub(super) struct Reply<R> {
 }
 
 impl<R> Reply<R> {
-    /// Refuses on this layer's own account.
+    /// Makes the response of a request that this layer refuses.
     pub(super) fn refuse<B>(&mut self, mut rejection: Rejection) -> Response<R::Body>
     where
         R: RejectWith<B>,
@@ -37,7 +37,7 @@ impl<R> Reply<R> {
         self.finish(response, Some(rejection))
     }
 
-    /// Answers with what the inner service answers.
+    /// Passes on the response of the inner service.
     pub(super) fn pass<B>(&mut self, mut response: Response<B>) -> Response<R::Body>
     where
         R: RejectWith<B>,
@@ -46,12 +46,12 @@ impl<R> Reply<R> {
             let response = self.reject_with.pass(response);
             return self.finish(response, None);
         };
-        // A refusal from inside. The log is told here, unless a layer further in did.
+        // A refusal from inside. It is logged here, unless an inner layer has logged it.
         let response = self.span.in_scope(|| {
             rejection.log();
             let plain = response.extensions_mut().remove::<Plain>();
             match plain.and_then(|plain| plain.still(&response, self.to_head)) {
-                // An extractor cannot know how this layer refuses, nor who asks.
+                // An extractor knows neither this layer's style nor the dialect of the request.
                 Some(told) => self.render_again(response, &told),
                 None => self.reject_with.pass(response),
             }
@@ -59,8 +59,8 @@ impl<R> Reply<R> {
         self.finish(response, Some(rejection))
     }
 
-    /// The rejection in the dialect of the request and in the style of this layer: no layer outside
-    /// tells it once more.
+    /// Renders the rejection in the dialect of the request and in the style of this layer. No outer layer
+    /// renders it again.
     fn render<B>(&self, rejection: &Rejection) -> Response<R::Body>
     where
         R: RejectWith<B>,
@@ -76,8 +76,8 @@ impl<R> Reply<R> {
         response
     }
 
-    /// Puts the rejection in the place of what was said in plain words. What others inside said
-    /// about the response, and not about its body, stays.
+    /// Renders a rejection that something inside answered with. The headers of that response stay, except
+    /// for those that describe its body.
     fn render_again<B>(&self, plain: Response<B>, rejection: &Rejection) -> Response<R::Body>
     where
         R: RejectWith<B>,
@@ -94,7 +94,7 @@ impl<R> Reply<R> {
         response
     }
 
-    /// What every answer bears, and what every refusal does.
+    /// Adds the headers of every response, and those of every refusal.
     fn finish<B>(
         &mut self,
         mut response: Response<B>,
@@ -105,7 +105,7 @@ impl<R> Reply<R> {
             if self.dialect != Dialect::Grpc {
                 nobody_sniffs(response.headers_mut());
             }
-            // Layers outside count and restyle by it.
+            // Outer layers count refusals and restyle them by it.
             response.extensions_mut().insert(rejection);
         }
         if let Some(names) = &self.vary {

@@ -1,11 +1,12 @@
-//! The one layer behind every name.
+//! The generic layer that all layers of the crate are aliases of.
 
 use super::{check::Check, service::RequireService, vary};
 use crate::rejection::ByContentType;
 use http::HeaderName;
 use tower_layer::Layer;
 
-/// A layer that lets a request through only if a check allows it. Used by its aliases.
+/// A layer that lets a request pass only if its check allows it. Use it by its aliases, such as
+/// [`RequireTenantScope`](crate::RequireTenantScope).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Require<C, R = ByContentType> {
@@ -28,20 +29,20 @@ impl<C> Require<C> {
 }
 
 impl<C, R> Require<C, R> {
-    /// Refuses in another way: [`GrpcStatus`](crate::rejection::GrpcStatus),
+    /// Makes refusals in another way: [`GrpcStatus`](crate::rejection::GrpcStatus),
     /// [`WrapBody`](crate::rejection::WrapBody), or a closure `Fn(&Rejection) -> Response<_>`.
     pub fn reject_with<T>(self, reject_with: T) -> Require<C, T> {
         let Self { check, reject_with: _, pass_preflight, opens_streams, vary_by } = self;
         Require { check, reject_with, pass_preflight, opens_streams, vary_by }
     }
 
-    /// Says that the routes inside open event streams for browsers.
+    /// Says that the inner routes open event streams for browsers.
     ///
-    /// A browser's `EventSource` gives up for good on anything but a 200. On these routes, and on no
-    /// other, it is therefore answered what is worth trying again (429 and 503) by a 200 stream that
-    /// holds the notice, a delay, and its end: a `GET` that names `text/event-stream` in `Accept` and
-    /// bears no `Authorization` header. Of several layers, each says so. Never put it in front of a
-    /// route that a proxy asks whether to let a request in: a 200 is its "yes".
+    /// A browser's `EventSource` gives up for good on any status but 200. So on these routes, a refusal
+    /// that is worth a retry (429 or 503) is a 200 stream with the notice, a delay, and its end. This
+    /// applies to a `GET` that names `text/event-stream` in `Accept` and has no `Authorization` header.
+    /// If there are several layers, call it on each. Never use it for a route that a proxy asks for
+    /// permission: the proxy reads a 200 as "yes".
     ///
     /// ```
     /// use axum::{Router, routing::{get, post}};
@@ -61,9 +62,9 @@ impl<C, R> Require<C, R> {
         self
     }
 
-    /// Names one more header that the answer depends on, in `Vary`: what an
-    /// [`Authenticator`](crate::Authenticator) of the application's own reads besides the token. The headers that the layer
-    /// reads by itself are named already.
+    /// Names one more header in `Vary`: one that an
+    /// [`Authenticator`](crate::Authenticator) of the application's own reads in addition to the token. The
+    /// headers that the layer itself reads are always named.
     ///
     /// ```
     /// use http::HeaderName;
@@ -78,10 +79,9 @@ impl<C, R> Require<C, R> {
         self
     }
 
-    /// Lets CORS preflights through unchecked ([WHATWG Fetch section 3.3.2]), for a CORS layer that
-    /// stands inside: a preflight bears neither context nor token. Whatever else is_only_header inside must
-    /// not answer `OPTIONS` with anything of a tenant's; extractors refuse, as everywhere without
-    /// layers. Better is a CORS layer outside, which needs none of this.
+    /// Lets CORS preflights pass unchecked ([WHATWG Fetch section 3.3.2]), for an inner CORS layer: a
+    /// preflight has neither context nor token. No other inner service may answer `OPTIONS` with data of
+    /// a tenant. Extractors refuse preflights. Prefer an outer CORS layer, which does not need this.
     ///
     /// [WHATWG Fetch section 3.3.2]: https://fetch.spec.whatwg.org/#cors-preflight-request
     pub fn pass_preflight(mut self) -> Self {

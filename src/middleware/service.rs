@@ -1,4 +1,4 @@
-//! The one service behind every layer.
+//! The service that all layers make.
 
 use super::{
     check::{Check, FirstLook, Step},
@@ -15,9 +15,9 @@ use http::{HeaderValue, Method, Request, Response};
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// Middleware that lets a request through only if its check allows it.
+/// Middleware that lets a request pass only if its check allows it.
 ///
-/// See the [module docs](super) for its shape, and how it keeps readiness.
+/// See the [module docs](super) for its types, and for how it keeps the readiness of the inner service.
 #[derive(Clone, Debug)]
 pub struct RequireService<S, C, R> {
     pub(super) inner: S,
@@ -25,12 +25,12 @@ pub struct RequireService<S, C, R> {
     pub(super) reject_with: R,
     pub(super) pass_preflight: bool,
     pub(super) opens_streams: bool,
-    /// What the check reads, as a `Vary` value.
+    /// The headers that the check reads, as a `Vary` value.
     pub(super) vary: Option<HeaderValue>,
 }
 
 impl<S, C, R> RequireService<S, C, R> {
-    /// The service inside.
+    /// The inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
@@ -59,8 +59,8 @@ where
         } else {
             self.check.begin(&mut request)
         };
-        // Only there a refusal is an event, which names its request. A layer outside that gave the
-        // request its id has put it into the header.
+        // Only for an `EventSource` is a refusal an event, which has the request id. An outer layer has
+        // put the id into the header.
         let request_id = (dialect == Dialect::EventSource).then(|| {
             let id = echo.as_ref().or_else(|| request.headers().get(X_REQUEST_ID))?;
             RequestId::new(id.to_str().ok()?).ok()
@@ -80,13 +80,13 @@ where
                 RequireFuture::calling(response, reply)
             }
             Step::Decided(Err(rejection)) => {
-                // What readiness reserved is given back; the inner service will not be called.
+                // Gives back what readiness reserved: the inner service will not be called.
                 self.inner = self.inner.clone();
                 RequireFuture::refused(rejection, reply)
             }
             Step::Waiting(answer, rest) => {
-                // It is given back while nobody knows whether the inner service will be called. The
-                // clone that goes with the request is polled ready before it is called.
+                // Gives back what readiness reserved, until it is known whether the inner service will
+                // be called. The clone that goes with the request is polled ready before it is called.
                 let inner = self.inner.clone();
                 self.inner = inner.clone();
                 let held = WaitingRequest { request, inner, rest };

@@ -1,4 +1,4 @@
-//! What the layers found out about a request, and how a host reads it.
+//! What the layers keep on a request, and how hosts read it.
 
 use super::tenant_scope::TenantScope;
 use crate::{
@@ -13,22 +13,22 @@ use std::mem;
 #[derive(Clone, Debug)]
 enum Authenticated {
     As(AuthContext),
-    /// Optional authentication was asked for, and the request bears no token.
+    /// Authentication is optional, and the request has no token.
     Anonymous,
 }
 
-/// What the layers found out about a request: one entry in its extensions.
+/// What the layers keep on a request, in one entry of its extensions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Contexts {
     found: Found,
-    /// What the ticket on the request proves, or why it proves nothing. Until a layer asks for it,
-    /// it is neither context nor token.
+    /// What the ticket of the request proves, or why it is refused. It has no effect until a layer reads
+    /// it.
     redeemed: Option<Box<Result<AuthContext, Rejection>>>,
 }
 
 #[derive(Clone, Debug)]
 enum Found {
-    /// Not held against each other, or not again since a layer ran that takes its answer back.
+    /// Request and token were not compared yet, or one of them was set again after the comparison.
     Unmatched {
         request: Option<RequestContext>,
         auth: Option<Authenticated>,
@@ -50,7 +50,7 @@ impl Found {
         }
     }
 
-    /// Takes back what was concluded.
+    /// The two parts, without the conclusion that they agree.
     fn into_unmatched(self) -> (Option<RequestContext>, Option<Authenticated>) {
         match self {
             Self::Unmatched { request, auth } => (request, auth),
@@ -72,7 +72,7 @@ impl Contexts {
         contexts.found = Found::Unmatched { request: Some(request), auth };
     }
 
-    /// `None` where authentication is optional and the request bears no token.
+    /// `None` if authentication is optional and the request has no token.
     pub(crate) fn set_auth(extensions: &mut Extensions, auth: Option<AuthContext>) {
         let contexts = Self::of(extensions);
         let (request, _) = mem::take(&mut contexts.found).into_unmatched();
@@ -92,13 +92,13 @@ impl Contexts {
         extensions.get::<Self>()?.redeemed.as_deref().cloned()
     }
 
-    /// Holds what is known against the rule, and keeps the scope.
+    /// Compares the request with the token by the rule, and keeps the scope.
     pub(crate) fn conclude(extensions: &mut Extensions) -> Result<(), Rejection> {
         let request = RequestContext::from_extensions(extensions)?;
         let auth = AuthContext::optional(extensions)?.ok_or(RejectionKind::AuthMissing)?;
         TenantScope::agrees(request, auth)?;
         let found = &mut Self::of(extensions).found;
-        // Moved, not cloned: both were there a moment ago.
+        // Both parts are moved, not cloned. The checks above made sure that they are there.
         if let (Some(request), Some(Authenticated::As(auth))) = mem::take(found).into_unmatched() {
             *found = Found::Agreed(TenantScope { request, auth });
         }
@@ -107,12 +107,12 @@ impl Contexts {
 }
 
 impl RequestContext {
-    /// What the layers left on the request, for hosts without extractors.
+    /// Reads what the layers put on the request, for hosts without extractors.
     ///
     /// # Errors
     ///
-    /// `server.misconfigured` if no [`RequireRequestContext`](crate::RequireRequestContext) stands
-    /// in front.
+    /// `server.misconfigured` if the request did not pass a
+    /// [`RequireRequestContext`](crate::RequireRequestContext).
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
         extensions
             .get::<Contexts>()
@@ -122,17 +122,17 @@ impl RequestContext {
 }
 
 impl AuthContext {
-    /// What the layers left on the request, for hosts without extractors.
+    /// Reads what the layers put on the request, for hosts without extractors.
     ///
     /// # Errors
     ///
-    /// `server.misconfigured` if no [`RequireAuth`](crate::RequireAuth) stands in front;
-    /// `auth.missing` if authentication was optional and the request bears no token.
+    /// `server.misconfigured` if the request did not pass a [`RequireAuth`](crate::RequireAuth).
+    /// `auth.missing` if authentication is optional and the request has no token.
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
         Self::optional(extensions)?.ok_or_else(|| RejectionKind::AuthMissing.into())
     }
 
-    /// `None` only where optional authentication was asked for.
+    /// `None` only if authentication is optional.
     pub(crate) fn optional(extensions: &Extensions) -> Result<Option<&Self>, Rejection> {
         match extensions.get::<Contexts>().map(|contexts| &contexts.found) {
             Some(Found::Agreed(TenantScope { auth, .. })) => Ok(Some(auth)),
@@ -146,11 +146,11 @@ impl AuthContext {
 }
 
 impl TenantScope {
-    /// What the layers left on the request, for hosts without extractors.
+    /// Reads what the layers put on the request, for hosts without extractors.
     ///
     /// # Errors
     ///
-    /// `server.misconfigured` if no [`TenantEnvGuard`](crate::TenantEnvGuard) stands in front.
+    /// `server.misconfigured` if the request did not pass a [`TenantEnvGuard`](crate::TenantEnvGuard).
     pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
         match extensions.get::<Contexts>().map(|contexts| &contexts.found) {
             Some(Found::Agreed(scope)) => Ok(scope),

@@ -1,4 +1,4 @@
-//! Where request and token agree: the rule of the tenant guard, and what it makes.
+//! The scope: the rule of the tenant guard, and what the layers keep on a request.
 
 mod contexts;
 mod tenant_scope;

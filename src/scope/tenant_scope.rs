@@ -7,11 +7,11 @@ use crate::{
     rejection::{Rejection, RejectionKind},
 };
 
-/// Proof that the token speaks for the tenant and env that the request names.
+/// Proof that the token allows the tenant and env that the request names.
 ///
 /// Only [`TenantEnvGuard`](crate::TenantEnvGuard) and
-/// [`RequireTenantScope`](crate::RequireTenantScope) make one. It is proof of a moment: a stream
-/// that is opened with it still ends when the token does.
+/// [`RequireTenantScope`](crate::RequireTenantScope) make one. It does not hold for ever: a stream that
+/// is opened with it ends when the token expires or is revoked.
 #[derive(Clone, Debug)]
 pub struct TenantScope {
     pub(super) request: RequestContext,
@@ -19,7 +19,7 @@ pub struct TenantScope {
 }
 
 impl TenantScope {
-    /// The rule: the token names the request's tenant, and its env.
+    /// The rule: the token names the tenant and the env of the request.
     pub(super) fn agrees(request: &RequestContext, auth: &AuthContext) -> Result<(), Rejection> {
         let disagree = |kind, speaks_for: Option<String>| {
             let subject = auth.subject();
@@ -45,19 +45,19 @@ impl TenantScope {
         Ok(())
     }
 
-    /// The tenant that request and token agree on.
+    /// The tenant that the request names and the token proves.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         self.request.tenant()
     }
 
-    /// The env that request and token agree on.
+    /// The env that the request names and the token proves.
     #[must_use]
     pub fn env(&self) -> &Env {
         self.request.env()
     }
 
-    /// What the request claims, among it the origin of the page that made it.
+    /// What the request claims, which includes the origin of the page that made it.
     #[must_use]
     pub fn request(&self) -> &RequestContext {
         &self.request
@@ -69,13 +69,13 @@ impl TenantScope {
         self.request.request_id()
     }
 
-    /// Who the caller is.
+    /// The subject of the token.
     #[must_use]
     pub fn subject(&self) -> &Subject {
         self.auth.subject()
     }
 
-    /// What the token proves: roles for the application's own checks, and its expiry.
+    /// What the token proves. It has the roles, for checks of the application's own, and the expiry.
     #[must_use]
     pub fn auth(&self) -> &AuthContext {
         &self.auth

@@ -23,8 +23,9 @@ impl AuthCheck {
         Self { authenticator, sources: TokenSources::header(), optional: false, ticket: false }
     }
 
-    /// Asks the authenticator, and hands it one token: where one was found elsewhere, it does not see
-    /// the password for a gate in front, which it might take for another.
+    /// Asks the authenticator, and shows it one token only. If the token was found outside the
+    /// `Authorization` header, that header may hold a password for a gateway in front. The authenticator
+    /// does not see it.
     fn ask<B>(&self, request: &mut Request<B>, found: &Found) -> Verdict {
         let aside = match found {
             Found::Elsewhere(_) => request.headers_mut().remove(header::AUTHORIZATION),
@@ -39,7 +40,7 @@ impl AuthCheck {
 }
 
 impl AuthCheck {
-    /// Looks at the token.
+    /// Checks the token, or starts to.
     pub(super) fn step<B>(&self, request: &mut Request<B>) -> Step {
         mark_sensitive(request.headers_mut());
         let rest = AfterAuth { optional: self.optional, guard: false };
@@ -60,7 +61,7 @@ impl AuthCheck {
                 Verdict::Ready(Err(two_tokens()))
             }
             Some(redeemed) if self.ticket => Verdict::Ready(redeemed),
-            // What a ticket proves is for a stream of one thread, and this may be anything.
+            // A ticket is good for a stream of one thread only, and this route may do something else.
             Some(redeemed) => Verdict::Ready(redeemed.and_then(|_| {
                 Err(Rejection::new(RejectionKind::InsufficientScope)
                     .with_detail("A ticket opens streams only. Send the token here."))
@@ -96,10 +97,10 @@ impl fmt::Debug for AuthCheck {
     }
 }
 
-/// So that no trace of the headers shows the token.
+/// Marks the `Authorization` headers as sensitive, so that their values are not logged.
 fn mark_sensitive(headers: &mut HeaderMap) {
     if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
-        // An entry makes room for itself first, so it is not what one header is looked up with.
+        // `entry` reserves room in the map, so it is not used for the common case of one header.
         if let header::Entry::Occupied(mut values) = headers.entry(header::AUTHORIZATION) {
             values.iter_mut().for_each(|value| value.set_sensitive(true));
         }

@@ -1,4 +1,4 @@
-//! The check that asks more of a token.
+//! The check of the requirements that some routes have of a token.
 
 use super::step::{Check, FirstLook, Step};
 use crate::{
@@ -35,12 +35,12 @@ impl ClaimsCheck {
         };
         match self.0.check(auth) {
             Ok(()) => Ok(()),
-            Err(Unmet::Audience) => invalid("The token is not meant for this part of the service."),
+            Err(Unmet::Audience) => invalid("The token is for another audience than this route's."),
             Err(Unmet::AccessToken) => invalid(
-                "The token is no access token of RFC 9068: its `typ` is not `at+jwt`, or it lacks a claim.",
+                "The token is not an access token of RFC 9068: its `typ` is not `at+jwt`, or it lacks a claim.",
             ),
             Err(Unmet::Lifetime) => {
-                invalid("The token lives longer than is allowed here, or does not say how long.")
+                invalid("The token has a longer lifetime than is allowed here, or no `iat`.")
             }
             Err(Unmet::Scopes(scopes)) => {
                 let scope = scopes.join(" ");

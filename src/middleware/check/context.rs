@@ -1,4 +1,4 @@
-//! The check that reads what the request claims.
+//! The check that reads the request context.
 
 use super::step::{Check, FirstLook, Step};
 use crate::{
@@ -79,7 +79,7 @@ impl Check for ContextCheck {
             span.record("env", context.env().as_str());
             if let Some(id) = &echo {
                 if !is_only_header {
-                    // In the place of all that were sent.
+                    // Replaces all values that were sent.
                     request.headers_mut().insert(X_REQUEST_ID, id.clone());
                 }
                 share_with_tower_http(request.extensions_mut(), id);

@@ -1,4 +1,4 @@
-//! The check that holds request and token against each other.
+//! The check that compares the request with the token.
 
 use super::step::{Check, FirstLook, Step};
 use crate::scope::Contexts;
@@ -10,7 +10,7 @@ use http::Request;
 pub struct GuardCheck;
 
 impl GuardCheck {
-    /// Makes the scope.
+    /// Makes the scope, if request and token agree.
     pub(super) fn step<B>(request: &mut Request<B>) -> Step {
         Step::Decided(Contexts::conclude(request.extensions_mut()))
     }

@@ -1,4 +1,4 @@
-//! What each layer asks of a request.
+//! The checks of the layers.
 
 mod auth;
 mod claims;

@@ -1,4 +1,4 @@
-//! All three checks in one.
+//! The three checks of a scope, one after the other.
 
 use super::{
     auth::AuthCheck,

@@ -1,4 +1,4 @@
-//! How far a check comes at first sight, and what is left of it then.
+//! The trait of checks, and what a check returns.
 
 use crate::{
     auth::{AuthContext, AuthFuture},
@@ -8,10 +8,9 @@ use crate::{
 use http::{Extensions, HeaderName, HeaderValue, Request};
 use tracing::Span;
 
-/// A check of one request, done by a layer. Nothing outside the crate can name it: the aliases of
-/// [`Require`](crate::middleware::Require) are all the checks there are.
+/// A check of one request, done by a layer. It is private, so there are no checks outside the crate.
 pub(in crate::middleware) trait Check: Clone {
-    /// Looks at the request.
+    /// Checks the request as far as that is possible without waiting.
     fn begin<B>(&self, request: &mut Request<B>) -> FirstLook;
 
     /// The headers that the verdict depends on.
@@ -20,30 +19,30 @@ pub(in crate::middleware) trait Check: Clone {
     }
 }
 
-/// What a check found at first sight.
+/// What a check returns at once.
 pub(in crate::middleware) struct FirstLook {
     pub(in crate::middleware) step: Step,
-    /// Everything inside the layer runs in it.
+    /// The span that everything inside the layer runs in.
     pub(in crate::middleware) span: Span,
-    /// The request id, for the response.
+    /// The request id, which the response will have.
     pub(in crate::middleware) echo: Option<HeaderValue>,
 }
 
 impl From<Step> for FirstLook {
-    /// Of a check that leaves the span and the request id to others.
+    /// For a check that sets neither span nor request id.
     fn from(step: Step) -> Self {
         Self { step, span: Span::none(), echo: None }
     }
 }
 
-/// The verdict, or what it waits for.
+/// The verdict, or the answer that it waits for.
 pub(in crate::middleware) enum Step {
     Decided(Result<(), Rejection>),
     Waiting(AuthFuture, AfterAuth),
 }
 
 impl Step {
-    /// Goes on with `next` if the request has passed so far.
+    /// Continues with `next` if the verdict is known and good.
     pub(super) fn and_then(self, next: impl FnOnce() -> Self) -> Self {
         match self {
             Self::Decided(Ok(())) => next(),
@@ -51,7 +50,7 @@ impl Step {
         }
     }
 
-    /// Says what is to be done as well if an authenticator has to be waited for.
+    /// Changes what is left to do after the answer of an authenticator.
     pub(super) fn map_rest(self, change: impl FnOnce(AfterAuth) -> AfterAuth) -> Self {
         match self {
             Self::Waiting(answer, rest) => Self::Waiting(answer, change(rest)),
@@ -60,17 +59,17 @@ impl Step {
     }
 }
 
-/// What is left of a check once its authenticator has answered.
+/// What is left to do after the answer of an authenticator.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::middleware) struct AfterAuth {
     /// A request without a token passes.
     pub(super) optional: bool,
-    /// The token is then held against the request context.
+    /// The token is then compared with the request context.
     pub(super) guard: bool,
 }
 
 impl AfterAuth {
-    /// The verdict.
+    /// Makes the verdict from the answer.
     pub(in crate::middleware) fn finish(
         self,
         extensions: &mut Extensions,
