@@ -1,4 +1,4 @@
-//! What a request may do with a thread.
+//! The permission to use a thread.
 
 use super::{proof::Proof, record::ThreadRecord};
 use crate::{
@@ -9,38 +9,37 @@ use crate::{
 };
 use std::sync::{Arc, OnceLock};
 
-/// Permission for one request to use one thread, checked a moment ago.
+/// Permission for one request to use one thread.
 ///
-/// Only [`verify_thread_access`] makes one. It is not cloned, and a stream consumes it: one grant,
-/// one stream.
+/// Only [`verify_thread_access`](crate::verify_thread_access) makes one. It cannot be cloned, and a
+/// stream consumes it: one grant, one stream.
 ///
-/// Each verb of a grant asks the proof again, and refuses once it is over: `auth.expired` after the
-/// token's expiry plus leeway, `access.revoked` after a withdrawal. What a verb makes ends with the
-/// proof as well.
+/// Each verb of a grant checks the proof again. It refuses with `auth.expired` after the token's expiry
+/// plus leeway, and with `access.revoked` after a revocation. What a verb makes ends with the proof, too.
 ///
 /// | verb | makes |
 /// |---|---|
 /// | [`subscribe`](Self::subscribe) | the thread's events after a cursor, for `guard` |
 /// | [`guard`](Self::guard) | a stream that ends with the proof |
 /// | [`position`](Self::position) | the cursor of the log's newest event |
-/// | [`receive`](Self::receive) | a [`ClientMessage`](crate::ClientMessage) out of a client's text |
-/// | [`publish`](Self::publish) | an event in the log, out of such a message |
-/// | [`publisher`](Self::publisher) | a [`Publisher`](crate::Publisher) that outlives the handler, not the proof |
+/// | [`receive`](Self::receive) | a [`ClientMessage`](crate::ClientMessage) from a client's text |
+/// | [`publish`](Self::publish) | an event in the log, from such a message |
+/// | [`publisher`](Self::publisher) | a [`Publisher`](crate::Publisher) that can outlive the handler, but not the proof |
 /// | [`stamp`](Self::stamp) | an event as its client may see it |
-/// | `TicketIssuer::issue` | a ticket that opens the thread's stream |
+/// | `TicketIssuer::issue`, `TicketIssuer::issue_once` | a ticket that opens the thread's stream |
 #[derive(Debug)]
 #[must_use]
 pub struct ThreadGrant {
     scope: TenantScope,
     proof: Proof,
     key: ThreadKey,
-    /// For a grant that publishes. One that only reads never makes it.
+    /// Made when it is first asked for: a grant that only reads does not need it.
     routing: OnceLock<Arc<Routing>>,
 }
 
 impl ThreadGrant {
     pub(super) fn new(scope: TenantScope, record: ThreadRecord) -> Self {
-        // The registry's own key: grants of one thread then share it, and compare by its address.
+        // The registry's own key. Grants of one thread then share it, and compare it by address.
         let (key, roster) = record.into_parts();
         let proof = Proof::new(scope.auth().clone(), roster);
         Self { scope, proof, key, routing: OnceLock::new() }
@@ -52,8 +51,8 @@ impl ThreadGrant {
         &self.scope
     }
 
-    /// The routing of what the caller publishes into the thread: its tenant, env and thread, and
-    /// the caller as actor. The actor is a `human` unless the token says otherwise.
+    /// The routing of what the caller publishes: tenant, env and thread, and the caller as the actor. The
+    /// actor is a `human` unless the token says otherwise.
     #[must_use]
     pub fn routing(&self) -> &Arc<Routing> {
         self.routing.get_or_init(|| {
@@ -79,14 +78,14 @@ impl ThreadGrant {
     /// # Errors
     ///
     /// `thread.forbidden` if the event belongs to another thread; `auth.expired` or
-    /// `access.revoked` if the proof is over.
+    /// `access.revoked` if the proof has ended.
     pub fn stamp(&self, event: StreamEvent) -> Result<StampedEvent, Rejection> {
         self.proof.check()?;
         self.stamp_own(event)
     }
 
-    /// Stamps an event that was published under the proof a moment ago: its publisher is told what
-    /// became of it, whatever the time is by now.
+    /// Stamps an event that was just published under the proof. The proof is not checked again: the
+    /// publisher learns that its event was stored, also if the proof ended meanwhile.
     pub(crate) fn stamp_own(&self, event: StreamEvent) -> Result<StampedEvent, Rejection> {
         if event.routing().key() == self.key() {
             return Ok(StampedEvent::new(event, self.scope.request_id().clone()));

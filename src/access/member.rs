@@ -1,28 +1,26 @@
-//! Who may use a thread.
+//! A member of a thread.
 
-/// Somebody who may use a thread that is not open to its whole tenant and env.
+/// A caller, or a group of callers, that may use a thread which is not open to its whole tenant and env.
 ///
-/// An issuer names its subjects as it likes: `sub` is unique within one issuer only ([RFC 7519
-/// section 4.1.2]). Where the tokens of several issuers are accepted, say which issuer is meant
-/// ([`SubjectOf`](Self::SubjectOf)), or that it does not matter
-/// ([`UniqueSubject`](Self::UniqueSubject)).
+/// The `sub` of a token is unique within one issuer only ([RFC 7519 section 4.1.2]). If tokens of
+/// several issuers are accepted, name the issuer ([`SubjectOf`](Self::SubjectOf)), or say that it does
+/// not matter ([`UniqueSubject`](Self::UniqueSubject)).
 ///
 /// [RFC 7519 section 4.1.2]: https://www.rfc-editor.org/rfc/rfc7519#section-4.1.2
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Member {
-    /// The caller whose token names this subject, and was issued by this issuer.
+    /// The caller whose token has this subject and this issuer.
     SubjectOf {
-        /// The `iss` of the token. A token that names no issuer does not match.
+        /// The `iss` of the token. A token without an issuer does not match.
         issuer: String,
         /// The subject of the token.
         subject: String,
     },
-    /// The caller whose token names this subject, whichever trusted issuer says so. The application
-    /// vouches that no two of its issuers give one subject to two people: it has one issuer, or its
-    /// issuers use UUIDs.
+    /// The caller whose token has this subject, from any trusted issuer. Use it only if no two issuers
+    /// give one subject to two people: there is one issuer, or the issuers use UUIDs.
     UniqueSubject(String),
-    /// Callers whose token has this role, whichever trusted issuer says so.
+    /// Callers whose token has this role, from any trusted issuer.
     Role(String),
 }
 
@@ -32,7 +30,7 @@ impl Member {
         Self::SubjectOf { issuer: issuer.into(), subject: subject.into() }
     }
 
-    /// The subject, whichever trusted issuer names it: see [`UniqueSubject`](Self::UniqueSubject).
+    /// The subject of any trusted issuer: see [`UniqueSubject`](Self::UniqueSubject).
     pub fn unique_subject(subject: impl Into<String>) -> Self {
         Self::UniqueSubject(subject.into())
     }

@@ -1,4 +1,4 @@
-//! Who may use a thread: the check that alone makes a [`ThreadGrant`].
+//! Access to threads: the registry that knows them, and the check that makes a [`ThreadGrant`].
 
 mod grant;
 mod member;

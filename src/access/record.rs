@@ -1,4 +1,4 @@
-//! What a registry answers.
+//! The record of a thread, which a registry returns.
 
 use super::{
     member::Member,
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// A thread as its registry knows it. Clones are one record.
 ///
-/// A grant keeps the record that it was made from, and asks it again before each event. So a registry
+/// A grant keeps the record that it was made from, and checks its members before each event. So a registry
 /// that keeps its records, as [`MemoryRegistry`](super::MemoryRegistry) does, can end streams: by
 /// [`replace_members`](Self::replace_members) and [`close`](Self::close). A registry that makes a
 /// record for each answer only decides who is granted the thread from now on.
@@ -62,7 +62,7 @@ impl ThreadRecord {
         Self { key, roster: Arc::new(Roster::new(OpenTo::Everybody)) }
     }
 
-    /// The same thread, closed to everybody but `members`. An empty list closes it to all.
+    /// The same thread, open to `members` only. With an empty list, it is open to nobody.
     #[must_use]
     pub fn with_members(self, members: impl IntoIterator<Item = Member>) -> Self {
         let members = OpenTo::Members(Arc::new(members.into_iter().collect()));

@@ -1,4 +1,4 @@
-//! Where threads are known, and the question that is asked there.
+//! The registry of threads.
 
 use super::record::ThreadRecord;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-/// Where threads are known: the application's database, behind one question.
+/// A registry of threads. It is usually the application's database.
 ///
 /// ```
 /// use tower_tenancy::{BoxError, Env, TenantId, ThreadId, ThreadRecord, ThreadRegistry};
@@ -27,19 +27,19 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 /// }
 /// ```
 pub trait ThreadRegistry: Send + Sync {
-    /// The thread of this tenant and env, or `None` if they have no such thread.
+    /// Finds the thread of this tenant and env. `None` if there is no such thread.
     ///
-    /// The record tells to whom the thread really belongs, as the registry stores it. It is compared
-    /// with what was asked for, so a registry with global ids is safe too. A registry that finds a
-    /// thread by its id alone and returns its owner lets the log tell an attempt on another tenant
-    /// from a stale link. To the client both are the same.
+    /// The record must have the tenant and env that the registry stores. They are compared with the
+    /// question, so a registry with globally unique thread ids is safe, too. Such a registry may return
+    /// a thread of another tenant: the log then shows an attempt on another tenant, and not a stale link.
+    /// The client gets the same refusal for both.
     ///
-    /// Nothing here limits how long the answer may take.
+    /// The crate sets no time limit. Set one in the registry.
     ///
     /// # Errors
     ///
-    /// The registry cannot tell right now. That is never an answer of "no": the request is refused
-    /// with `registry.unavailable`.
+    /// Any error of the registry. The request is refused with `registry.unavailable`, and not as if
+    /// there were no such thread.
     fn find(
         &self,
         tenant: &TenantId,
@@ -124,7 +124,7 @@ impl<R: ThreadRegistry> ThreadRegistry for Arc<R> {
     }
 }
 
-/// Something that names a thread, such as a path parameter.
+/// A value that names a thread, such as a path parameter.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not name a thread",
     note = "`ThreadId`, `String` and `str` do; implement `NamesThread` for your path parameters"

@@ -1,4 +1,4 @@
-//! The check of a thread: what alone makes a grant.
+//! The check of a thread, which makes a grant.
 
 use super::{
     grant::ThreadGrant,
@@ -10,10 +10,10 @@ use crate::{
     scope::TenantScope,
 };
 
-/// Checks that the scope may use the thread, now.
+/// Checks that the scope may use the thread now.
 ///
-/// The registry is asked within the scope's tenant and env, and what it returns is compared with
-/// them once more.
+/// The registry is asked for a thread of the scope's tenant and env. Its answer is compared with them
+/// once more.
 ///
 /// ```
 /// use tower_tenancy::{MemoryRegistry, Rejection, TenantScope, ThreadGrant, verify_thread_access};
@@ -25,10 +25,9 @@ use crate::{
 ///
 /// # Errors
 ///
-/// `thread.forbidden` if there is no such thread, it is another tenant's or env's, or the caller
-/// is no member: all the same to the client, told apart in the log. `auth.expired` or
-/// `access.revoked` if the scope's proof is over. `registry.unavailable` if the registry cannot
-/// tell.
+/// `thread.forbidden` if there is no such thread, if it belongs to another tenant or env, or if the
+/// caller is not a member. The client cannot tell these apart; the log can. `auth.expired` or
+/// `access.revoked` if the scope's proof has ended. `registry.unavailable` if the registry fails.
 pub async fn verify_thread_access<R, T>(
     registry: &R,
     scope: &TenantScope,
@@ -53,9 +52,9 @@ where
         Err(Rejection::new(RejectionKind::ThreadForbidden).with_source(reason).already_logged())
     };
 
-    // A scope may have been kept: it is proof of a moment.
+    // The scope may have been kept for a while, and its proof may have ended.
     scope.auth().remaining()?;
-    // An id that cannot exist is unknown, like any other that does not.
+    // A malformed id is refused like an unknown one.
     let Ok(id) = ThreadId::new(thread.thread_id()) else {
         return refuse("", "the thread id is malformed", None);
     };
@@ -70,7 +69,7 @@ where
             thread = id.as_str(),
             request_id = scope.request_id().as_str(),
             error = cause.as_str(),
-            "the thread registry does not answer"
+            "the thread registry failed"
         );
         Rejection::new(RejectionKind::RegistryUnavailable).with_source(error).already_logged()
     })?;
@@ -85,7 +84,7 @@ where
         return refuse(asked.thread().as_str(), "the caller is no member", None);
     }
     let grant = ThreadGrant::new(scope.clone(), record);
-    // The registry may have taken its time.
+    // The proof may have ended while the registry was asked.
     grant.proof().check()?;
     Ok(grant)
 }

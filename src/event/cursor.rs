@@ -54,11 +54,11 @@ impl FromStr for Epoch {
     }
 }
 
-/// The position after one event of one thread's log: an event's `id`.
+/// The position after one event of one thread's log. It is the `id` of that event.
 ///
-/// Its text is opaque to clients and at most 37 bytes of `[0-9a-f-]`, which a browser sends
-/// without a CORS preflight. It is no secret and gives no access: whose thread is read is decided
-/// by the grant alone, and a cursor of another thread is of another [`Epoch`].
+/// Its text is opaque to clients. It has at most 37 bytes of `[0-9a-f-]`, which a browser sends without
+/// a CORS preflight. A cursor is not a secret and gives no access: the grant alone decides which thread
+/// is read. A cursor of another thread has another [`Epoch`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     epoch: Epoch,
@@ -66,7 +66,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The position after event `seq` of `epoch`; 0 is before the first.
+    /// The position after event `seq` of `epoch`. With 0, it is the position before the first event.
     #[must_use]
     pub fn new(epoch: Epoch, seq: u64) -> Self {
         Self { epoch, seq }
@@ -78,7 +78,7 @@ impl Cursor {
         self.epoch
     }
 
-    /// The event that this is the position after.
+    /// The number of the event that this position follows. 0 means the position before the first event.
     #[must_use]
     pub fn seq(self) -> u64 {
         self.seq
@@ -97,7 +97,7 @@ impl fmt::Debug for Cursor {
     }
 }
 
-/// Both are serialised as their text, and read from nothing else.
+/// Serialises a type as its text, and deserialises it from that text only.
 macro_rules! serde_as_text {
     ($($name:ident)*) => { $(
         impl serde::Serialize for $name {
@@ -126,7 +126,7 @@ pub struct InvalidCursor;
 impl FromStr for Cursor {
     type Err = InvalidCursor;
 
-    /// Takes exactly what [`Display`](fmt::Display) writes: one spelling a cursor.
+    /// Takes exactly what [`Display`](fmt::Display) writes: a cursor has one spelling.
     fn from_str(text: &str) -> Result<Self, InvalidCursor> {
         let (epoch, seq) = text.split_once('-').ok_or(InvalidCursor)?;
         let epoch = epoch.parse().map_err(|_| InvalidCursor)?;

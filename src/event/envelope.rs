@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use std::{fmt, ops::Range, sync::Arc, time::SystemTime};
 
-/// What an event takes beside its data with names of usual length, in bytes.
+/// The size of an envelope without its data, in bytes, with names of usual length.
 const ENVELOPE_BYTES: usize = 448;
 /// One event of one thread, encoded once and shared by all that receive it.
 ///
@@ -35,14 +35,14 @@ struct Sealed {
     routing: Arc<Routing>,
     event_type: EventType,
     cursor: Option<Cursor>,
-    /// The event as a block of an event stream, but for the value of `meta.trace_id`. The other
-    /// transports take the envelope out of it.
+    /// The event as a block of an event stream, without the value of `meta.trace_id`. The other
+    /// transports take the envelope out of this block.
     block: Box<str>,
     marks: Marks,
     origin_trace_id: Option<RequestId>,
 }
 
-/// Where in a block the envelope is, the trace id goes, and the time and the data are.
+/// The places of the envelope, the trace id, the time and the data in a block.
 #[derive(Default)]
 struct Marks {
     envelope: Range<usize>,
@@ -52,17 +52,17 @@ struct Marks {
 }
 
 impl StreamEvent {
-    /// An event of the application's own stream, outside any log: it has no id and no `seq`, and a
-    /// client cannot resume after it.
+    /// An event of the application's own stream, outside any log. It has no id and no `seq`, and a client
+    /// cannot resume after it.
     ///
-    /// The data are written as their type serialises, and not looked through, unlike a client's message
-    /// ([`ThreadGrant::receive`](crate::ThreadGrant::receive)). Members whose names start with
-    /// `$serde_json::private::` are for the application to keep out of them: a consumer that parses into
-    /// `serde_json::Value` reads these as something else.
+    /// The data are serialised and not checked, unlike a client's message
+    /// ([`ThreadGrant::receive`](crate::ThreadGrant::receive)). The application must not give a member a
+    /// name that starts with `$serde_json::private::`: a consumer that parses into `serde_json::Value`
+    /// would read another value.
     ///
     /// # Errors
     ///
-    /// A type that is malformed or reserved; data that is no JSON.
+    /// [`InvalidEvent`], if the type is malformed or reserved, or the data cannot be written as JSON.
     pub fn new(
         routing: impl Into<Arc<Routing>>,
         event_type: impl AsRef<str>,
@@ -72,12 +72,13 @@ impl StreamEvent {
         Ok(draft.encode(None, SystemTime::now()))
     }
 
-    /// An event that an engine reads back from its store, made anew out of what it stored. An
-    /// envelope is never taken over as it is.
+    /// An event that an engine read back from its store. It is encoded anew from the parts that were
+    /// stored: a stored envelope is never used as it is. Pass data that are stored as JSON text as a
+    /// `&RawValue`: a `&str` would become a JSON string.
     ///
     /// # Errors
     ///
-    /// [`InvalidEvent::Data`] for data that is no JSON.
+    /// [`InvalidEvent::Data`], if the data cannot be written as JSON.
     pub fn restored(
         routing: impl Into<Arc<Routing>>,
         event_type: EventType,
@@ -89,13 +90,13 @@ impl StreamEvent {
         Ok(NewEvent::new(routing, event_type, data, origin_trace_id)?.seal(at, time))
     }
 
-    /// Whose event this is.
+    /// The thread that the event belongs to, and its actor.
     #[must_use]
     pub fn routing(&self) -> &Routing {
         &self.0.routing
     }
 
-    /// What kind of event this is.
+    /// The type of the event.
     #[must_use]
     pub fn event_type(&self) -> &EventType {
         &self.0.event_type
@@ -107,13 +108,13 @@ impl StreamEvent {
         self.0.cursor
     }
 
-    /// When the event was taken in: RFC 3339, in UTC with milliseconds.
+    /// The time at which the log took the event: RFC 3339, in UTC, with milliseconds.
     #[must_use]
     pub fn ts(&self) -> &str {
         self.0.block.get(self.0.marks.ts.clone()).unwrap_or_default()
     }
 
-    /// The request that the event stems from.
+    /// The id of the request that published the event.
     #[must_use]
     pub fn origin_trace_id(&self) -> Option<&RequestId> {
         self.0.origin_trace_id.as_ref()
@@ -131,7 +132,7 @@ impl StreamEvent {
         self.0.block.len()
     }
 
-    /// The block of an event stream in two parts; the trace id goes between them.
+    /// The block of an event stream in two parts. The trace id goes between them.
     pub(super) fn block(&self) -> (&str, &str) {
         self.0.block.split_at_checked(self.0.marks.trace_at).unwrap_or_default()
     }
@@ -148,7 +149,7 @@ impl StreamEvent {
         Bytes::from_owner(Rest(self))
     }
 
-    /// The envelope alone, in two parts as well.
+    /// The envelope without the rest of the block, in two parts. The trace id goes between them.
     pub(super) fn envelope(&self) -> (&str, &str) {
         let Sealed { block, marks: Marks { envelope, trace_at, .. }, .. } = &*self.0;
         let half = |range: Range<usize>| block.get(range).unwrap_or_default();
@@ -157,7 +158,7 @@ impl StreamEvent {
 }
 
 impl fmt::Debug for StreamEvent {
-    /// Without the data: it is the tenant's.
+    /// Leaves the data out, because they belong to the tenant.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamEvent")
             .field("routing", &self.0.routing)
@@ -167,9 +168,9 @@ impl fmt::Debug for StreamEvent {
     }
 }
 
-/// An event that a log is to take in: everything but its place.
+/// An event before a log has taken it: it has no cursor and no time yet.
 ///
-/// Only a [`Publisher`](crate::Publisher) or a grant makes one, and gives it to a log alone. A log
+/// Only a [`Publisher`](crate::Publisher) or a grant makes one, and passes it to a log. The log
 /// [seals](Self::seal) it.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
@@ -180,8 +181,7 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// An event of the thread that `routing` names, stemming from the request that
-    /// `origin_trace_id` names.
+    /// An event of the thread that `routing` names. `origin_trace_id` is the request that published it.
     pub(crate) fn new(
         routing: impl Into<Arc<Routing>>,
         event_type: EventType,
@@ -192,13 +192,13 @@ impl NewEvent {
         Ok(Self { routing: routing.into(), event_type, data, origin_trace_id })
     }
 
-    /// Whose event this is.
+    /// The thread that the event belongs to, and its actor.
     #[must_use]
     pub fn routing(&self) -> &Routing {
         &self.routing
     }
 
-    /// What kind of event this is.
+    /// The type of the event.
     #[must_use]
     pub fn event_type(&self) -> &EventType {
         &self.event_type
@@ -210,13 +210,13 @@ impl NewEvent {
         self.data.get()
     }
 
-    /// The request that the event stems from.
+    /// The id of the request that published the event.
     #[must_use]
     pub fn origin_trace_id(&self) -> Option<&RequestId> {
         self.origin_trace_id.as_ref()
     }
 
-    /// Gives the event its place in the log and the time it was taken in.
+    /// Encodes the event with its cursor, and with the time at which the log took it.
     #[must_use]
     pub fn seal(self, at: Cursor, time: SystemTime) -> StreamEvent {
         self.encode(Some(at), time)
@@ -264,7 +264,8 @@ impl NewEvent {
         }
         out.push_str(r#"},"data":"#);
         let data = out.len();
-        // Raw JSON may hold line ends between its tokens, never inside: the envelope is one line.
+        // JSON text can have line ends between its tokens, and none inside a token. They become spaces,
+        // so that the envelope is one line.
         let raw = self.data.get();
         match memchr2(b'\r', b'\n', raw.as_bytes()) {
             Some(_) => out.push_str(&raw.replace(['\r', '\n'], " ")),

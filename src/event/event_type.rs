@@ -1,4 +1,4 @@
-//! What kind of event one is.
+//! The type of an event.
 
 use crate::id::validated_text;
 
@@ -36,8 +36,8 @@ fn check_event_type(text: &str) -> Result<(), InvalidEvent> {
 validated_text! {
     /// The type of an event: `[A-Za-z0-9._:/~-]{1,64}`, not one of the reserved ones.
     ///
-    /// `stream.*`, `auth.*`, `access.*`, `error` and `open` are reserved for notices, in any case: a
-    /// client must be able to tell what the library says from what somebody published.
+    /// `stream.*`, `auth.*`, `access.*`, `error` and `open`, in any case, are reserved for notices. So a
+    /// client can tell a notice of this crate from an event that was published.
     ///
     /// ```
     /// use tower_tenancy::EventType;

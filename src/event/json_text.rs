@@ -6,7 +6,7 @@ pub(super) fn push<const N: usize>(out: &mut String, parts: [&str; N]) {
     parts.into_iter().for_each(|part| out.push_str(part));
 }
 
-/// A `String` takes whatever is written.
+/// Appends formatted text. Writing to a `String` never fails.
 pub(super) fn append(out: &mut String, text: fmt::Arguments<'_>) {
     let _infallible = out.write_fmt(text);
 }

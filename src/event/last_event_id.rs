@@ -5,19 +5,19 @@ use crate::rejection::{Rejection, RejectionKind};
 use http::{HeaderMap, HeaderName, Uri};
 use std::{fmt, str::FromStr};
 
-/// What a reconnecting `EventSource` sends (WHATWG HTML section 9.2.3).
+/// The header that an `EventSource` sends when it reconnects (WHATWG HTML section 9.2.3).
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The letters of the query parameter for clients that cannot set the header.
 const LAST_EVENT_ID_LETTERS: &str = "lasteventid";
-/// Where a client asks to start: after the last event that it has seen, if any.
+/// Where a client asks to start: after the last event that it has received, if any.
 ///
-/// Taken from the `Last-Event-ID` header or the `last_event_id` query parameter. The parameter has
-/// many spellings in the field: `lastEventId`, `lastEventID`, `Last-Event-ID`. Each one is read,
-/// whatever its case and its separators, so that a client with another spelling does not start live
-/// by mistake. A browser that reconnects repeats its URL, so the header wins over the query.
+/// It comes from the `Last-Event-ID` header or the `last_event_id` query parameter. Clients spell the
+/// parameter in many ways: `lastEventId`, `lastEventID`, `Last-Event-ID`. Every spelling is read, with
+/// any case and any separators. Otherwise a client with another spelling would start live by mistake. A
+/// browser that reconnects repeats its URL, so the header takes precedence over the query.
 ///
-/// An empty value is no value. The header, or the parameters together, may repeat one value, as
-/// some gateways and polyfills do. Two different values are refused, not chosen from.
+/// An empty value counts as absent. The header, or the parameters together, may repeat one value, as
+/// some gateways and polyfills do. Two different values are refused.
 ///
 /// ```
 /// use http::{HeaderMap, Uri};
@@ -30,21 +30,21 @@ const LAST_EVENT_ID_LETTERS: &str = "lasteventid";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LastEventId {
-    /// Nothing was sent: live from now.
+    /// From now on: the client sent nothing.
     #[default]
     Live,
-    /// `earliest`: from the oldest retained event.
+    /// From the oldest retained event: the client sent `earliest`.
     Earliest,
     /// After the event that this cursor names.
     After(Cursor),
 }
 
 impl LastEventId {
-    /// Reads it off the head of a request. `None` if nothing was sent.
+    /// Reads the header and the query of a request. `None` if nothing was sent.
     ///
     /// # Errors
     ///
-    /// `cursor.invalid` for text that is no cursor, or for two different values.
+    /// `cursor.invalid` for a text that is not a cursor, or for two different values.
     pub fn of(headers: &HeaderMap, uri: &Uri) -> Result<Option<Self>, Rejection> {
         if let Some(from) = Self::of_header(headers)? {
             return Ok(Some(from));
@@ -53,21 +53,21 @@ impl LastEventId {
         one(query.filter(|(name, _)| names_cursor(name)).map(|(_, value)| value))
     }
 
-    /// Reads it off the header alone.
+    /// Reads the header only.
     pub(crate) fn of_header(headers: &HeaderMap) -> Result<Option<Self>, Rejection> {
-        // What is no visible ASCII is no cursor, either.
+        // A value that is not visible ASCII is not a cursor. `?` is refused as well.
         one(headers.get_all(LAST_EVENT_ID).iter().map(|value| value.to_str().unwrap_or("?")))
     }
 }
 
-/// Whether a query parameter is a spelling of `last_event_id`: the same letters, in any case, with
-/// any separators.
+/// Whether the name of a query parameter is a spelling of `last_event_id`: it has the same letters, in
+/// any case, with any separators.
 fn names_cursor(name: &str) -> bool {
     let letters = name.chars().filter(|letter| letter.is_alphanumeric());
     letters.map(|letter| letter.to_ascii_lowercase()).eq(LAST_EVENT_ID_LETTERS.chars())
 }
 
-/// The one cursor among values, of which the empty ones do not count.
+/// The one cursor among the values. Empty values are skipped.
 fn one<T: AsRef<str>>(values: impl Iterator<Item = T>) -> Result<Option<LastEventId>, Rejection> {
     let mut values = values.filter(|value| !value.as_ref().is_empty());
     let Some(value) = values.next() else { return Ok(None) };
@@ -80,18 +80,19 @@ fn one<T: AsRef<str>>(values: impl Iterator<Item = T>) -> Result<Option<LastEven
 }
 
 impl LastEventId {
-    /// Reads it off a field of a message, as in gRPC, where it is no header.
+    /// Reads a field of a message. In gRPC it is a field and not a header. The same as `FromStr`, with a
+    /// rejection as its error.
     ///
     /// # Errors
     ///
-    /// `cursor.invalid` for text that is no cursor.
+    /// `cursor.invalid` for a text that is not a cursor.
     pub fn parse(text: &str) -> Result<Self, Rejection> {
         text.parse().map_err(|_| RejectionKind::CursorInvalid.into())
     }
 }
 
 impl fmt::Display for LastEventId {
-    /// What a client sends: nothing for live.
+    /// Writes what a client sends. It is empty for [`Live`](Self::Live).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live => Ok(()),

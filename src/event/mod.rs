@@ -1,4 +1,4 @@
-//! The envelope: an event, encoded once, for one thread.
+//! Events of threads, and the envelope that clients receive. An event is encoded once.
 //!
 //! ```json
 //! {"v":1,"id":"<cursor>","type":"message","ts":"2026-11-22T12:00:00.000Z",
@@ -7,8 +7,9 @@
 //!  "data":{"text":"hi"}}
 //! ```
 //!
-//! `id` and `meta.seq` are the log's; an event that never was in a log has neither. `trace_id` is
-//! filled in at delivery, from the connection that receives the event.
+//! A log gives an event its `id` and its `meta.seq`. An event outside a log has neither. `trace_id` is
+//! filled in at delivery: it is the id of the request that receives the event.
+
 mod cursor;
 mod envelope;
 mod event_type;

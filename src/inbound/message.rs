@@ -1,4 +1,4 @@
-//! A client's message, and why one is not taken.
+//! A client's message, and why one is refused.
 
 use crate::{
     event::{EventType, InvalidEvent, NewEvent, Routing},
@@ -7,16 +7,17 @@ use crate::{
     rejection::{Rejection, RejectionKind},
 };
 
-/// Why a client's message is not taken. What it says is safe for clients.
+/// Why a client's message is refused. The text may be shown to clients.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
-    /// The message is no JSON object (RFC 8259), or it has, at any depth: two members of one name in
-    /// one object, more than 63 levels (64 with the envelope around it), a number whose nearest double
-    /// is infinite, half of a surrogate pair, or a name that serde_json reserves. Says which.
+    /// The message is not a JSON object (RFC 8259), or it has one of these at any depth: two members with
+    /// one name in one object, more than 63 levels of nesting (64 with the envelope around it), a number
+    /// whose nearest double is infinite, half of a surrogate pair, or a name that serde_json reserves.
+    /// The text says which.
     ///
-    /// Nothing else is refused. Readers that take numbers for doubles still round an integer beyond
-    /// 2^53 or a long fraction, and read a number that is too small for a double as zero.
+    /// Nothing else is refused. A reader that reads numbers as doubles still rounds an integer beyond
+    /// 2^53 and a long fraction, and reads a number that is too small for a double as zero.
     #[error("the message must be one strict JSON object, such as {{\"text\":\"hi\"}}, but {0}")]
     Json(String),
     /// The message has a member that only the server may set.
@@ -25,7 +26,7 @@ pub enum InvalidMessage {
     /// The type is malformed or reserved.
     #[error(transparent)]
     Event(#[from] InvalidEvent),
-    /// The proof of the client that sent it is over: `auth.expired` or `access.revoked`.
+    /// The client's proof has ended: `auth.expired` or `access.revoked`.
     #[error(transparent)]
     ProofEnded(Rejection),
 }
@@ -48,32 +49,34 @@ impl From<InvalidMessage> for Rejection {
     }
 }
 
-/// A client's message, received under a grant: what it says is the client's, and whose it is, is the
-/// grant's. Only [`ThreadGrant::receive`] makes one. [`ThreadGrant::publish`] and
+/// A client's message. Its type and data come from the client. Its routing comes from the grant.
+///
+/// Only [`ThreadGrant::receive`](crate::ThreadGrant::receive) makes one.
+/// [`ThreadGrant::publish`](crate::ThreadGrant::publish) and
 /// [`Publisher::publish_message`](crate::Publisher::publish_message) put it into a log.
 #[derive(Clone, Debug)]
 pub struct ClientMessage(pub(super) NewEvent);
 
 impl ClientMessage {
-    /// The thread that it was received for, and its sender as actor.
+    /// The thread that the message is for, and its sender as the actor.
     #[must_use]
     pub fn routing(&self) -> &Routing {
         self.0.routing()
     }
 
-    /// What kind of event it becomes.
+    /// The type of the event that the message becomes.
     #[must_use]
     pub fn event_type(&self) -> &EventType {
         self.0.event_type()
     }
 
-    /// Its data, as JSON text: an object.
+    /// The data, as JSON text. It is an object.
     #[must_use]
     pub fn data(&self) -> &str {
         self.0.data()
     }
 
-    /// The request that it was received in.
+    /// The id of the request that the message came with.
     #[must_use]
     pub fn origin_trace_id(&self) -> Option<&RequestId> {
         self.0.origin_trace_id()

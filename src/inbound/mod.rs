@@ -1,4 +1,4 @@
-//! What a client may say: a type and its data, and nothing about whose it is.
+//! Messages of clients. A client sends a type and data. The server sets tenant, env, thread and actor.
 
 mod message;
 mod receive;

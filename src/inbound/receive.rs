@@ -9,7 +9,7 @@ use crate::{
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// What only the grant says: members that a client's message may not have.
+/// Members that a client's message may not have, because only the server sets them.
 pub(super) const FOREIGN_MEMBERS: [&str; 12] = [
     "routing",
     "tenant",
@@ -25,27 +25,28 @@ pub(super) const FOREIGN_MEMBERS: [&str; 12] = [
     "origin_trace_id",
 ];
 
-/// What to do about a client that says whose its message is.
+/// What to do with a client's message that has a member which only the server sets, such as `tenant_id`
+/// or `actor_id`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnForeignMembers {
     /// Refuse the message.
     #[default]
     Refuse,
-    /// Leave those members out, and take the rest.
+    /// Leave such members out, and take the rest.
     Ignore,
 }
 impl ThreadGrant {
-    /// Takes a message of the client that holds this grant, as text: a JSON object whose `type`
-    /// (`message` if there is none) is the event's, and whose other members are the event's data.
+    /// Takes a message of this grant's client, as text. It is a JSON object. Its member `type` is the
+    /// type of the event (`message` if there is none). Its other members are the data of the event.
     ///
-    /// The whole message is held against one strict rule for JSON first ([`InvalidMessage::Json`]). The
-    /// data are then passed on byte for byte as they were written, but for white space between the
-    /// members of the message.
+    /// The whole message is first checked by a strict rule for JSON ([`InvalidMessage::Json`]). The data
+    /// are then passed on byte for byte as they were written, except for white space between the members
+    /// of the message.
     ///
-    /// Routing, actor and origin are the grant's. What the client puts there (`routing`,
-    /// `tenant_id`, `env`, `thread_id`, `actor_id`, `actor_type`, `meta`, `trace_id` and the like, at
-    /// the top of the message) is refused or ignored, and never trusted.
+    /// Routing, actor and origin come from the grant. A member at the top of the message that names one
+    /// of these (`routing`, `tenant_id`, `env`, `thread_id`, `actor_id`, `actor_type`, `meta`,
+    /// `trace_id` and the like) is refused or ignored, and never trusted.
     ///
     /// ```
     /// use tower_tenancy::{InvalidMessage, OnForeignMembers, ThreadGrant};
@@ -59,14 +60,14 @@ impl ThreadGrant {
     ///
     /// # Errors
     ///
-    /// [`InvalidMessage`] says what is wrong with the message, or that the proof is over.
+    /// [`InvalidMessage`] says what is wrong with the message, or that the proof has ended.
     pub fn receive(
         &self,
         text: &str,
         on_foreign: OnForeignMembers,
     ) -> Result<ClientMessage, InvalidMessage> {
         self.proof().check().map_err(InvalidMessage::ProofEnded)?;
-        // The envelope nests the data one level deeper than the message does.
+        // In the envelope, the data are one level deeper than in the message.
         let message = Object::within(MAX_DEPTH - 1, text)?;
         let mut event_type = None;
         // The members are passed on as they were written.

@@ -200,7 +200,7 @@ fn a_registry_that_is_down_is_trouble_of_ours_and_its_cause_is_for_the_log() {
     let (answer, line) = line("down", "r-1");
     assert_eq!(line.level, Level::ERROR, "{line:?}");
     for (field, value) in [
-        ("message", "the thread registry does not answer"),
+        ("message", "the thread registry failed"),
         ("tenant", "t_alpha"),
         ("env", "prod"),
         ("thread", "down"),
