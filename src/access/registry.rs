@@ -9,6 +9,8 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 /// A registry of threads. It is usually the application's database.
 ///
+/// If the registry is chosen at runtime, use a [`DynThreadRegistry`].
+///
 /// ```
 /// use tower_tenancy::{BoxError, Env, TenantId, ThreadId, ThreadRecord, ThreadRegistry};
 ///

@@ -81,7 +81,7 @@ where
         return refuse(asked.thread().as_str(), "the thread is foreign", Some(record.key()));
     }
     if !record.admits(scope.auth()) {
-        return refuse(asked.thread().as_str(), "the caller is no member", None);
+        return refuse(asked.thread().as_str(), "the caller is not a member", None);
     }
     let grant = ThreadGrant::new(scope.clone(), record);
     // The proof may have ended while the registry was asked.

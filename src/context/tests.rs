@@ -1,4 +1,4 @@
-//! Which requests name a tenant, an env and themselves.
+//! How tenant, env and request id are read from a request.
 
 use super::{ContextParts, Envs, RequestContext, RequestIdFound, request_id::WhyReplaced};
 use crate::{
@@ -121,7 +121,7 @@ fn one_env_that_is_served_alone_may_be_left_unsaid() {
     }
     let empty = ContextParts::new().env(Some(""));
     assert_eq!(read(&[], empty, &only), Err("context.invalid"));
-    // Whoever does not say so gets nothing for nothing.
+    // Without `Envs::only`, a request must name its env.
     let one = Envs::new(["prod"]).unwrap();
     assert_eq!(read(&[], ContextParts::new(), &one), Err("context.missing"));
     assert_eq!(read(&[], ContextParts::new(), &Envs::default()), Err("context.missing"));
@@ -149,7 +149,7 @@ fn what_is_said_and_what_is_read_off_the_request_agree_or_are_refused() {
         (&[e], named("-", "-"), named("t_a", "-"), Ok("t_a/prod")),
         (&[t], named("-", "-"), named("-", "production"), Ok("t_a/prod")),
         (&[t, e], named("-", "-"), named("t_a", "prod"), Ok("t_a/prod")),
-        // The same env by another name.
+        // The same env by an alias.
         (&[t, e], named("-", "-"), named("t_a", "production"), Ok("t_a/prod")),
         (&[], named("t_a", "prod"), named("t_a", "production"), Ok("t_a/prod")),
         (&[], named("-", "-"), named("-", "prod"), Err("context.missing")),
@@ -165,7 +165,7 @@ fn what_is_said_and_what_is_read_off_the_request_agree_or_are_refused() {
         (&[e], named("-", "-"), named("undefined", "-"), Err("context.invalid")),
         (&[e], named("-", "-"), named("a/b", "-"), Err("context.invalid")),
         (&[t], named("-", "-"), named("-", "qa"), Err("context.invalid")),
-        // A header and the query are two names all the same.
+        // A header and the query together are refused, also with equal values.
         (&[t, e], named("t_a", "-"), named("t_a", "-"), Err("context.invalid")),
     ] {
         let told = format!("{pairs:?} {sent:?} {placed:?}");

@@ -78,7 +78,7 @@ fn raw_data_with_line_ends_stays_one_line_and_the_same_json() {
 
 #[test]
 fn data_of_the_application_with_reserved_names_does_not_break_the_envelope() {
-    /// As a reader with types of its own takes it.
+    /// An envelope as a client with its own types reads it.
     #[derive(serde::Deserialize)]
     struct Envelope<'a> {
         routing: serde_json::Value,

@@ -1,4 +1,4 @@
-//! What is an id, and that keys are injective.
+//! Which texts are ids, and that keys are injective.
 
 use super::{
     ActorType, Env, InvalidId, RequestId, Subject, TenantId, ThreadId, ThreadKey, few,
@@ -133,7 +133,7 @@ fn request_ids_are_what_gateways_write() {
     ] {
         let id = RequestId::new(good).unwrap_or_else(|why| panic!("{good}: {why}"));
         assert_eq!(id.as_str(), good, "byte for byte");
-        // What splices it into JSON need not escape it, and neither does what quotes it in a log.
+        // It needs no escaping, neither in JSON nor in a quoted field of a log line.
         assert_eq!(serde_json::to_string(good).unwrap(), format!("\"{good}\""));
         assert_eq!(format!("{id:?}"), format!("\"{good}\""));
     }
@@ -160,12 +160,12 @@ fn subjects_are_free_text_without_control_characters_and_no_placeholder() {
 }
 
 #[test]
-fn ids_are_the_same_wherever_their_text_stands() {
+fn short_and_long_ids_behave_the_same() {
     for len in [1, IN_PLACE - 1, IN_PLACE, IN_PLACE + 1, 128] {
         let text = "x".repeat(len);
         let (id, again) = (TenantId::new(&text).unwrap(), TenantId::new(&text).unwrap());
         assert_eq!((id.as_str(), &id), (&*text, &again), "{len}");
-        // Found by its text in a map, so it hashes like it.
+        // A map finds the id by its text, so both have the same hash.
         assert!(HashSet::from([id.clone()]).contains(&*text), "{len}");
         let longer = TenantId::new("x".repeat(len.min(127) + 1)).unwrap();
         assert_eq!(id < longer, id.as_str() < longer.as_str(), "{len}");

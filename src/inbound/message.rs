@@ -21,7 +21,9 @@ pub enum InvalidMessage {
     #[error("the message must be one strict JSON object, such as {{\"text\":\"hi\"}}, but {0}")]
     Json(String),
     /// The message has a member that only the server may set.
-    #[error("the message must not have the member '{0}': the server sets it from the request")]
+    #[error(
+        "the message must not have the member '{0}': send only 'type' and data, and no tenant, env, thread or actor"
+    )]
     ForeignMember(&'static str),
     /// The type is malformed or reserved.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! What a client may say.
+//! Which messages of clients are taken.
 
 use super::{OnForeignMembers, receive::FOREIGN_MEMBERS};
 use crate::{
@@ -33,14 +33,14 @@ fn a_message_is_a_type_and_data_exactly_as_written() {
 }
 
 #[test]
-fn whose_a_message_is_is_not_for_the_client_to_say() {
+fn members_that_only_the_server_sets_are_refused_or_ignored() {
     for claim in FOREIGN_MEMBERS {
         let text = format!(r#"{{"text":"hi","{claim}":{{"tenant_id":"t_b"}}}}"#);
         let refused = receive(&text, OnForeignMembers::Refuse).unwrap_err();
         assert!(refused.contains(claim), "{refused}");
         let (_, data) = receive(&text, OnForeignMembers::Ignore).unwrap();
         assert_eq!(data, r#"{"text":"hi"}"#);
-        // Spelled with an escape, it is the same member.
+        // A name with an escape is the same member.
         let escaped =
             text.replace(claim, &format!("\\u{:04x}{}", claim.as_bytes()[0], &claim[1..]));
         assert!(receive(&escaped, OnForeignMembers::Refuse).is_err(), "{escaped}");
@@ -68,7 +68,7 @@ fn what_is_no_message_is_refused() {
 #[test]
 fn the_envelope_of_a_message_is_no_deeper_than_what_strict_readers_take() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
-        // The message itself is a level.
+        // The message itself is one level.
         let nested = |levels: usize| {
             let (open, close) = (open.repeat(levels - 1), close.repeat(levels - 1));
             format!("{{\"text\":{open}1{close}}}")
@@ -101,7 +101,7 @@ fn a_message_has_no_name_that_serde_json_reserves_however_it_is_written() {
             format!(r#"{{"type":"x","{name}":"1","b":2}}"#),
             format!(r#"{{"a":{{"{name}":"1"}}}}"#),
             format!(r#"{{"a":[[{{"b":1}},{{"c":{{"{name}":1}}}}]]}}"#),
-            // What is left out as well.
+            // Members that are left out are checked as well.
             format!(r#"{{"meta":{{"{name}":"1"}}}}"#),
         ] {
             for on_foreign in [OnForeignMembers::Refuse, OnForeignMembers::Ignore] {
@@ -110,7 +110,7 @@ fn a_message_has_no_name_that_serde_json_reserves_however_it_is_written() {
             }
         }
     }
-    // As a value, and as a part of a name, it is a text like any other.
+    // As a value, or inside a name, it is allowed.
     let text = r#"{"a":"$serde_json::private::RawValue","x$serde_json::private::":1}"#;
     let (_, data) = receive(text, OnForeignMembers::Refuse).unwrap();
     assert_eq!(data, text);
@@ -135,7 +135,7 @@ fn what_strict_readers_cannot_read_is_no_message_at_any_depth() {
         for text in [
             format!(r#"{{"secret":{value}}}"#),
             format!(r#"{{"type":"x","secret":[0,{{"secret":{value}}}]}}"#),
-            // What is left out is looked through as well.
+            // Members that are left out are checked as well.
             format!(r#"{{"meta":{value}}}"#),
         ] {
             let refused = receive(&text, OnForeignMembers::Ignore).unwrap_err();

@@ -1,4 +1,4 @@
-//! Which texts are taken, held against serde_json.
+//! Which texts are taken, compared with serde_json.
 
 use super::{
     Fault, MAX_DEPTH, Object,
@@ -74,7 +74,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// What serde_json makes of a text that we take.
+/// The value that serde_json reads, if the text is one that should be taken.
 fn by_serde_json(text: &str) -> Option<Value> {
     serde_json::from_str::<NoDuplicates>(text).ok()?;
     let value: Value = serde_json::from_str(text).ok()?;
@@ -226,14 +226,14 @@ fn nesting_is_bounded_whatever_nests() {
         assert_eq!(fault(&nested(open, close, fits + 1)), Some(Fault::Depth(MAX_DEPTH)), "{open}");
         assert_eq!(fault(&nested(open, close, 1_000_000)), Some(Fault::Depth(MAX_DEPTH)), "{open}");
     }
-    // Wide is not deep.
+    // Many values in one array are not deep.
     let wide = format!("{{\"a\":[{}0]}}", "[[]],".repeat(1000));
     assert_eq!(fault(&wide), None);
 }
 
 #[test]
 fn a_number_is_too_large_exactly_where_a_double_is_infinite() {
-    // One less than the first that is infinite.
+    // One less than the first number that is infinite.
     let below = format!("{}1", &INFINITE[..INFINITE.len() - 1]);
     let mut table = vec!["0".to_owned(), "-0.0e-0".to_owned(), "1e308".to_owned()];
     for digits in [INFINITE, &below, "17976931348623157", "17976931348623158", "9", "1"] {
@@ -284,7 +284,7 @@ fn values_and_names_are_given_as_they_were_written() {
     assert_eq!(members[1].value.string().unwrap(), "😀\\");
 }
 
-/// JSON with names that are alike, and some that are so only once their escapes are resolved.
+/// JSON with repeated names, some of which are equal only after their escapes are resolved.
 fn any_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         "null|true|false|0|-0|1|-1|12|1.5|1e3|1e999|18446744073709551616|01|nul".prop_map(|s| s),
@@ -304,9 +304,9 @@ fn any_json() -> impl Strategy<Value = String> {
     })
 }
 
-/// Numbers around the border, and any others.
+/// Numbers around the largest double, and any others.
 fn any_number() -> impl Strategy<Value = String> {
-    // Some digits of the border, some of one's own, and a shift that the exponent makes good.
+    // Some digits of the limit, some other digits, and a shift of the point that the exponent undoes.
     let near = (0..=INFINITE.len(), "[0-9]{0,30}", 0..700_usize, -2..=2_i64).prop_map(
         |(shared, own, point, off)| {
             let digits = format!("{}{own}", &INFINITE[..shared]);

@@ -19,7 +19,7 @@ fn comes_to(host: &str, method: &str, headers: &[(&str, &str)]) -> bool {
 }
 
 #[test]
-fn an_origin_is_one_however_it_is_written() {
+fn spellings_of_one_origin_are_equal() {
     for (written, canonical) in [
         ("https://app.test", "https://app.test"),
         ("https://app.test/", "https://app.test"),
@@ -63,7 +63,7 @@ fn an_origin_is_one_however_it_is_written() {
 }
 
 #[test]
-fn what_is_no_origin_of_a_page_is_told_why() {
+fn a_text_that_is_not_an_origin_is_refused_with_the_reason() {
     for (text, fault) in [
         ("", Fault::NoScheme),
         ("app.test", Fault::NoScheme),
@@ -113,7 +113,7 @@ fn what_is_no_origin_of_a_page_is_told_why() {
         assert_eq!(Origin::parse(text).err(), Some(fault), "{text}");
         let error = Origin::named(text).unwrap_err().to_string();
         assert!(error.contains(&fault.to_string()) && !error.contains("s3cret"), "{error}");
-        // As a header it is there, and nobody's.
+        // As a header, it is an origin that no page has.
         if let Ok(head) = Request::builder().header("origin", text).body(()) {
             assert_eq!(RequestHead::of(&head).origin_text().as_deref(), Some("null"), "{text}");
             assert!(!RequestHead::of(&head).comes_from(&[]));
@@ -173,7 +173,7 @@ fn a_page_of_another_origin_is_told_apart() {
         ("GET", vec![upgrade, ("sec-fetch-site", "same-origin")], false),
         ("GET", vec![("upgrade", "h2c, websocket")], false),
         ("POST", vec![upgrade, ("origin", "https://evil.test")], false),
-        // The same host by another scheme.
+        // The same host with another scheme.
         ("GET", vec![("origin", "http://app.test:8080"), ("sec-fetch-site", "cross-site")], false),
         ("GET", vec![("sec-fetch-site", "same-origin")], true),
         ("GET", vec![("sec-fetch-site", "none")], true),

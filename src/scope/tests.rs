@@ -1,4 +1,4 @@
-//! When request and token agree, and what is kept of it.
+//! When request and token agree, and what the layers keep.
 
 use super::{Contexts, TenantScope};
 use crate::testing::fixtures::{auth, request};

@@ -163,7 +163,7 @@ fn the_log_says_why_a_thread_is_refused_and_the_client_is_not_told() {
         ("foreign", "the thread is foreign", Some("t_beta/prod/foreign")),
         ("elsewhere", "the thread is foreign", Some("t_alpha/dev/elsewhere")),
         ("other-id", "the thread is foreign", Some("t_alpha/prod/another")),
-        ("closed", "the caller is no member", None),
+        ("closed", "the caller is not a member", None),
         ("mal formed\n", "the thread id is malformed", None),
         ("", "the thread id is malformed", None),
     ] {

@@ -1,4 +1,4 @@
-//! Who is a member of a thread, as that changes.
+//! Members of a thread, and changes of them.
 
 use super::{Answers, auth, scope};
 use crate::{
@@ -64,10 +64,10 @@ fn a_thread_that_was_removed_stays_so_for_its_grants_whatever_becomes_of_its_rec
     let verify = || verify_thread_access(&registry, &scope, "th").now_or_never().unwrap();
     let grant = verify().unwrap();
     registry.remove(&routing("t_a", "th"));
-    // Somebody who found the record before it was removed changes its members.
+    // Members are changed through a record that was found before the removal.
     assert!(!removed.replace_members(&record("t_a", "th")));
     assert_eq!(grant.proof().check().unwrap_err().code(), "access.revoked");
-    // Somebody registers the thread anew, by the record that was removed.
+    // The thread is registered again with the record that was removed.
     assert_eq!(registry.register(removed.clone()), Registered::New);
     assert!(verify().is_ok(), "it is a new thread");
     assert!(registry.set_members(removed));

@@ -1,4 +1,4 @@
-//! Who is granted a thread, and for how long.
+//! Access to threads.
 
 mod members;
 mod verbs;
@@ -14,7 +14,7 @@ use crate::{
     testing::fixtures::request,
 };
 
-/// Ignores what it is asked for, as a registry with global ids would.
+/// A registry that always gives the same answer, whatever it is asked for.
 struct Answers(Result<Option<ThreadRecord>, &'static str>);
 
 impl ThreadRegistry for Answers {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Every verb of a grant, and what it answers.
+/// Calls every verb of a grant, and returns the code of each.
 fn verbs(grant: &ThreadGrant, publisher: &Publisher<MemoryLog>, log: &MemoryLog) -> Vec<String> {
     fn code<T>(outcome: Result<T, impl Into<Rejection>>) -> String {
         outcome.map_or_else(|error| error.into().code().to_owned(), |_| "done".to_owned())
@@ -58,7 +58,7 @@ fn no_verb_of_a_grant_outlives_its_proof() {
     let registry = MemoryRegistry::new();
     let clock = ManualClock::at(1000);
     let log = MemoryLog::new();
-    // Whatever ends a proof, and what the verbs say then.
+    // Each way to end a proof, and the code of the verbs afterwards.
     let ends: [(&str, &dyn Fn()); 4] = [
         ("auth.expired", &|| clock.advance(Duration::from_secs(160))),
         ("access.revoked", &|| session.revoke()),
@@ -95,7 +95,7 @@ fn no_verb_of_a_grant_outlives_its_proof() {
     }
 }
 
-/// How many events the thread has.
+/// The number of events of the thread.
 fn log_len(log: &MemoryLog) -> u64 {
     let grant = grant(scopes::scope("t_a"), "th");
     grant.position(log).now_or_never().unwrap().unwrap().seq()

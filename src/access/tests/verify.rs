@@ -77,7 +77,7 @@ async fn a_registry_that_is_chosen_at_runtime_answers_as_its_own() {
     for registry in [
         DynThreadRegistry::new(threads.clone()),
         DynThreadRegistry::new(Answers(Ok(Some(record("t_a", "th"))))),
-        // One that is erased twice is the same registry.
+        // A registry that is erased twice gives the same answers.
         DynThreadRegistry::new(DynThreadRegistry::new(threads)),
     ] {
         verify(&registry, "th").await.unwrap();
@@ -89,7 +89,7 @@ async fn a_registry_that_is_chosen_at_runtime_answers_as_its_own() {
     assert!(verify(&none, "th").await.unwrap_err().starts_with("thread.forbidden"));
 }
 
-/// Takes its time: the token is withdrawn before it answers.
+/// A registry that revokes the token before it answers.
 struct Slow(Revocation);
 
 impl ThreadRegistry for Slow {
