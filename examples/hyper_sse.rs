@@ -24,8 +24,8 @@ use std::{borrow::Cow, convert::Infallible, net::SocketAddr, process::ExitCode};
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 use tower_tenancy::{
-    BoxError, CutOff, LastEventId, MemoryLog, MemoryRegistry, OnClaims, Rejection, RejectionKind,
-    RequestHead, RequireTenantScope, TenantScope,
+    BoxError, CutOff, LastEventId, MemoryLog, MemoryRegistry, OnForeignMembers, Rejection,
+    RejectionKind, RequestHead, RequireTenantScope, TenantScope,
     rejection::{ByContentType, Dialect, RejectWith as _, WrapBody, require_json},
     verify_thread_access,
 };
@@ -98,7 +98,7 @@ impl App {
         let body = body.to_bytes();
         let body = std::str::from_utf8(&body)
             .map_err(|error| Rejection::new(RejectionKind::RequestInvalid).with_source(error))?;
-        grant.publish(&self.log, grant.receive(body, OnClaims::Refuse)?).await?;
+        grant.publish(&self.log, grant.receive(body, OnForeignMembers::Refuse)?).await?;
         let mut response = Response::new(whole(Full::from("published")));
         *response.status_mut() = StatusCode::CREATED;
         let text = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -172,12 +172,11 @@ impl<S: NamedService, C, R> NamedService for RequireService<S, C, R> {
 #[cfg(test)]
 mod tests {
     use crate::{
-        access::tests::grant,
         delivery::{Delivery, Outbound},
         ending::Ending,
-        event::{StreamEvent, tests::routing},
+        event::StreamEvent,
         rejection::{RETRY_PUSHBACK, Rejection, RejectionKind},
-        scope::tests::scope,
+        testing::fixtures::{grant, routing, scope},
     };
     use futures_util::{FutureExt as _, StreamExt as _, stream};
     use tonic::Status;

@@ -15,18 +15,13 @@ mod ending;
 
 pub mod rejection;
 
-mod query;
-
-mod head;
+mod request;
 
 mod origin;
 
 pub mod context;
 
 pub mod auth;
-
-#[cfg(feature = "test-util")]
-pub mod testing;
 
 mod scope;
 
@@ -58,6 +53,9 @@ mod grpc;
 #[cfg(feature = "axum")]
 mod extract;
 
+#[cfg(any(test, feature = "test-util"))]
+pub mod testing;
+
 #[doc = include_str!("../docs/guide.md")]
 pub mod guide {
     #[doc = include_str!("../docs/identity-providers.md")]
@@ -68,11 +66,11 @@ pub mod guide {
 }
 
 pub use access::{
-    Member, MemoryRegistry, NamesThread, Registered, ThreadGrant, ThreadRecord, ThreadRegistry,
-    verify_thread_access,
+    DynThreadRegistry, Member, MemoryRegistry, NamesThread, Registered, ThreadGrant, ThreadRecord,
+    ThreadRegistry, verify_thread_access,
 };
 pub use auth::{AuthContext, AuthRequest, Authenticator, Verdict};
-pub use context::{Envs, Named, RequestContext};
+pub use context::{ContextParts, Envs, RequestContext};
 pub use delivery::{Delivery, Gap, GapReason, Position};
 pub use ending::Ending;
 pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEvent};
@@ -80,9 +78,8 @@ pub use event::{Cursor, EventType, LastEventId, Routing, StampedEvent, StreamEve
 pub use extract::{JsonText, ThreadAccess};
 #[cfg(feature = "tonic")]
 pub use grpc::GrpcStream;
-pub use head::RequestHead;
 pub use id::{ActorType, Env, RequestId, Subject, TenantId, ThreadId};
-pub use inbound::{ClientMessage, InvalidMessage, OnClaims};
+pub use inbound::{ClientMessage, InvalidMessage, OnForeignMembers};
 pub use log::{EventLog, MemoryLog, OnGap, Publisher, Subscription};
 #[cfg(feature = "tokio-tungstenite")]
 pub use middleware::CloseRefusedUpgrades;
@@ -92,6 +89,7 @@ pub use middleware::{
     RequireAuth, RequireClaims, RequireRequestContext, RequireTenantScope, TenantEnvGuard,
 };
 pub use rejection::{BoxError, Rejection, RejectionKind};
+pub use request::RequestHead;
 pub use scope::TenantScope;
 pub use sse::{CutOff, SseBody};
 pub use stream::{GuardedStream, OnMismatch};

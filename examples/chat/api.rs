@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tower_tenancy::{
     ClientMessage, CloseRefusedUpgrades, JsonText, LastEventId, MemoryLog, MemoryRegistry,
-    OnClaims, Registered, Rejection, RejectionKind, RequireClaims, RequireTenantScope, TenantScope,
-    ThreadAccess, ThreadId, ThreadRecord, TicketIssuer, auth::KeySet, log::erase_thread,
-    verify_thread_access,
+    OnForeignMembers, Registered, Rejection, RejectionKind, RequireClaims, RequireTenantScope,
+    TenantScope, ThreadAccess, ThreadId, ThreadRecord, TicketIssuer, auth::KeySet,
+    log::erase_thread, verify_thread_access,
 };
 
 /// The thread named in the path, checked against the registry.
@@ -126,7 +126,7 @@ async fn say(
     State(log): State<MemoryLog>,
     JsonText(body): JsonText,
 ) -> Result<Response, Rejection> {
-    let message = checked(thread.receive(&body, OnClaims::Refuse)?)?;
+    let message = checked(thread.receive(&body, OnForeignMembers::Refuse)?)?;
     let stamped = thread.publish(&log, message).await?;
     let json = [(header::CONTENT_TYPE, "application/json")];
     Ok((StatusCode::CREATED, json, stamped.to_json()).into_response())

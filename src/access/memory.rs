@@ -1,6 +1,6 @@
 //! A registry in memory.
 
-use super::{ThreadRecord, ThreadRegistry};
+use super::{record::ThreadRecord, registry::ThreadRegistry};
 use crate::{
     event::Routing,
     id::{Env, TenantId, ThreadId, ThreadKey},
@@ -20,7 +20,7 @@ use std::{
 /// let thread: Routing = "t_alpha/prod/th-1".parse()?;
 /// assert_eq!(threads.register(&thread), Registered::New);
 ///
-/// // From now on for Ada alone. The streams of everybody else end.
+/// // From now on, only Ada may use the thread. The streams of other callers end.
 /// let ada = Member::subject_of("https://id.example.com", "ada");
 /// assert!(threads.set_members(ThreadRecord::from(&thread).with_members([ada])));
 /// # Ok::<(), tower_tenancy::event::InvalidRouting>(())
@@ -32,12 +32,12 @@ pub struct MemoryRegistry(Arc<RwLock<HashMap<ThreadKey, ThreadRecord>>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Registered {
-    /// The thread is new.
+    /// The thread is registered now.
     New,
-    /// The thread was there, with these members. Nothing changed.
+    /// The thread was registered before, with these members. Nothing changed.
     Known,
-    /// The thread was there, with other members. Nothing changed:
-    /// [`MemoryRegistry::set_members`] changes them.
+    /// The thread was registered before, with other members. Nothing changed.
+    /// [`MemoryRegistry::set_members`] changes members.
     KnownWithOtherMembers,
 }
 
@@ -48,43 +48,44 @@ impl MemoryRegistry {
         Self::default()
     }
 
-    /// Registers a thread, unless it is there.
+    /// Registers a thread, unless it is registered.
     pub fn register(&self, thread: impl Into<ThreadRecord>) -> Registered {
         let record = thread.into();
         let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let known = match threads.entry(record.key().clone()) {
             Entry::Vacant(place) => {
-                // Grants of a thread that was removed share its record: they must not revive.
-                place.insert(record.renewed());
+                // Grants of a thread that was removed share its record. They must not become good again.
+                place.insert(record.detached());
                 return Registered::New;
             }
             Entry::Occupied(known) => known.get().clone(),
         };
         drop(threads);
-        if known.has_members_of(&record) {
+        if known.has_same_members(&record) {
             return Registered::Known;
         }
         tracing::warn!(
             thread = record.key().to_path(),
-            "the thread is registered with other members, and keeps them; set_members changes them"
+            "the thread is registered with other members and keeps them; call set_members to change them"
         );
         Registered::KnownWithOtherMembers
     }
 
-    /// Gives a thread the members of this record, in place of those that it had. The streams of
-    /// callers that are no members any more end with `access.revoked`.
+    /// Replaces the members of a thread by those of this record. The streams of callers that are no
+    /// longer members end with `access.revoked`.
     ///
     /// Returns `false`, and does nothing, if the thread is not registered.
     pub fn set_members(&self, thread: impl Into<ThreadRecord>) -> bool {
         let record = thread.into();
-        // Outside the registry's lock: it wakes streams. A thread that is removed meanwhile stays so.
-        self.get(record.key()).is_some_and(|known| known.take_members_of(&record))
+        // Outside the registry's lock, because it wakes streams. A thread that is removed meanwhile stays
+        // removed.
+        self.get(record.key()).is_some_and(|known| known.replace_members(&record))
     }
 
-    /// Forgets a thread. Its streams end with `access.revoked`. Returns whether it was there.
+    /// Removes a thread. Its streams end with `access.revoked`. Returns whether it was registered.
     ///
-    /// The log still has the thread's events, for whoever registers a thread of this id next:
-    /// [erase](crate::log::erase_thread) them as well.
+    /// The log still has the thread's events. A thread that is registered later with the same id would
+    /// show them: [erase](crate::log::erase_thread) them as well.
     pub fn remove(&self, thread: &Routing) -> bool {
         let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let removed = threads.remove(thread.key());

@@ -1,14 +1,20 @@
-//! Who may use a thread: the check that alone makes a [`ThreadGrant`].
+//! Access to threads: the registry that knows them, and the check that makes a [`ThreadGrant`].
 
 mod grant;
+mod member;
 mod memory;
 mod proof;
+mod record;
 mod registry;
 mod roster;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
+mod verify;
 
-pub use grant::{ThreadGrant, verify_thread_access};
+pub use grant::ThreadGrant;
+pub use member::Member;
 pub use memory::{MemoryRegistry, Registered};
 pub(crate) use proof::{Proof, ProofWatch, Woken};
-pub use registry::{Member, NamesThread, ThreadRecord, ThreadRegistry};
+pub use record::ThreadRecord;
+pub use registry::{DynThreadRegistry, NamesThread, ThreadRegistry};
+pub use verify::verify_thread_access;

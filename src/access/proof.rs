@@ -1,4 +1,4 @@
-//! What a grant rests on, and when that ends.
+//! The proof of a grant, and how a stream watches it.
 
 use super::roster::Roster;
 use crate::{
@@ -18,8 +18,8 @@ use std::{
 /// Farthest ahead that the alarm is set. The time of day is looked at then, and may have jumped.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// What a grant rests on: the caller's token, and that the thread is open to the caller. Everything
-/// made from a grant asks its proof again, and ends with it.
+/// The proof of a grant: the caller's token, and the thread's members. Everything that is made from a
+/// grant checks its proof again, and ends with it.
 #[derive(Clone, Debug)]
 pub(crate) struct Proof {
     auth: AuthContext,
@@ -35,7 +35,7 @@ impl Proof {
     ///
     /// # Errors
     ///
-    /// `access.revoked` if it was withdrawn, `auth.expired` if the token is over.
+    /// `access.revoked` if it was revoked, `auth.expired` if the token has expired.
     pub(crate) fn check(&self) -> Result<(), Rejection> {
         self.auth.remaining()?;
         if self.roster.admits(&self.auth) {
@@ -51,7 +51,7 @@ impl Proof {
         ProofWatch {
             valid_until: self.auth.valid_until(),
             clock: Arc::clone(self.auth.clock()),
-            // A change that came before the stream is found by the first question.
+            // So the first check asks the roster, and finds a change that came before the stream.
             version: self.roster.version().wrapping_sub(1),
             proof: self.clone(),
             withdrawn: None,
@@ -60,26 +60,26 @@ impl Proof {
     }
 }
 
-/// Done once a proof is withdrawn.
+/// Completes once a proof is revoked.
 type Withdrawn = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
-/// Watches a proof for one stream: tells before each event whether it holds, and wakes the stream
-/// when it ends.
+/// Watches a proof for one stream. It checks the proof before each event, and wakes the stream when the
+/// proof ends.
 pub(crate) struct ProofWatch {
     proof: Proof,
-    /// As the token says. Kept here as well, so that a look at it follows no pointer.
+    /// A copy of the token's time, so that a check follows no pointer.
     valid_until: SystemTime,
     clock: Arc<dyn Clock>,
-    /// The state of the roster that the caller was last found in.
+    /// The version of the roster at the last check that found the caller.
     version: u64,
-    /// Wakes the stream when the proof is withdrawn. It is made when the stream is first idle.
+    /// Wakes the stream when the proof is revoked. It is made when the stream is first idle.
     withdrawn: Option<Withdrawn>,
     /// The one alarm of the stream: for the end of the token, and for a transport's heartbeat.
     alarm: Option<Alarm>,
 }
 
 struct Alarm {
-    /// What the clock said when the alarm was set. A clock that says less was set back.
+    /// The time of day at which the alarm was set. If the clock shows less, it was set back.
     set_at: SystemTime,
     sleep: Sleep,
 }
@@ -98,19 +98,19 @@ impl ProofWatch {
         &self.clock
     }
 
-    /// Why the proof does not hold any more at this time, if that is so.
+    /// The ending, if the proof has ended at this time.
     pub(crate) fn ended(&mut self, now: SystemTime) -> Option<Ending> {
         if self.proof.auth.is_revoked() || !self.is_admitted() {
             return Some(Ending::AccessRevoked);
         }
-        // An alarm of a clock that was set back would be late.
+        // The clock was set back: the alarm would be late.
         if self.alarm.as_ref().is_some_and(|alarm| now < alarm.set_at) {
             self.alarm = None;
         }
         (now >= self.valid_until).then_some(Ending::AuthExpired)
     }
 
-    /// Asks the roster only if it changed since it was asked last.
+    /// Asks the roster only if it has changed since the last check.
     fn is_admitted(&mut self) -> bool {
         let version = self.proof.roster.version();
         if version == self.version {
@@ -123,14 +123,14 @@ impl ProofWatch {
         admitted
     }
 
-    /// Waits for the end of the proof, or for as long as `idle_limit` says, which is asked when the
-    /// alarm is set.
+    /// Waits until the proof ends, or for the time that `idle_limit` returns. `idle_limit` is called when
+    /// the alarm is set.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         idle_limit: impl FnOnce(SystemTime) -> Duration,
     ) -> Poll<Woken> {
-        // Polled each time: what woke this task may have been the end of the wait that was registered.
+        // Polled each time, because the revocation may be what woke this task.
         if self.withdrawn(cx).is_ready() {
             return Poll::Ready(Woken::ProofEnded(Ending::AccessRevoked));
         }
@@ -157,7 +157,7 @@ impl ProofWatch {
         Poll::Ready(Woken::AlarmFired(now))
     }
 
-    /// Ready once the proof is withdrawn.
+    /// Ready once the proof is revoked.
     fn withdrawn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Proof { auth, roster } = &self.proof;
         let withdrawn = self.withdrawn.get_or_insert_with(|| {

@@ -1,128 +1,15 @@
-//! What a registry answers, and the question that it is asked.
+//! The registry of threads.
 
-use super::roster::{OpenTo, Roster};
+use super::record::ThreadRecord;
 use crate::{
-    auth::AuthContext,
-    event::Routing,
-    id::{Env, TenantId, ThreadId, ThreadKey},
+    id::{Env, TenantId, ThreadId},
     rejection::BoxError,
 };
-use std::{future::Future, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-/// A thread as its registry knows it. Clones are one record.
+/// A registry of threads. It is usually the application's database.
 ///
-/// A grant keeps the record that it was made from, and asks it again before each event: a registry
-/// that keeps its records, as [`MemoryRegistry`](super::MemoryRegistry) does, ends the streams of a
-/// member that it removes.
-#[derive(Clone, Debug)]
-pub struct ThreadRecord {
-    key: ThreadKey,
-    roster: Arc<Roster>,
-}
-
-/// Somebody who may use a thread that is not open to its whole tenant and env.
-///
-/// An issuer names its subjects as it likes: `sub` is unique within one issuer only ([RFC 7519
-/// section 4.1.2]). Where the tokens of several issuers are accepted, say which issuer is meant
-/// ([`SubjectOf`](Self::SubjectOf)), or that it does not matter
-/// ([`UniqueSubject`](Self::UniqueSubject)).
-///
-/// [RFC 7519 section 4.1.2]: https://www.rfc-editor.org/rfc/rfc7519#section-4.1.2
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Member {
-    /// The caller whose token names this subject, and was issued by this issuer.
-    SubjectOf {
-        /// The `iss` of the token. A token that names no issuer does not match.
-        issuer: String,
-        /// The subject of the token.
-        subject: String,
-    },
-    /// The caller whose token names this subject, whichever trusted issuer says so. The application
-    /// vouches that no two of its issuers give one subject to two people: it has one issuer, or its
-    /// issuers use UUIDs.
-    UniqueSubject(String),
-    /// Callers whose token has this role, whichever trusted issuer says so.
-    Role(String),
-}
-
-impl Member {
-    /// The subject of one issuer.
-    pub fn subject_of(issuer: impl Into<String>, subject: impl Into<String>) -> Self {
-        Self::SubjectOf { issuer: issuer.into(), subject: subject.into() }
-    }
-
-    /// The subject, whichever trusted issuer names it: see [`UniqueSubject`](Self::UniqueSubject).
-    pub fn unique_subject(subject: impl Into<String>) -> Self {
-        Self::UniqueSubject(subject.into())
-    }
-
-    /// Callers that have this role.
-    pub fn role(role: impl Into<String>) -> Self {
-        Self::Role(role.into())
-    }
-}
-
-impl ThreadRecord {
-    /// A thread that is open to everybody in its tenant and env.
-    #[must_use]
-    pub fn new(tenant: TenantId, env: Env, thread: ThreadId) -> Self {
-        Self::of(ThreadKey::new(tenant, env, thread))
-    }
-
-    fn of(key: ThreadKey) -> Self {
-        Self { key, roster: Arc::new(Roster::new(OpenTo::Everybody)) }
-    }
-
-    /// The same thread, closed to everybody but `members`. An empty list closes it to all.
-    #[must_use]
-    pub fn with_members(self, members: impl IntoIterator<Item = Member>) -> Self {
-        let members = OpenTo::Members(Arc::new(members.into_iter().collect()));
-        Self { key: self.key, roster: Arc::new(Roster::new(members)) }
-    }
-
-    pub(super) fn key(&self) -> &ThreadKey {
-        &self.key
-    }
-
-    pub(super) fn into_parts(self) -> (ThreadKey, Arc<Roster>) {
-        (self.key, self.roster)
-    }
-
-    /// Whether both records are open to the same members.
-    pub(super) fn has_members_of(&self, other: &Self) -> bool {
-        self.roster.open_to() == other.roster.open_to()
-    }
-
-    /// Takes the members of `other`. Streams of callers that are no members any more end. Does
-    /// nothing, and says so, if the thread was closed.
-    pub(super) fn take_members_of(&self, other: &Self) -> bool {
-        self.roster.open(other.roster.open_to())
-    }
-
-    /// Closes the thread to everybody, for good. All of its streams end.
-    pub(super) fn close(&self) {
-        self.roster.close();
-    }
-
-    /// A record of its own, of the same thread and members: whatever became of this one.
-    pub(super) fn renewed(&self) -> Self {
-        Self { key: self.key.clone(), roster: Arc::new(Roster::new(self.roster.open_to())) }
-    }
-
-    pub(super) fn admits(&self, auth: &AuthContext) -> bool {
-        self.roster.admits(auth)
-    }
-}
-
-impl From<&Routing> for ThreadRecord {
-    /// The thread that the routing names, open to everybody in its tenant and env.
-    fn from(routing: &Routing) -> Self {
-        Self::of(routing.key().clone())
-    }
-}
-
-/// Where threads are known: the application's database, behind one question.
+/// If the registry is chosen at runtime, use a [`DynThreadRegistry`].
 ///
 /// ```
 /// use tower_tenancy::{BoxError, Env, TenantId, ThreadId, ThreadRecord, ThreadRegistry};
@@ -142,25 +29,90 @@ impl From<&Routing> for ThreadRecord {
 /// }
 /// ```
 pub trait ThreadRegistry: Send + Sync {
-    /// The thread of this tenant and env, or `None` if they have no such thread.
+    /// Finds the thread of this tenant and env. `None` if there is no such thread.
     ///
-    /// The record tells to whom the thread really belongs, as the registry stores it. It is compared
-    /// with what was asked for, so a registry with global ids is safe too. A registry that finds a
-    /// thread by its id alone and returns its owner lets the log tell an attempt on another tenant
-    /// from a stale link. To the client both are the same.
+    /// The record must have the tenant and env that the registry stores. They are compared with the
+    /// question, so a registry with globally unique thread ids is safe, too. Such a registry may return
+    /// a thread of another tenant: the log then shows an attempt on another tenant, and not a stale link.
+    /// The client gets the same refusal for both.
     ///
-    /// Nothing here limits how long the answer may take.
+    /// The crate sets no time limit. Set one in the registry.
     ///
     /// # Errors
     ///
-    /// The registry cannot tell right now. That is never an answer of "no": the request is refused
-    /// with `registry.unavailable`.
+    /// Any error of the registry. The request is refused with `registry.unavailable`, and not as if
+    /// there were no such thread.
     fn find(
         &self,
         tenant: &TenantId,
         env: &Env,
         thread: &ThreadId,
     ) -> impl Future<Output = Result<Option<ThreadRecord>, BoxError>> + Send;
+}
+
+/// A registry that was chosen at runtime. Clones are one registry.
+///
+/// It costs one allocation for each question. Name the registry's own type where it is known.
+///
+/// ```
+/// use tower_tenancy::{DynThreadRegistry, MemoryRegistry, ThreadRegistry};
+///
+/// fn registry(database: Option<impl ThreadRegistry + 'static>) -> DynThreadRegistry {
+///     match database {
+///         Some(database) => DynThreadRegistry::new(database),
+///         None => DynThreadRegistry::new(MemoryRegistry::new()),
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct DynThreadRegistry(Arc<dyn ErasedRegistry>);
+
+impl DynThreadRegistry {
+    /// Hides the type of `registry`.
+    #[must_use]
+    pub fn new(registry: impl ThreadRegistry + 'static) -> Self {
+        Self(Arc::new(registry))
+    }
+}
+
+impl fmt::Debug for DynThreadRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynThreadRegistry").finish_non_exhaustive()
+    }
+}
+
+impl ThreadRegistry for DynThreadRegistry {
+    async fn find(
+        &self,
+        tenant: &TenantId,
+        env: &Env,
+        thread: &ThreadId,
+    ) -> Result<Option<ThreadRecord>, BoxError> {
+        self.0.find_boxed(tenant, env, thread).await
+    }
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Option<ThreadRecord>, BoxError>> + Send + 'a>>;
+
+/// [`ThreadRegistry`], as an object.
+trait ErasedRegistry: Send + Sync {
+    fn find_boxed<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        env: &'a Env,
+        thread: &'a ThreadId,
+    ) -> Answer<'a>;
+}
+
+impl<R: ThreadRegistry> ErasedRegistry for R {
+    fn find_boxed<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        env: &'a Env,
+        thread: &'a ThreadId,
+    ) -> Answer<'a> {
+        Box::pin(self.find(tenant, env, thread))
+    }
 }
 
 impl<R: ThreadRegistry> ThreadRegistry for Arc<R> {
@@ -174,7 +126,7 @@ impl<R: ThreadRegistry> ThreadRegistry for Arc<R> {
     }
 }
 
-/// Something that names a thread, such as a path parameter.
+/// A value that names a thread, such as a path parameter.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not name a thread",
     note = "`ThreadId`, `String` and `str` do; implement `NamesThread` for your path parameters"

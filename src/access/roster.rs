@@ -1,6 +1,6 @@
-//! Who may use one thread, as it changes.
+//! The members of one thread, which can change while streams are open.
 
-use super::Member;
+use super::member::Member;
 use crate::auth::AuthContext;
 use std::{
     collections::{HashMap, HashSet},
@@ -13,9 +13,9 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Who may use one thread. A registry changes it; each grant of the thread asks it again.
+/// The members of one thread. A registry changes them. Each grant of the thread checks them again.
 pub(super) struct Roster {
-    /// Grows by one with each change. A stream compares it before each event, without a lock.
+    /// Grows by one with each change. A stream compares it before each event, so it takes no lock.
     version: AtomicU64,
     state: RwLock<State>,
     changed: Notify,
@@ -23,20 +23,20 @@ pub(super) struct Roster {
 
 struct State {
     open_to: OpenTo,
-    /// The registry forgot the thread: it is closed to everybody, and stays so.
+    /// The registry removed the thread. It is closed to everybody for good.
     closed: bool,
 }
 
-/// To whom a thread is open.
+/// The callers that a thread is open to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OpenTo {
-    /// To everybody in its tenant and env.
+    /// Everybody in its tenant and env.
     Everybody,
-    /// To these members only.
+    /// These members only.
     Members(Arc<MemberSet>),
 }
 
-/// Members, found by name without a walk through all of them.
+/// Members, with a look-up by name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct MemberSet {
     by_issuer: HashMap<String, HashSet<String>>,
@@ -80,7 +80,7 @@ impl Roster {
         Self { version: AtomicU64::new(0), state, changed: Notify::new() }
     }
 
-    /// Tells two states of the roster apart.
+    /// The number of changes so far. Two states of the roster have two numbers.
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
@@ -89,7 +89,7 @@ impl Roster {
         self.state.read().unwrap_or_else(PoisonError::into_inner).open_to.clone()
     }
 
-    /// Whether the thread is open to this caller now.
+    /// Whether this caller may use the thread now.
     pub(super) fn admits(&self, auth: &AuthContext) -> bool {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         !state.closed
@@ -99,8 +99,8 @@ impl Roster {
             }
     }
 
-    /// Opens the thread to others, unless it was closed. The streams of callers that it is not open
-    /// to any more end. Returns whether it was done.
+    /// Replaces the members, unless the thread was closed. The streams of callers that may no longer use
+    /// it end. Returns whether the members were replaced.
     pub(super) fn open(&self, open_to: OpenTo) -> bool {
         let mut new = open_to;
         let closed = self.change(|state| {
@@ -129,11 +129,11 @@ impl Roster {
         outcome
     }
 
-    /// Done once the thread is closed to this caller.
+    /// Completes once this caller may no longer use the thread.
     pub(super) async fn closed_to(self: Arc<Self>, auth: AuthContext) {
         loop {
             let mut changed = pin!(self.changed.notified());
-            // Before the question, so that no change between the two is missed.
+            // Registered before the check, so that no change between the two is missed.
             changed.as_mut().enable();
             if !self.admits(&auth) {
                 return;

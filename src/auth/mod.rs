@@ -64,9 +64,9 @@ pub use crate::origin::InvalidOrigin;
 
 use crate::{
     clock::{self, Clock},
-    head::RequestHead,
     id::{ActorType, Env, Subject, TenantId, Text, ThreadId},
     rejection::{Rejection, RejectionKind},
+    request::RequestHead,
 };
 use http::{Extensions, HeaderMap, Method, Request, Uri, header};
 use std::{

@@ -1,9 +1,9 @@
 //! Where a request may bear its token.
 
 use crate::{
-    head::RequestHead,
     origin::{InvalidOrigin, Origin, SEC_FETCH_SITE},
     rejection::{Rejection, RejectionKind},
+    request::RequestHead,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use std::{fmt, sync::Arc};

@@ -1,17 +1,19 @@
-//! Positions in a thread's log, and where a client asks to resume.
+//! Positions in a thread's log.
 
-use crate::rejection::{Rejection, RejectionKind};
-use http::{HeaderMap, HeaderName, Uri};
 use std::{fmt, str::FromStr};
 
-/// What a reconnecting `EventSource` sends (WHATWG HTML section 9.2.3).
-pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// The letters of the query parameter for clients that cannot set the header.
-const LAST_EVENT_ID_LETTERS: &str = "lasteventid";
-
-/// The incarnation of a thread's log: random, so that no other log has the same.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Epoch(u64);
+/// The incarnation of a thread's log. It is random, so that no other log has the same.
+///
+/// Its text is 16 lower-case hexadecimal digits. Serialised, it is that text.
+///
+/// ```
+/// use tower_tenancy::event::Epoch;
+///
+/// let epoch = Epoch::random();
+/// assert_eq!(epoch.to_string().parse(), Ok(epoch));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(pub(super) u64);
 
 impl Epoch {
     /// The epoch of a log that begins now.
@@ -21,17 +23,42 @@ impl Epoch {
     }
 }
 
-impl fmt::Debug for Epoch {
+impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
 }
 
-/// The position after one event of one thread's log: an event's `id`.
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not an [`Epoch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an epoch: it must be 16 lower-case hexadecimal digits")]
+#[non_exhaustive]
+pub struct InvalidEpoch;
+
+impl FromStr for Epoch {
+    type Err = InvalidEpoch;
+
+    /// Takes exactly what [`Display`](fmt::Display) writes: an epoch has one spelling.
+    fn from_str(text: &str) -> Result<Self, InvalidEpoch> {
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != 16 || !text.bytes().all(digit) {
+            return Err(InvalidEpoch);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| InvalidEpoch)
+    }
+}
+
+/// The position after one event of one thread's log. It is the `id` of that event.
 ///
-/// Its text is opaque to clients and at most 37 bytes of `[0-9a-f-]`, which a browser sends
-/// without a CORS preflight. It is no secret and gives no access: whose thread is read is decided
-/// by the grant alone, and a cursor of another thread is of another [`Epoch`].
+/// Its text is opaque to clients. It has at most 37 bytes of `[0-9a-f-]`, which a browser sends without
+/// a CORS preflight. A cursor is not a secret and gives no access: the grant alone decides which thread
+/// is read. A cursor of another thread has another [`Epoch`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     epoch: Epoch,
@@ -39,7 +66,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The position after event `seq` of `epoch`; 0 is before the first.
+    /// The position after event `seq` of `epoch`. With 0, it is the position before the first event.
     #[must_use]
     pub fn new(epoch: Epoch, seq: u64) -> Self {
         Self { epoch, seq }
@@ -51,7 +78,7 @@ impl Cursor {
         self.epoch
     }
 
-    /// The event that this is the position after.
+    /// The number of the event that this position follows. 0 means the position before the first event.
     #[must_use]
     pub fn seq(self) -> u64 {
         self.seq
@@ -60,7 +87,7 @@ impl Cursor {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}-{}", self.epoch, self.seq)
+        write!(f, "{}-{}", self.epoch, self.seq)
     }
 }
 
@@ -70,148 +97,56 @@ impl fmt::Debug for Cursor {
     }
 }
 
-impl serde::Serialize for Cursor {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+/// Serialises a type as its text, and deserialises it from that text only.
+macro_rules! serde_as_text {
+    ($($name:ident)*) => { $(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )* };
 }
+
+serde_as_text! { Epoch Cursor }
 
 /// The text is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor")]
+#[non_exhaustive]
 pub struct InvalidCursor;
 
 impl FromStr for Cursor {
     type Err = InvalidCursor;
 
-    /// Takes exactly what [`Display`](fmt::Display) writes: one spelling a cursor.
+    /// Takes exactly what [`Display`](fmt::Display) writes: a cursor has one spelling.
     fn from_str(text: &str) -> Result<Self, InvalidCursor> {
         let (epoch, seq) = text.split_once('-').ok_or(InvalidCursor)?;
-        let epoch = u64::from_str_radix(epoch, 16).map_err(|_| InvalidCursor)?;
+        let epoch = epoch.parse().map_err(|_| InvalidCursor)?;
+        // `parse` takes a `+` and leading zeros as well, which `Display` does not write.
+        if seq.starts_with('+') || (seq.starts_with('0') && seq.len() > 1) {
+            return Err(InvalidCursor);
+        }
         let seq = seq.parse().map_err(|_| InvalidCursor)?;
-        let cursor = Self { epoch: Epoch(epoch), seq };
-        if cursor.to_string() == text { Ok(cursor) } else { Err(InvalidCursor) }
-    }
-}
-
-/// Where a client asks to start: after the last event that it has seen, if any.
-///
-/// Taken from the `Last-Event-ID` header or the `last_event_id` query parameter. The parameter has
-/// many spellings in the field: `lastEventId`, `lastEventID`, `Last-Event-ID`. Each one is read,
-/// whatever its case and its separators, so that a client with another spelling does not start live
-/// by mistake. A browser that reconnects repeats its URL, so the header wins over the query.
-///
-/// An empty value is no value. The header, or the parameters together, may repeat one value, as
-/// some gateways and polyfills do. Two different values are refused, not chosen from.
-///
-/// ```
-/// use http::{HeaderMap, Uri};
-/// use tower_tenancy::LastEventId;
-///
-/// let uri = Uri::from_static("/threads/th-1/events?last_event_id=earliest");
-/// assert_eq!(LastEventId::of(&HeaderMap::new(), &uri)?, Some(LastEventId::Earliest));
-/// # Ok::<(), tower_tenancy::Rejection>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LastEventId {
-    /// Nothing was sent: live from now.
-    #[default]
-    Live,
-    /// `earliest`: from the oldest retained event.
-    Earliest,
-    /// After the event that this cursor names.
-    After(Cursor),
-}
-
-impl LastEventId {
-    /// Reads it off the head of a request. `None` if nothing was sent.
-    ///
-    /// # Errors
-    ///
-    /// `cursor.invalid` for text that is no cursor, or for two different values.
-    pub fn of(headers: &HeaderMap, uri: &Uri) -> Result<Option<Self>, Rejection> {
-        if let Some(from) = Self::of_header(headers)? {
-            return Ok(Some(from));
-        }
-        let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-        one(query.filter(|(name, _)| names_cursor(name)).map(|(_, value)| value))
-    }
-
-    /// Reads it off the header alone.
-    pub(crate) fn of_header(headers: &HeaderMap) -> Result<Option<Self>, Rejection> {
-        // What is no visible ASCII is no cursor, either.
-        one(headers.get_all(LAST_EVENT_ID).iter().map(|value| value.to_str().unwrap_or("?")))
-    }
-}
-
-/// Whether a query parameter is a spelling of `last_event_id`: the same letters, in any case, with
-/// any separators.
-fn names_cursor(name: &str) -> bool {
-    let letters = name.chars().filter(|letter| letter.is_alphanumeric());
-    letters.map(|letter| letter.to_ascii_lowercase()).eq(LAST_EVENT_ID_LETTERS.chars())
-}
-
-/// The one cursor among values, of which the empty ones do not count.
-fn one<T: AsRef<str>>(values: impl Iterator<Item = T>) -> Result<Option<LastEventId>, Rejection> {
-    let mut values = values.filter(|value| !value.as_ref().is_empty());
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.any(|other| other.as_ref() != value.as_ref()) {
-        return Err(Rejection::new(RejectionKind::CursorInvalid).with_detail(
-            "The cursor to resume from was sent more than once, with different values. Send one.",
-        ));
-    }
-    LastEventId::parse(value.as_ref()).map(Some)
-}
-
-impl LastEventId {
-    /// Reads it off a field of a message, as in gRPC, where it is no header.
-    ///
-    /// # Errors
-    ///
-    /// `cursor.invalid` for text that is no cursor.
-    pub fn parse(text: &str) -> Result<Self, Rejection> {
-        text.parse().map_err(|_| RejectionKind::CursorInvalid.into())
-    }
-}
-
-impl fmt::Display for LastEventId {
-    /// What a client sends: nothing for live.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Live => Ok(()),
-            Self::Earliest => f.write_str("earliest"),
-            Self::After(cursor) => fmt::Display::fmt(cursor, f),
-        }
-    }
-}
-
-impl FromStr for LastEventId {
-    type Err = InvalidCursor;
-
-    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
-        match text {
-            "" => Ok(Self::Live),
-            "earliest" => Ok(Self::Earliest),
-            cursor => cursor.parse().map(Self::After),
-        }
-    }
-}
-
-impl From<Cursor> for LastEventId {
-    fn from(cursor: Cursor) -> Self {
-        Self::After(cursor)
+        Ok(Self { epoch, seq })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cursor, Epoch, LastEventId};
-    use http::HeaderMap;
+    use super::{Cursor, Epoch};
     use proptest::{prop_assert_eq, proptest};
 
     proptest! {
         #[test]
-        fn cursors_have_one_spelling(epoch: u64, seq: u64, text in "[0-9a-fA-F+ -]{0,40}") {
+        fn cursors_have_one_spelling(epoch: u64, seq: u64, text in "[0-9a-f]{16}-[0-9+-]{1,20}|[0-9a-fA-F+ -]{0,40}") {
             let cursor = Cursor::new(Epoch(epoch), seq);
             prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
             if let Ok(parsed) = text.parse::<Cursor>() {
@@ -221,106 +156,28 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_has_one_spelling_and_is_serialised_as_text() {
+        let epoch = Epoch(7);
+        let cursor = Cursor::new(epoch, 3);
+        assert_eq!(serde_json::to_string(&epoch).unwrap(), r#""0000000000000007""#);
+        assert_eq!(serde_json::from_str::<Epoch>(r#""0000000000000007""#).unwrap(), epoch);
+        assert_eq!(serde_json::to_string(&cursor).unwrap(), r#""0000000000000007-3""#);
+        assert_eq!(serde_json::from_str::<Cursor>(r#""0000000000000007-3""#).unwrap(), cursor);
+        for text in ["", "7", "000000000000000A", "+000000000000007", "00000000000000007", " 7"] {
+            assert!(text.parse::<Epoch>().is_err(), "{text}");
+            assert!(serde_json::from_value::<Epoch>(text.into()).is_err(), "{text}");
+        }
+        for text in ["0000000000000007-+3", "0000000000000007-03", "0000000000000007-00", "7-3"] {
+            assert!(text.parse::<Cursor>().is_err(), "{text}");
+        }
+        assert!("0000000000000007-0".parse::<Cursor>().is_ok());
+        assert!(serde_json::from_str::<Epoch>("7").is_err());
+    }
+
+    #[test]
     fn cursors_are_short_and_need_no_preflight() {
         let text = Cursor::new(Epoch(u64::MAX), u64::MAX).to_string();
         assert!(text.len() <= 128, "{text}");
         assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b)));
-    }
-
-    fn of(headers: &[&str], uri: &str) -> Result<Option<LastEventId>, &'static str> {
-        let mut map = HeaderMap::new();
-        for value in headers {
-            map.append("last-event-id", value.parse().unwrap());
-        }
-        LastEventId::of(&map, &uri.parse().unwrap()).map_err(|rejection| rejection.code())
-    }
-
-    #[test]
-    fn header_wins_over_query_and_empty_means_none() {
-        let cursor = Cursor::new(Epoch(7), 3);
-        let after = Ok(Some(LastEventId::After(cursor)));
-        let text = cursor.to_string();
-        let query = format!("/?a=b&last_event_id={text}");
-        assert_eq!(of(&[&text], "/"), after);
-        assert_eq!(of(&[], &query), after);
-        assert_eq!(of(&[""], &query), after);
-        assert_eq!(of(&[&text], "/?last_event_id=earliest"), after);
-        assert_eq!(of(&["earliest"], &query), Ok(Some(LastEventId::Earliest)));
-        // The URL of a native reconnect may hold whatever the page once put there.
-        assert_eq!(of(&[&text], "/?last_event_id=42&lastEventId=earliest"), after);
-        for uri in ["/", "/?last_event_id=", "/?other=1", "/?last_event_id=&lastEventId"] {
-            assert_eq!(of(&[], uri), Ok(None));
-        }
-    }
-
-    #[test]
-    fn every_spelling_of_the_parameter_is_read_and_no_other_word() {
-        let cursor = Cursor::new(Epoch(7), 3);
-        for name in [
-            "last_event_id",
-            "lastEventId",
-            "lastEventID",
-            "LastEventId",
-            "Last-Event-ID",
-            "last-event-id",
-            "LAST_EVENT_ID",
-            "lasteventid",
-            "last_eventId",
-            "last%5Fevent%5Fid",
-            "l%61stEventId",
-            "last.event.id",
-            "last+event+id",
-            "lastEventId[]",
-        ] {
-            let after = Ok(Some(LastEventId::After(cursor)));
-            assert_eq!(of(&[], &format!("/?a=b&{name}={cursor}")), after, "{name}");
-            assert_eq!(of(&[""], &format!("/?{name}={cursor}&a=b")), after, "{name}");
-            let bad = of(&[], &format!("/?{name}=42"));
-            assert_eq!(bad, Err("cursor.invalid"), "{name}");
-        }
-        for name in ["event_id", "last_event", "last_event_id2", "my_last_event_id", "id", "l%E4st"]
-        {
-            assert_eq!(of(&[], &format!("/?{name}={cursor}")), Ok(None), "{name}");
-        }
-    }
-
-    #[test]
-    fn one_value_may_be_repeated_and_two_may_not() {
-        let cursor = Cursor::new(Epoch(7), 3).to_string();
-        let (text, earliest) = (cursor.as_str(), Ok(Some(LastEventId::Earliest)));
-        for (headers, uri) in [
-            (vec!["earliest", "earliest"], "/"),
-            (vec!["", "earliest", ""], "/"),
-            (vec![], "/?last_event_id=earliest&last_event_id=earliest"),
-            (vec![], "/?last_event_id=earliest&lastEventId=e%61rliest&Last-Event-ID="),
-        ] {
-            assert_eq!(of(&headers, uri), earliest, "{headers:?} {uri}");
-        }
-        for (headers, query) in [
-            (vec![text, "earliest"], String::new()),
-            (vec!["", "earliest", text, "earliest"], String::new()),
-            (vec![], format!("last_event_id={text}&last_event_id=earliest")),
-            (vec![], format!("lastEventId={text}&last_event_id=earliest")),
-            (vec![], format!("lastEventId=earliest&LastEventID=earliest&last-event-id={text}")),
-        ] {
-            let uri = format!("/?{query}");
-            assert_eq!(of(&headers, &uri), Err("cursor.invalid"), "{headers:?} {uri}");
-        }
-    }
-
-    #[test]
-    fn malformed_cursors_are_refused() {
-        for (headers, uri) in [
-            (vec!["42"], "/"),
-            (vec!["42", "42"], "/"),
-            (vec!["earliest, earliest"], "/"),
-            (vec!["0000000000000007-03"], "/"),
-            (vec!["000000000000000G-3"], "/"),
-            (vec![], "/?last_event_id=nope"),
-            (vec![], "/?lastEventId=null"),
-            (vec![], "/?lastEventId=undefined"),
-        ] {
-            assert_eq!(of(&headers, uri), Err("cursor.invalid"), "{headers:?} {uri}");
-        }
     }
 }

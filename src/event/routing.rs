@@ -1,12 +1,12 @@
-//! Whose an event is.
+//! The thread and the actor of an event.
 
-use super::push;
+use super::json_text::push;
 use crate::id::{ActorType, Env, InvalidId, Subject, TenantId, ThreadId, ThreadKey};
 use std::str::FromStr;
 
-/// The tenant, env and thread that an event belongs to, and who made it.
+/// The tenant, env and thread that an event belongs to, and its actor.
 ///
-/// What is checked against a grant is what is encoded into the event.
+/// The routing that is checked against a grant is the routing that is encoded into the event.
 ///
 /// ```
 /// use tower_tenancy::Routing;
@@ -23,7 +23,7 @@ pub struct Routing {
 }
 
 impl Routing {
-    /// An event of this thread, made by nobody in particular.
+    /// The routing of an event of this thread, without an actor.
     #[must_use]
     pub fn new(tenant: TenantId, env: Env, thread: ThreadId) -> Self {
         Self::of(ThreadKey::new(tenant, env, thread))
@@ -33,20 +33,20 @@ impl Routing {
         Self { key, actor: None }
     }
 
-    /// Says who made the event. It comes from a token or from the application, never from a client.
+    /// Sets the actor. Take it from a token or from the application, never from a client.
     #[must_use]
     pub fn with_actor(mut self, actor_id: Subject, actor_type: ActorType) -> Self {
         self.actor = Some((actor_id, actor_type));
         self
     }
 
-    /// Whose event this is.
+    /// The tenant that the event belongs to.
     #[must_use]
     pub fn tenant(&self) -> &TenantId {
         self.key.tenant()
     }
 
-    /// The env that the event happened in.
+    /// The env that the event belongs to.
     #[must_use]
     pub fn env(&self) -> &Env {
         self.key.env()
@@ -58,13 +58,13 @@ impl Routing {
         self.key.thread()
     }
 
-    /// Who made the event.
+    /// The actor, if there is one.
     #[must_use]
     pub fn actor_id(&self) -> Option<&Subject> {
         self.actor.as_ref().map(|(id, _)| id)
     }
 
-    /// What the maker is, such as `human` or `agent`.
+    /// The kind of the actor, such as `human` or `agent`, if there is an actor.
     #[must_use]
     pub fn actor_type(&self) -> Option<&ActorType> {
         self.actor.as_ref().map(|(_, kind)| kind)
@@ -82,20 +82,20 @@ impl Routing {
     }
 }
 
-/// Why a text is no routing.
+/// Why a text is not a routing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRouting {
     /// It does not have three parts.
     #[error("is not written as tenant/env/thread")]
     Shape,
-    /// The first part is no tenant.
+    /// The first part is not a tenant.
     #[error("the tenant {0}")]
     Tenant(#[source] InvalidId),
-    /// The second part is no env.
+    /// The second part is not an env.
     #[error("the env {0}")]
     Env(#[source] InvalidId),
-    /// The third part is no thread.
+    /// The third part is not a thread.
     #[error("the thread {0}")]
     Thread(#[source] InvalidId),
 }
@@ -103,7 +103,7 @@ pub enum InvalidRouting {
 impl FromStr for Routing {
     type Err = InvalidRouting;
 
-    /// Takes what [`to_path`](Self::to_path) writes.
+    /// Reads the text of [`to_path`](Self::to_path). It has no actor.
     fn from_str(text: &str) -> Result<Self, InvalidRouting> {
         let mut parts = text.split('/');
         let (Some(tenant), Some(env), Some(thread), None) =
@@ -120,7 +120,7 @@ impl FromStr for Routing {
 }
 
 impl Routing {
-    /// The value of `routing` in the envelope. Names need no escaping, a subject may.
+    /// Writes the value of `routing` in the envelope. A subject may need escaping. The other ids do not.
     pub(super) fn push_json(&self, out: &mut String) {
         push(out, [r#"{"tenant_id":""#, self.tenant().as_str()]);
         push(out, [r#"","env":""#, self.env().as_str()]);

@@ -143,11 +143,11 @@ impl ThreadGrant {
     /// its client may see it.
     ///
     /// ```
-    /// use tower_tenancy::{MemoryLog, OnClaims, Rejection, ThreadGrant};
+    /// use tower_tenancy::{MemoryLog, OnForeignMembers, Rejection, ThreadGrant};
     ///
     /// /// The handler of a `POST`: answers with the envelope of the new event.
     /// async fn say(grant: &ThreadGrant, log: &MemoryLog, body: &str) -> Result<String, Rejection> {
-    ///     let message = grant.receive(body, OnClaims::Refuse)?; // {"type":"message","text":"hi"}
+    ///     let message = grant.receive(body, OnForeignMembers::Refuse)?; // {"type":"message","text":"hi"}
     ///     Ok(grant.publish(log, message).await?.to_json())
     /// }
     /// ```

@@ -2,11 +2,10 @@
 
 use super::{DynEventLog, EventLog, Extent, LogError, LogItem, LogReader, MemoryLog, erase_thread};
 use crate::{
-    access::tests::grant,
     delivery::{Delivery, Item},
-    event::{Cursor, Epoch, EventType, LastEventId, NewEvent, StreamEvent, tests::routing},
+    event::{Cursor, Epoch, EventType, LastEventId, NewEvent, StreamEvent},
     id::{TenantId, ThreadKey},
-    scope::tests::scope,
+    testing::fixtures::{grant, routing, scope},
 };
 use futures_core::Stream;
 use futures_util::{FutureExt as _, StreamExt as _};

@@ -1,4 +1,4 @@
-//! Refused upgrades that a browser can read.
+//! Refusals of WebSocket upgrades that a page in a browser can read.
 
 use crate::{
     context::X_REQUEST_ID,
@@ -16,16 +16,15 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Accepts a WebSocket upgrade that the layers or the handler inside refuse, and closes it at once
-/// with the refusal's close code, its `code` as reason.
+/// Accepts a WebSocket upgrade that inner layers or the handler refuse, and closes the connection at once
+/// with the close code of the refusal. The close reason is the `code` of the refusal.
 ///
-/// A browser tells a page nothing about a refused upgrade but 1006. With this layer, outside of the
-/// others, a page sees 4401, 4403 or 1013 and knows what to do. Other clients lose the HTTP status,
-/// and each refused upgrade costs a connection for up to two seconds: it is an option, not the
-/// default.
+/// A browser shows a page only 1006 for every refused upgrade. With this layer, outside of the others, a
+/// page sees 4401, 4403 or 1013 and knows what to do. In return, other clients lose the HTTP status, and
+/// each refused upgrade costs a connection for up to two seconds. So it is optional.
 ///
-/// For hyper, axum's server included, over HTTP/1.1 and HTTP/2; other requests and responses pass
-/// unchanged.
+/// It works with hyper, which axum's server uses, over HTTP/1.1 and HTTP/2. Other requests and responses
+/// pass unchanged.
 ///
 /// ```
 /// use axum::{Router, routing::any};
@@ -92,7 +91,7 @@ where
         let this = self.project();
         let response = ready!(this.response.poll(cx))?;
         let refused = response.extensions().get::<Rejection>();
-        // A handler may accept an upgrade, and say for other reasons what else it refused.
+        // A handler may accept the upgrade and still leave a rejection in the extensions.
         let status = response.status();
         let handshake = this.handshake.take().filter(|asked| !asked.is_accepted_by(status));
         let (Some(rejection), Some(handshake)) = (refused, handshake) else {
@@ -100,7 +99,7 @@ where
         };
         let mut accepted = handshake.close(rejection.kind().close_code(), rejection.code());
         let (parts, _) = response.into_parts();
-        // The request id, the rejection, and whatever layers inside left for those outside.
+        // Keeps the request id, the rejection, and what inner layers left for outer ones.
         if let Some(id) = parts.headers.get(X_REQUEST_ID) {
             accepted.headers_mut().insert(X_REQUEST_ID, id.clone());
         }

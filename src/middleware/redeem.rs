@@ -2,9 +2,8 @@
 
 use crate::{
     event::{LAST_EVENT_ID, LastEventId},
-    head::RequestHead,
-    query,
     rejection::{Rejection, RejectionKind},
+    request::{RequestHead, query},
     scope::Contexts,
     ticket::{Opened, Opening, Redeemed, TICKET_QUERY, TicketIssuer},
 };
@@ -19,21 +18,20 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Takes the ticket out of the request's URI, and gives its tenant, env and caller to the layers
-/// inside in place of headers.
+/// Takes the ticket out of the request's URI, and passes its tenant, env and caller to the inner layers,
+/// in place of headers.
 ///
-/// Stands outermost, around tracing and around the whole router: no log and no handler sees the
-/// ticket. (In axum that is not `Router::layer`: the router keeps the original URI before its layers
-/// run.) It refuses nothing itself: a ticket that proves nothing is refused by the layers inside, in
-/// their style and with their request id, and so is one on a route whose layers do not
+/// Put it outermost, around tracing and around the whole router, so that no log and no handler sees the
+/// ticket. In axum, `Router::layer` is not enough: the router stores the original URI before its layers
+/// run. It refuses nothing itself. The inner layers refuse an invalid ticket, in their style and with
+/// their request id. They also refuse a ticket on a route whose layers do not
 /// [take tickets](crate::RequireTenantScope::or_ticket). A request without a ticket passes unchanged.
 ///
-/// The inner service keeps nothing reserved while the store of the tickets answers: what its readiness
-/// stands for, such as a permit of a concurrency limit, is given back, and waited for again in turn
-/// before the call.
+/// While the ticket store is asked, the request holds nothing that the inner service's readiness
+/// reserved, such as a permit of a concurrency limit. Before the call, it waits for readiness again.
 ///
-/// A ticket that opened no stream for trouble of ours (a 429 or 503, or an error of the inner service)
-/// is given back. One whose client goes before there is an answer is not: it stays used up.
+/// If a ticket opened no stream because of a server-side failure (a 429 or 503, or an error of the inner
+/// service), it is given back. If the client leaves before there is a response, the ticket stays used.
 ///
 /// ```
 /// use axum::{Router, ServiceExt as _, extract::Request};
@@ -93,15 +91,15 @@ where
                 let opening = Opening::of(RequestHead::of(&request));
                 let issuer = self.issuer.clone();
                 let answer = Box::pin(async move { issuer.redeem(&secret, opening).await });
-                // The instance that was polled ready is dropped, with all that it reserved. The
-                // clone that goes with the request becomes ready once the store has answered.
+                // Drops the instance that was polled ready, with all that it reserved. The clone that
+                // goes with the request is polled ready once the store has answered.
                 let inner = self.inner.clone();
                 self.inner = inner.clone();
                 State::Redeeming { answer, held: Some((inner, request)) }
             }
             Err(query::Repeated) => {
                 let rejection = Rejection::new(RejectionKind::ContextInvalid)
-                    .with_detail("The request bears more than one ticket.");
+                    .with_detail("The request has more than one ticket. Send one.");
                 Contexts::set_redeemed(request.extensions_mut(), Err(rejection));
                 State::Calling { response: self.inner.call(request) }
             }
@@ -115,7 +113,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Redeemed, Rejection>> + Send>>;
 pin_project! {
     /// Response future of [`RedeemService`].
     ///
-    /// Dropping it leaves the ticket as it is then: used up, if the store has been asked.
+    /// If it is dropped, the ticket stays as it is: used, if the store was asked.
     #[must_use = "futures do nothing unless polled"]
     pub struct RedeemFuture<S, F, ReqBody, ResBody, E> {
         #[pin]
@@ -130,7 +128,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, F, ReqBody, ResBody, E> {
         Redeeming { answer: Answer, held: Option<(S, Request<ReqBody>)> },
-        /// What the ticket proves is known; the inner service is not ready for it yet.
+        /// The ticket is checked. The inner service is not ready yet.
         Waiting { inner: S, request: Option<Request<ReqBody>> },
         Calling { #[pin] response: F },
         GivingBack {
@@ -140,11 +138,11 @@ pin_project! {
     }
 }
 
-/// Whether no stream was opened, and that was no fault of the client's.
-fn is_trouble_of_ours<B, E>(outcome: &Result<Response<B>, E>) -> bool {
+/// Whether no stream was opened because of a server-side failure.
+fn is_server_side_failure<B, E>(outcome: &Result<Response<B>, E>) -> bool {
     outcome.as_ref().map_or(true, |response| {
         let refused = response.extensions().get::<Rejection>();
-        // Another layer's refusal is told by its status alone.
+        // Refusals of other crates' layers are known by their status only.
         let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
         refused.is_some_and(|rejection| rejection.kind().is_retryable())
             || busy.contains(&response.status())
@@ -196,10 +194,11 @@ where
                     Err(error) => Err(error),
                 },
             };
-            let Some(opened) = this.opened.take().filter(|_| is_trouble_of_ours(&outcome)) else {
+            let Some(opened) = this.opened.take().filter(|_| is_server_side_failure(&outcome))
+            else {
                 return Poll::Ready(outcome);
             };
-            // The browser is asked to come back, with the same URL.
+            // The browser will retry with the same URL.
             let issuer = this.issuer.clone();
             let done = Box::pin(async move { issuer.give_back(opened).await });
             this.state.set(State::GivingBack { done, outcome: Some(outcome) });
@@ -207,7 +206,7 @@ where
     }
 }
 
-/// Says where the stream starts, unless the request does.
+/// Sets the start of the stream to that of the ticket, unless the request names one.
 fn start<B>(request: &mut Request<B>, from: Option<&str>) {
     let said = LastEventId::of(request.headers(), request.uri());
     if let (Some(from), Ok(None)) = (from, said)

@@ -1,23 +1,23 @@
-//! The one service behind every layer.
+//! The service that all layers make.
 
 use super::{
-    Check, RequireFuture,
-    check::{Begun, Step},
-    future::{Held, Reply},
+    check::{Check, FirstLook, Step},
+    future::{RequireFuture, WaitingRequest},
+    reply::Reply,
 };
 use crate::{
     context::X_REQUEST_ID,
-    head::RequestHead,
     id::RequestId,
     rejection::{Dialect, RejectWith},
+    request::RequestHead,
 };
 use http::{HeaderValue, Method, Request, Response};
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// Middleware that lets a request through only if its check allows it.
+/// Middleware that lets a request pass only if its check allows it.
 ///
-/// See the [module docs](super) for its shape, and how it keeps readiness.
+/// See the [module docs](super) for its types, and for how it keeps the readiness of the inner service.
 #[derive(Clone, Debug)]
 pub struct RequireService<S, C, R> {
     pub(super) inner: S,
@@ -25,12 +25,12 @@ pub struct RequireService<S, C, R> {
     pub(super) reject_with: R,
     pub(super) pass_preflight: bool,
     pub(super) opens_streams: bool,
-    /// What the check reads, as a `Vary` value.
+    /// The headers that the check reads, as a `Vary` value.
     pub(super) vary: Option<HeaderValue>,
 }
 
 impl<S, C, R> RequireService<S, C, R> {
-    /// The service inside.
+    /// The inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
@@ -44,7 +44,7 @@ where
 {
     type Response = Response<R::Body>;
     type Error = S::Error;
-    type Future = RequireFuture<S, S::Future, C, R, ReqBody>;
+    type Future = RequireFuture<S, S::Future, R, ReqBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -53,13 +53,14 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let dialect = Dialect::on(&request, self.opens_streams);
         let to_head = request.method() == Method::HEAD;
-        let mut begun = Begun::default();
-        if !(self.pass_preflight && RequestHead::of(&request).is_preflight()) {
-            self.check.begin(&mut request, &mut begun);
-        }
-        let Begun { verdict, span, echo } = begun;
-        // Only there a refusal is an event, which names its request. A layer outside that gave the
-        // request its id has put it into the header.
+        let passes_unchecked = self.pass_preflight && RequestHead::of(&request).is_preflight();
+        let FirstLook { step, span, echo } = if passes_unchecked {
+            Step::Decided(Ok(())).into()
+        } else {
+            self.check.begin(&mut request)
+        };
+        // Only for an `EventSource` is a refusal an event, which has the request id. An outer layer has
+        // put the id into the header.
         let request_id = (dialect == Dialect::EventSource).then(|| {
             let id = echo.as_ref().or_else(|| request.headers().get(X_REQUEST_ID))?;
             RequestId::new(id.to_str().ok()?).ok()
@@ -73,22 +74,22 @@ where
             echo,
             vary: self.vary.clone(),
         };
-        match verdict {
+        match step {
             Step::Decided(Ok(())) => {
                 let response = reply.span.in_scope(|| self.inner.call(request));
                 RequireFuture::calling(response, reply)
             }
             Step::Decided(Err(rejection)) => {
-                // What readiness reserved is given back; the inner service will not be called.
+                // Gives back what readiness reserved: the inner service will not be called.
                 self.inner = self.inner.clone();
                 RequireFuture::refused(rejection, reply)
             }
-            Step::Waiting(answer) => {
-                // It is given back while nobody knows whether the inner service will be called. The
-                // clone that goes with the request is polled ready before it is called.
+            Step::Waiting(answer, rest) => {
+                // Gives back what readiness reserved, until it is known whether the inner service will
+                // be called. The clone that goes with the request is polled ready before it is called.
                 let inner = self.inner.clone();
                 self.inner = inner.clone();
-                let held = Held { request, inner, check: self.check.clone() };
+                let held = WaitingRequest { request, inner, rest };
                 RequireFuture::waiting(answer, held, reply)
             }
         }

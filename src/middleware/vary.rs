@@ -1,8 +1,8 @@
-//! `Vary`: what a cache in front must tell requests apart by (RFC 9110 section 12.5.5).
+//! `Vary`: the headers by which a cache must tell requests apart (RFC 9110 section 12.5.5).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// One value that lists `names`, each once, or `None` where there are none.
+/// One value that lists each of `names` once, or `None` if there are none.
 pub(super) fn value(names: impl IntoIterator<Item = HeaderName>) -> Option<HeaderValue> {
     let mut list: Vec<HeaderName> = Vec::new();
     for name in names {
@@ -20,10 +20,10 @@ fn names(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     names.filter(|name| !name.is_empty())
 }
 
-/// Adds what `ours` lists to the `Vary` of a response, and repeats no name.
+/// Adds the names in `ours` to the `Vary` of a response, and repeats no name.
 ///
-/// The result is one header: some caches look at the last one alone. A response without `Vary`
-/// shares the bytes of `ours`; only one that has other names allocates.
+/// The result is one header, because some caches read only the last one. A response without `Vary`
+/// shares the bytes of `ours`. Only a response that has other names allocates.
 pub(super) fn add(headers: &mut HeaderMap, ours: &HeaderValue) {
     let mut theirs = headers.get_all(header::VARY).iter();
     let (first, second) = (theirs.next(), theirs.next());
@@ -44,7 +44,7 @@ pub(super) fn add(headers: &mut HeaderMap, ours: &HeaderValue) {
     merged.extend(names(ours).filter(|ours| !is_there(ours)));
     match HeaderValue::from_bytes(&merged.join(&b", "[..])) {
         Ok(merged) => drop(headers.insert(header::VARY, merged)),
-        // Parts of header values make one; were it otherwise, ours is there all the same.
+        // Parts of valid header values make a valid one. If they did not, ours would still be added.
         Err(_) => drop(headers.append(header::VARY, ours.clone())),
     }
 }

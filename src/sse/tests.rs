@@ -5,15 +5,14 @@ use super::{
     body::{FRAME, SHARED},
 };
 use crate::{
-    access::tests::grant,
     auth::Revocation,
-    clock::{manual::ManualClock, tests::ByTimeOfDay},
     delivery::{Delivery, Gap, GapReason, Position},
-    event::{Cursor, Epoch, EventType, NewEvent, StreamEvent, tests::routing},
+    event::{Cursor, Epoch, EventType, NewEvent, StreamEvent},
     rejection::BoxError,
-    scope::{
-        TenantScope,
-        tests::{self as scopes, scope},
+    scope::TenantScope,
+    testing::{
+        ManualClock,
+        fixtures::{self as scopes, ByTimeOfDay, grant, routing, scope},
     },
 };
 use eventsource_stream::EventStream;

@@ -2,15 +2,19 @@
 
 use super::OnMismatch;
 use crate::{
-    access::{Member, MemoryRegistry, ThreadRecord, tests::grant, verify_thread_access},
+    access::{Member, MemoryRegistry, ThreadRecord, verify_thread_access},
     auth::{AuthContext, Revocation},
-    clock::{from_unix, manual::ManualClock},
+    clock::from_unix,
     delivery::{Delivery, Gap, GapReason, Outbound, Position},
     ending::Ending,
-    event::{StreamEvent, tests::routing},
+    event::StreamEvent,
     id::Subject,
     rejection::BoxError,
-    scope::{TenantScope, tests as scopes},
+    scope::TenantScope,
+    testing::{
+        ManualClock,
+        fixtures::{self as scopes, grant, routing},
+    },
 };
 use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use proptest::{collection::vec, prop_assert, prop_assert_eq, proptest};

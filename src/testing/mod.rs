@@ -1,6 +1,6 @@
-//! For the tests of applications: an issuer that does as it is told, and a clock that does.
+//! For the tests of applications: an issuer of tokens, and a clock that a test moves.
 //!
-//! Behind the feature `test-util`. Not for production: the issuer signs whatever it is asked to.
+//! Behind the feature `test-util`. Do not use it in production: the issuer signs what it is asked to.
 //!
 //! ```
 //! use tower_tenancy::{
@@ -20,7 +20,12 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run()).unwrap();
 //! ```
 
+mod clock;
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(feature = "test-util")]
 mod issuer;
 
-pub use crate::clock::manual::ManualClock;
+pub use clock::ManualClock;
+#[cfg(feature = "test-util")]
 pub use issuer::{Conduct, TestIssuer};

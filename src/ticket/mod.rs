@@ -87,11 +87,11 @@ use crate::{
     auth::{AuthContext, Bound, Proven, Revocation, Texts},
     clock::{self, Clock},
     event::{Cursor, Epoch, LastEventId},
-    head::RequestHead,
     id::{ActorType, Env, Subject, TenantId, Text, ThreadId, kept_aside},
     log::EventLog,
     origin::{self, OPAQUE},
     rejection::{BoxError, Chain, Rejection, RejectionKind},
+    request::RequestHead,
 };
 use http::Method;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};

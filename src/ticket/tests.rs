@@ -5,14 +5,17 @@ use super::{
     TicketRecord, TicketState, TicketStore,
 };
 use crate::{
-    access::tests::grant,
     auth::{AuthContext, Revocation},
-    clock::{from_unix, manual::ManualClock},
+    clock::from_unix,
     event::{Cursor, LastEventId},
-    head::RequestHead,
     log::MemoryLog,
     rejection::Rejection,
-    scope::{TenantScope, tests as scopes},
+    request::RequestHead,
+    scope::TenantScope,
+    testing::{
+        ManualClock,
+        fixtures::{self as scopes, grant},
+    },
 };
 use futures_util::FutureExt as _;
 use http::Request;

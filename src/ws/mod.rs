@@ -83,7 +83,7 @@ mod tungstenite;
 pub use tungstenite::Handshake;
 
 use crate::{
-    inbound::{ClientMessage, OnClaims},
+    inbound::{ClientMessage, OnForeignMembers},
     rejection::{Rejection, RejectionKind},
     stream::{GuardedStream, IntoDelivery},
 };
@@ -138,7 +138,7 @@ impl<S> GuardedStream<S> {
                 heartbeat: Duration::from_secs(15),
                 timeout: Duration::from_secs(45),
                 max_message: 64 * 1024,
-                on_claims: OnClaims::default(),
+                on_foreign_members: OnForeignMembers::default(),
             },
         }
     }
@@ -159,7 +159,7 @@ struct Options {
     heartbeat: Duration,
     timeout: Duration,
     max_message: usize,
-    on_claims: OnClaims,
+    on_foreign_members: OnForeignMembers,
 }
 
 impl<S> WsSession<S> {
@@ -193,8 +193,8 @@ impl<S> WsSession<S> {
     }
 
     /// What to do about a client that says whose its message is. Default: refuse the message.
-    pub fn on_claims(mut self, choice: OnClaims) -> Self {
-        self.options.on_claims = choice;
+    pub fn on_foreign_members(mut self, choice: OnForeignMembers) -> Self {
+        self.options.on_foreign_members = choice;
         self
     }
 

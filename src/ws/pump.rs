@@ -438,7 +438,7 @@ where
 
     fn take_in(self: Pin<&mut Self>, text: &str) {
         let this = self.as_ref().get_ref();
-        match this.guarded.grant().receive(text, this.options.on_claims) {
+        match this.guarded.grant().receive(text, this.options.on_foreign_members) {
             Ok(message) => {
                 let this = self.project();
                 *this.handling = Some(Box::pin((this.on_message)(message)));

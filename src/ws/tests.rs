@@ -2,15 +2,18 @@
 
 use super::{WsKind, WsMessage, WsSession};
 use crate::{
-    access::tests::grant,
     auth::{AuthContext, Revocation},
-    clock::{Clock, Sleep, from_unix, manual::ManualClock, tests::ByTimeOfDay},
+    clock::{Clock, Sleep, from_unix},
     delivery::{Delivery, Gap, GapReason, Position},
     ending::Ending,
-    event::{Cursor, Epoch, StreamEvent, tests::routing},
-    inbound::{ClientMessage, OnClaims},
+    event::{Cursor, Epoch, StreamEvent},
+    inbound::{ClientMessage, OnForeignMembers},
     rejection::{Rejection, RejectionKind},
-    scope::{TenantScope, tests as scopes},
+    scope::TenantScope,
+    testing::{
+        ManualClock,
+        fixtures::{self as scopes, ByTimeOfDay, grant, routing},
+    },
 };
 use futures_channel::{mpsc, oneshot};
 use futures_core::Stream;
@@ -374,7 +377,8 @@ fn messages_are_the_callers_whatever_they_say() {
 
 #[test]
 fn claims_are_ignored_by_choice_and_trusted_never() {
-    let mut talk = Talk::with(quiet(), |session| session.on_claims(OnClaims::Ignore));
+    let mut talk =
+        Talk::with(quiet(), |session| session.on_foreign_members(OnForeignMembers::Ignore));
     talk.got();
     talk.say(r#"{"text":"x","routing":{"tenant_id":"t_b"}}"#);
     assert_eq!(talk.got(), []);

@@ -4,9 +4,9 @@ use super::{WsKind, WsMessage, WsSession};
 use crate::{
     auth::is_bearer_protocol,
     clock,
-    head::{RequestHead, tokens},
     inbound::ClientMessage,
     rejection::{Rejection, RejectionKind},
+    request::{RequestHead, tokens},
     stream::IntoDelivery,
 };
 use bytes::Bytes;

@@ -41,7 +41,7 @@ impl Source {
         let mut paths = Paths { inside: place.clone(), found: BTreeSet::new() };
         paths.visit_file(&syntax);
         Self {
-            is_test: place.iter().any(|part| part == "tests"),
+            is_test: place.iter().any(|part| part == "tests" || part == "fixtures"),
             tests_are_last: syntax.items.iter().rev().skip(1).all(|item| !tests(item)),
             paths: paths.found,
             place,

@@ -163,7 +163,7 @@ fn the_log_says_why_a_thread_is_refused_and_the_client_is_not_told() {
         ("foreign", "the thread is foreign", Some("t_beta/prod/foreign")),
         ("elsewhere", "the thread is foreign", Some("t_alpha/dev/elsewhere")),
         ("other-id", "the thread is foreign", Some("t_alpha/prod/another")),
-        ("closed", "the caller is no member", None),
+        ("closed", "the caller is not a member", None),
         ("mal formed\n", "the thread id is malformed", None),
         ("", "the thread id is malformed", None),
     ] {
@@ -200,7 +200,7 @@ fn a_registry_that_is_down_is_trouble_of_ours_and_its_cause_is_for_the_log() {
     let (answer, line) = line("down", "r-1");
     assert_eq!(line.level, Level::ERROR, "{line:?}");
     for (field, value) in [
-        ("message", "the thread registry does not answer"),
+        ("message", "the thread registry failed"),
         ("tenant", "t_alpha"),
         ("env", "prod"),
         ("thread", "down"),

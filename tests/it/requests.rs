@@ -15,7 +15,7 @@ use http::{Request, Response, StatusCode};
 use std::process::Command;
 use tower::{Layer as _, ServiceExt as _};
 use tower_tenancy::{
-    Envs, MemoryRegistry, Named, RedeemTicket, RequestHead, RequireTenantScope, Routing,
+    ContextParts, Envs, MemoryRegistry, RedeemTicket, RequestHead, RequireTenantScope, Routing,
     TenantScope, ThreadAccess, TicketIssuer, auth::JwtVerifier,
 };
 
@@ -60,14 +60,14 @@ fn refused(status: u16, code: &str) -> (u16, String) {
 async fn a_tenant_in_the_path_is_held_against_the_token_and_the_headers() {
     let tenancy = || {
         RequireTenantScope::new(verifier())
-            .context_from(|head| Named::new().tenant(head.segment(1)).env(head.segment(2)))
+            .context_from(|head| ContextParts::new().tenant(head.segment(1)).env(head.segment(2)))
     };
     let nested = Router::new().route("/{env}/whose", get(whose));
     let nested_with_layer = nested.clone().route_layer(
         RequireTenantScope::new(verifier()).context_from(|head: RequestHead<'_>| {
             let whole = head.extensions().get::<OriginalUri>();
             let mut parts = whole.map_or("", |whole| whole.path()).split('/').skip(2);
-            Named::new().tenant(parts.next()).env(parts.next())
+            ContextParts::new().tenant(parts.next()).env(parts.next())
         }),
     );
     let apps = [
@@ -113,7 +113,7 @@ async fn a_tenant_in_the_path_is_held_against_the_token_and_the_headers() {
 async fn a_tenant_in_the_host_is_held_against_the_token_and_the_headers() {
     let tenancy = RequireTenantScope::new(verifier())
         .envs(Envs::only("prod").unwrap())
-        .context_from(|head| Named::new().tenant(head.subdomain_of("example.com")));
+        .context_from(|head| ContextParts::new().tenant(head.subdomain_of("example.com")));
     let app = Router::new().route("/", get(whose)).route_layer(tenancy);
     for (token_of, uri, headers, outcome) in [
         ("acme", "/", &[("host", "acme.example.com")][..], ok("acme/prod")),
@@ -157,7 +157,8 @@ async fn what_reads_the_context_runs_in_the_span_of_the_request_and_on_the_query
     let log = logged(async {
         let tenancy = RequireTenantScope::new(verifier()).or_query().context_from(|head| {
             tracing::info!(query = head.uri().query(), method = head.method().as_str(), "asked");
-            Named::new().env(head.headers().get("x-stage").and_then(|stage| stage.to_str().ok()))
+            ContextParts::new()
+                .env(head.headers().get("x-stage").and_then(|stage| stage.to_str().ok()))
         });
         let app = Router::new().route("/", get(whose)).route_layer(tenancy);
         let stage = ("x-stage", "prod");
@@ -179,7 +180,7 @@ async fn a_ticket_and_the_path_name_one_tenant() {
     let threads = MemoryRegistry::new();
     threads.register(&"t_alpha/prod/th".parse::<Routing>().unwrap());
     let tenancy = RequireTenantScope::new(verifier())
-        .context_from(|head| Named::new().tenant(head.segment(1)).env(head.segment(2)));
+        .context_from(|head| ContextParts::new().tenant(head.segment(1)).env(head.segment(2)));
     let tickets = issuer.clone();
     let ask = async move |thread: ThreadAccess<Path<String>, MemoryRegistry>| {
         tickets.issue_once(&thread).await.unwrap().secret().to_owned()

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     auth::{AuthContext, AuthRequest, Authenticator as _, Verdict},
-    clock::manual::ManualClock,
+    testing::ManualClock,
 };
 use base64::{
     Engine as _,

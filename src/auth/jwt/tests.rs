@@ -7,9 +7,10 @@ use super::{
 };
 use crate::{
     auth::{AuthContext, AuthRequest, Authenticator as _, Verdict},
-    clock::{from_unix, manual::ManualClock},
+    clock::from_unix,
     json::Fault,
     rejection::{Rejection, RejectionKind},
+    testing::ManualClock,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::EncodingKey;

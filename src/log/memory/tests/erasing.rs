@@ -9,8 +9,9 @@ use super::{
 use crate::{
     delivery::{Delivery, Gap, GapReason, Item},
     ending::Ending,
-    event::{Cursor, Epoch, LastEventId, Routing, tests::routing},
+    event::{Cursor, Epoch, LastEventId, Routing},
     log::{EventLog as _, LogError, LogReader as _, erase_thread},
+    testing::fixtures::routing,
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::{

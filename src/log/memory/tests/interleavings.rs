@@ -5,8 +5,9 @@
 
 use super::super::{MemoryLog, MemoryReader};
 use crate::{
-    event::{EventType, NewEvent, StreamEvent, tests::routing},
+    event::{EventType, NewEvent, StreamEvent},
     log::{LogError, LogItem},
+    testing::fixtures::routing,
 };
 use futures_core::Stream as _;
 use loom::thread;

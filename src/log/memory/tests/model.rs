@@ -5,13 +5,12 @@ use super::{
     support::{Reading, path, read, recount, resume},
 };
 use crate::{
-    access::tests::grant,
-    clock::manual::ManualClock,
     event::{Cursor, Epoch, LastEventId},
     log::{EventLog as _, Publisher, erase_thread},
-    scope::{
-        TenantScope,
-        tests::{self as scopes},
+    scope::TenantScope,
+    testing::{
+        ManualClock,
+        fixtures::{self as scopes, grant},
     },
 };
 use futures_util::FutureExt as _;

@@ -5,11 +5,10 @@ use super::{
     support::{Reading, Task, open, publish, read, seqs, small, subscribe},
 };
 use crate::{
-    access::tests::grant,
     delivery::{Delivery, GapReason, Item},
-    event::{Cursor, Epoch, LastEventId, tests::routing},
+    event::{Cursor, Epoch, LastEventId},
     log::{LogItem, LogReader as _, OnGap, Publisher},
-    scope::tests::scope,
+    testing::fixtures::{grant, routing, scope},
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 use proptest::{collection::vec, prop_assert_eq, proptest};

@@ -5,10 +5,10 @@ use super::{
     support::{open, path, post, publish, read, recount, resume, seqs, subscribe},
 };
 use crate::{
-    clock::manual::ManualClock,
     delivery::GapReason,
-    event::{Cursor, LastEventId, Routing, tests::routing},
+    event::{Cursor, LastEventId, Routing},
     log::{EventLog as _, LogError, LogReader as _, PublishError, erase_thread},
+    testing::{ManualClock, fixtures::routing},
 };
 use std::{collections::HashSet, time::Duration};
 

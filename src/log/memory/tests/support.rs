@@ -2,11 +2,10 @@
 
 use super::super::{MemoryLog, MemoryLogBuilder, MemoryReader};
 use crate::{
-    access::tests::grant,
     delivery::{Delivery, Gap, Item},
-    event::{Cursor, LastEventId, Routing, tests::routing},
+    event::{Cursor, LastEventId, Routing},
     log::{LogItem, LogReader as _, PublishError, Publisher, Subscription, erase_thread},
-    scope::tests::scope,
+    testing::fixtures::{grant, routing, scope},
 };
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::{

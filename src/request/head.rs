@@ -1,12 +1,12 @@
-//! The head of a request, as layers and applications look at it.
+//! The head of a request.
 
 use http::{Extensions, HeaderMap, HeaderName, Method, Request, Uri, header};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
-/// The head of a request: all of it but the body.
+/// The head of a request: method, URI, headers and extensions.
 ///
-/// For what reads tenant and env off it: see
+/// An application reads tenant and env from it: see
 /// [`context_from`](crate::RequireTenantScope::context_from).
 ///
 /// ```
@@ -45,21 +45,21 @@ impl<'a> RequestHead<'a> {
         self.method
     }
 
-    /// The request's URI, as the layer sees it: inside `axum::Router::nest` it lacks the prefix, and
-    /// [`extensions`](Self::extensions) has axum's `OriginalUri`.
+    /// The request's URI, as the layer sees it. Inside `axum::Router::nest` it lacks the prefix. The
+    /// [`extensions`](Self::extensions) then have axum's `OriginalUri`.
     #[must_use]
     pub fn uri(self) -> &'a Uri {
         self.uri
     }
 
-    /// The request's headers. Those that the answer depends on must be named to caches: see
+    /// The request's headers. If the response depends on one of them, name it to caches: see
     /// [`vary_by`](crate::RequireTenantScope::vary_by).
     #[must_use]
     pub fn headers(self) -> &'a HeaderMap {
         self.headers
     }
 
-    /// What outer layers left on the request.
+    /// What outer layers put on the request.
     #[must_use]
     pub fn extensions(self) -> &'a Extensions {
         self.extensions
@@ -68,7 +68,7 @@ impl<'a> RequestHead<'a> {
     /// One segment of the path, percent-decoded ([RFC 3986 section 2.1]). The first is 0: of `/t/acme/x`,
     /// segment 1 is `acme`. `None` if the path is shorter.
     ///
-    /// What cannot be decoded is given as it stands. It has a `%`, and so is no id.
+    /// A segment that cannot be decoded is returned as it was sent. It has a `%`, so it is not an id.
     ///
     /// [RFC 3986 section 2.1]: https://www.rfc-editor.org/rfc/rfc3986#section-2.1
     #[must_use]
@@ -81,7 +81,7 @@ impl<'a> RequestHead<'a> {
     /// ([RFC 9113 section 8.3.1]), or the one `Host` header ([RFC 9112 section 3.2]). `None` if there is
     /// neither, if there are two `Host` headers, or if the two differ.
     ///
-    /// It is in the case in which it was sent, and hosts are the same in any case.
+    /// It is returned in the case in which it was sent. Compare hosts without regard to case.
     ///
     /// [RFC 9112 section 3.2]: https://www.rfc-editor.org/rfc/rfc9112#section-3.2
     /// [RFC 9113 section 8.3.1]: https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1
@@ -98,10 +98,11 @@ impl<'a> RequestHead<'a> {
         Some(of_header)
     }
 
-    /// What stands in front of `domain` in the [host](Self::host), in lower case: of `acme.example.com`
-    /// and `example.com`, that is `acme`. `None` for any other host, and for the domain itself.
+    /// The part of the [host](Self::host) before `domain`, in lower case. For the host
+    /// `acme.example.com` and the domain `example.com` it is `acme`. `None` for any other host, and for
+    /// the domain itself.
     ///
-    /// It may be several labels: of `a.b.example.com` it is `a.b`.
+    /// It may have several labels: for `a.b.example.com` it is `a.b`.
     #[must_use]
     pub fn subdomain_of(self, domain: &str) -> Option<Cow<'a, str>> {
         let host = self.host()?;
@@ -122,7 +123,7 @@ impl<'a> RequestHead<'a> {
             || (self.method == Method::GET && tokens(self.headers, header::UPGRADE).any(websocket))
     }
 
-    /// Whether a browser asks whether it may ask ([WHATWG Fetch section 3.3.2]).
+    /// Whether the request is a CORS preflight ([WHATWG Fetch section 3.3.2]).
     ///
     /// [WHATWG Fetch section 3.3.2]: https://fetch.spec.whatwg.org/#cors-preflight-request
     pub(crate) fn is_preflight(self) -> bool {
@@ -132,12 +133,12 @@ impl<'a> RequestHead<'a> {
     }
 }
 
-/// The host of `host:port`. `None` if there is something in front of the host.
+/// The host of `host:port`. `None` if there is user information in front of the host.
 fn without_port(authority: &str) -> Option<&str> {
     if authority.contains('@') {
         return None;
     }
-    // An address of IPv6 has colons of its own.
+    // An IPv6 address contains colons.
     match authority.find(']') {
         Some(end) => authority.get(..=end),
         None => authority.split(':').next(),

@@ -1,4 +1,4 @@
-//! Taking parameters out of a URI, so that nothing further in, and no log, sees them.
+//! Takes parameters out of a URI, so that no inner service and no log sees them.
 
 use http::{Uri, uri::PathAndQuery};
 
@@ -6,8 +6,8 @@ use http::{Uri, uri::PathAndQuery};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Repeated;
 
-/// Removes every `name` from the query, and gives its value. What is left stays as it was, byte
-/// for byte.
+/// Removes every parameter `name` from the query, and returns its value. The rest of the URI stays as
+/// it was, byte for byte.
 pub(crate) fn take(uri: &mut Uri, name: &str) -> Result<Option<String>, Repeated> {
     let Some(query) = uri.query() else { return Ok(None) };
     let mut found = Vec::new();
@@ -26,7 +26,8 @@ pub(crate) fn take(uri: &mut Uri, name: &str) -> Result<Option<String>, Repeated
         left => format!("{}?{left}", uri.path()),
     };
     let mut parts = std::mem::take(uri).into_parts();
-    // Parts of what was a path and query are one; were they not, the query is lost, not leaked.
+    // The parts of a valid path and query are valid. If they were not, the query would be lost, not
+    // leaked.
     parts.path_and_query =
         Some(PathAndQuery::try_from(path).unwrap_or_else(|_| PathAndQuery::from_static("/")));
     *uri = Uri::from_parts(parts).unwrap_or_default();

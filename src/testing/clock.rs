@@ -1,0 +1,94 @@
+//! A clock that moves when told to.
+
+use crate::clock::{Clock, Sleep, from_unix};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+    time::{Duration, SystemTime},
+};
+
+/// A clock that stands still until [`advance`](Self::advance) moves it. A sleep ends when the clock was
+/// moved by its duration, also if the time of day was set back meanwhile: an operating system does the
+/// same. Clones are one clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_tenancy::{clock::Clock as _, testing::ManualClock};
+///
+/// let clock = ManualClock::at(1_795_348_800);
+/// let before = clock.now();
+/// clock.advance(Duration::from_secs(3600));
+/// assert_eq!(clock.now(), before + Duration::from_secs(3600));
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    time_of_day: SystemTime,
+    elapsed: Duration,
+    sleepers: Vec<Waker>,
+}
+
+impl ManualClock {
+    /// A clock at this number of seconds after 1970.
+    #[must_use]
+    pub fn at(unix: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            time_of_day: from_unix(unix),
+            elapsed: Duration::ZERO,
+            sleepers: Vec::new(),
+        })))
+    }
+
+    /// The clock as the type that builders take.
+    #[must_use]
+    pub fn shared(&self) -> Arc<dyn Clock> {
+        Arc::new(self.clone())
+    }
+
+    /// Moves the clock forward, and wakes the sleeps that end.
+    pub fn advance(&self, by: Duration) {
+        let sleepers = {
+            let mut state = self.state();
+            state.time_of_day += by;
+            state.elapsed += by;
+            std::mem::take(&mut state.sleepers)
+        };
+        sleepers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Sets the time of day back. Sleeps end as before.
+    pub fn set_back(&self, by: Duration) {
+        self.state().time_of_day -= by;
+    }
+
+    /// Wakes the task when the clock moves.
+    #[cfg(test)]
+    pub(crate) fn wake(&self, cx: &std::task::Context<'_>) {
+        self.state().sleepers.push(cx.waker().clone());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> SystemTime {
+        self.state().time_of_day
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let clock = self.clone();
+        let until = self.state().elapsed.saturating_add(duration);
+        Box::pin(std::future::poll_fn(move |cx| {
+            let mut state = clock.state();
+            if state.elapsed >= until {
+                return Poll::Ready(());
+            }
+            state.sleepers.push(cx.waker().clone());
+            Poll::Pending
+        }))
+    }
+}
