@@ -1,8 +1,11 @@
 //! The one table of endings: why streams end, and which word or number says so on each wire.
 
-use crate::framing;
+use crate::event_stream;
 use serde_json::{Map, Value};
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, Hasher as _},
+    time::Duration,
+};
 
 /// One row of the table.
 struct Row {
@@ -119,13 +122,24 @@ impl Ending {
 
     /// What the notice says, on the transports that write JSON.
     pub(crate) fn members(self) -> Map<String, Value> {
-        framing::members([("code", self.code()), ("detail", self.detail())])
+        event_stream::members([("code", self.code()), ("detail", self.detail())])
     }
 
     /// How long a client waits that usually waits for `delay`, before it comes back by itself.
     pub(crate) fn retry_after(self, delay: Duration) -> Option<Duration> {
         self.row().patience.map(|times| delay.saturating_mul(times))
     }
+}
+
+/// No client is sent away for longer than a day.
+const LONGEST_DELAY: Duration = Duration::from_secs(86_400);
+
+/// A delay between `base` and twice `base`, so that clients cut together do not return together.
+pub(crate) fn jittered(base: Duration) -> Duration {
+    // Each `RandomState` has its own keys: enough randomness to spread clients.
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    let base = base.min(LONGEST_DELAY);
+    base + base.mul_f64((random % 1024) as f64 / 1024.0)
 }
 
 #[cfg(test)]

@@ -6,8 +6,7 @@
 
 use crate::{
     delivery::Outbound,
-    ending::Ending,
-    framing::jittered,
+    ending::{Ending, jittered},
     id::RequestId,
     middleware::RequireService,
     rejection::{RETRY_PUSHBACK, Rejection, TENANCY_CODE},

@@ -8,7 +8,7 @@ mod json;
 
 pub mod clock;
 
-mod framing;
+mod event_stream;
 
 mod ending;
 

@@ -18,7 +18,7 @@ pub use routing::{InvalidRouting, Routing};
 
 use crate::{
     clock::rfc3339,
-    framing::Block,
+    event_stream::Block,
     id::{RequestId, Text},
 };
 use bytes::Bytes;

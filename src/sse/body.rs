@@ -4,11 +4,10 @@ use super::window::{PIECE, Window};
 use crate::{
     access::Woken,
     delivery::Outbound,
-    ending::Ending,
+    ending::{Ending, jittered},
     event::{Cursor, StreamEvent},
-    framing::{Block, HEARTBEAT, OPEN, jittered, members},
+    event_stream::{Block, HEARTBEAT, OPEN, members, stream_headers},
     id::RequestId,
-    rejection::stream_headers,
     stream::{GuardedStream, IntoDelivery, Polled},
 };
 use bytes::Bytes;

@@ -3,10 +3,10 @@
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 
 use crate::id::RequestId;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value, json};
 use std::{
     fmt::{Display, Write as _},
-    hash::{BuildHasher, Hasher},
     time::Duration,
 };
 
@@ -98,15 +98,12 @@ pub(crate) fn members<const N: usize>(said: [(&str, &str); N]) -> Map<String, Va
     said.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
 }
 
-/// No client is sent away for longer than a day.
-const LONGEST_DELAY: Duration = Duration::from_secs(86_400);
-
-/// A delay between `base` and twice `base`, so that clients cut together do not return together.
-pub(crate) fn jittered(base: Duration) -> Duration {
-    // Each `RandomState` has its own keys: enough randomness to spread clients.
-    let random = std::hash::RandomState::new().build_hasher().finish();
-    let base = base.min(LONGEST_DELAY);
-    base + base.mul_f64((random % 1024) as f64 / 1024.0)
+/// What every event stream says about itself: its type, and that nobody may store, transform or
+/// buffer it.
+pub(crate) fn stream_headers(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 }
 
 #[cfg(test)]

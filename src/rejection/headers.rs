@@ -1,0 +1,81 @@
+//! The headers of a refusal.
+
+use super::{Rejection, RejectionKind};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+/// Whether a header says something about the body that it came with, its freshness, or the refusal
+/// in plain words, and so must not outlive the body.
+pub(crate) fn belongs_to_body(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    // `Content-Encoding`, `-Language`, `-Length`, `-Range`, `-Type`, `-Digest`, ... of RFC 9110 and
+    // RFC 9530. A security policy is about the page and not its bytes.
+    (name.starts_with("content-") && !name.starts_with("content-security-policy"))
+        || matches!(
+            name,
+            "accept-ranges"
+                | "age"
+                | "cache-control"
+                | "digest"
+                | "etag"
+                | "expires"
+                | "last-modified"
+                | "repr-digest"
+                | "retry-after"
+                | "signature"
+                | "signature-input"
+                | "trailer"
+                | "transfer-encoding"
+                | "www-authenticate"
+                | "x-content-type-options"
+        )
+}
+
+/// A cache must not keep a refusal, whatever it looks like (RFC 9111 section 5.2.2.5). What says so
+/// by itself is left as it is.
+pub(crate) fn nobody_stores(headers: &mut HeaderMap) {
+    let says_so = headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
+        let mut directives = value.as_bytes().split(|byte| *byte == b',');
+        directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-store"))
+    });
+    if !says_so {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+/// A browser takes a refusal for what its `Content-Type` says, and for nothing else: it may repeat what
+/// somebody sent ([WHATWG Fetch section 3.6]).
+///
+/// [WHATWG Fetch section 3.6]: https://fetch.spec.whatwg.org/#x-content-type-options-header
+pub(crate) fn nobody_sniffs(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// The challenge (RFC 6750 section 3) or the delay (RFC 9110 section 10.2.3), where there is one.
+pub(super) fn challenge_or_delay(headers: &mut HeaderMap, rejection: &Rejection) {
+    if let Some(challenge) = challenge(rejection) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(delay) = rejection.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
+    }
+}
+
+/// RFC 6750 section 3: no error code where no token was sent, and no word of the request.
+fn challenge(rejection: &Rejection) -> Option<HeaderValue> {
+    let kind = rejection.kind();
+    let challenge = match (kind, kind.status()) {
+        (RejectionKind::AuthMissing, _) => r#"Bearer realm="tenancy""#,
+        (RejectionKind::AuthExpired, _) => {
+            r#"Bearer realm="tenancy", error="invalid_token", error_description="The access token expired""#
+        }
+        (_, StatusCode::UNAUTHORIZED) => r#"Bearer realm="tenancy", error="invalid_token""#,
+        (_, StatusCode::FORBIDDEN) => r#"Bearer realm="tenancy", error="insufficient_scope""#,
+        _ => return None,
+    };
+    // What no scope can be written with is left out.
+    let writable = |byte: u8| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    match rejection.scope().filter(|scope| scope.bytes().all(writable)) {
+        Some(scope) => HeaderValue::try_from(format!(r#"{challenge}, scope="{scope}""#)).ok(),
+        None => Some(HeaderValue::from_static(challenge)),
+    }
+}

@@ -1,0 +1,80 @@
+//! A refusal as `application/problem+json` (RFC 9457).
+
+use super::{
+    Rejection,
+    headers::{challenge_or_delay, nobody_sniffs, nobody_stores},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use std::sync::{Arc, Weak};
+
+/// RFC 9457. `type` is left out: it means `about:blank`, and `code` tells the kinds apart.
+#[derive(serde::Serialize)]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+}
+
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// `application/problem+json`, and the challenge or the delay that belongs to the status.
+pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
+    let status = rejection.status();
+    let problem = Problem {
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        code: rejection.code(),
+        detail: rejection.detail(),
+    };
+    // Four strings and a number always serialise; were it otherwise, the status still tells.
+    let document: Arc<[u8]> = serde_json::to_vec(&problem).unwrap_or_default().into();
+    let plain = Plain {
+        rejection: rejection.clone(),
+        length: document.len(),
+        document: Arc::downgrade(&document),
+    };
+    let mut response = Response::new(Bytes::from_owner(document));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    nobody_stores(response.headers_mut());
+    nobody_sniffs(response.headers_mut());
+    challenge_or_delay(response.headers_mut(), rejection);
+    response.extensions_mut().insert(plain);
+    rejection.kept_by(response)
+}
+
+/// Left in the extensions by [`problem`] alone: the response is a rejection in the crate's own plain
+/// words, so that the nearest layer outside may tell it anew, in the dialect of the request and in
+/// the application's style.
+#[derive(Clone, Debug)]
+pub(crate) struct Plain {
+    rejection: Rejection,
+    length: usize,
+    /// The body owns the document: whoever puts another body in its place drops it.
+    document: Weak<[u8]>,
+}
+
+impl Plain {
+    /// The rejection, if `response` still is what [`problem`] made of it: no handler and no layer
+    /// has put an answer of its own in its place. To compress the document, or to wrap its body in
+    /// another way, changes nothing about what it says.
+    ///
+    /// Hosts drop the body of an answer to a `HEAD`, so that its absence tells nothing there.
+    pub(crate) fn still<B>(self, response: &Response<B>, to_head: bool) -> Option<Rejection> {
+        let headers = response.headers();
+        let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+        let same_type = types.next().is_some_and(|value| value == PROBLEM_JSON);
+        let same_length = headers.contains_key(header::CONTENT_ENCODING)
+            || headers.get(header::CONTENT_LENGTH).is_none_or(|value| {
+                value.to_str().is_ok_and(|value| value.parse() == Ok(self.length))
+            });
+        let is_still = response.status() == self.rejection.status()
+            && same_type
+            && types.next().is_none()
+            && same_length
+            && (to_head || self.document.strong_count() > 0);
+        is_still.then_some(self.rejection)
+    }
+}
