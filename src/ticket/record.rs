@@ -1,0 +1,166 @@
+//! What a ticket stands for.
+
+use super::store::TicketState;
+use crate::{
+    access::ThreadGrant,
+    auth::{Proven, Revocation, Texts},
+    event::{Cursor, Epoch},
+    id::{ActorType, Env, Subject, TenantId, Text, ThreadId, kept_aside},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    io,
+    time::{Duration, SystemTime},
+};
+
+/// What a ticket stands for, as a store keeps it.
+///
+/// A store that writes text serialises it. A record of an earlier version of this crate is read,
+/// too: what it does not say, its ticket does not prove.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TicketRecord {
+    pub(super) tenant: TenantId,
+    pub(super) env: Env,
+    pub(super) thread: ThreadId,
+    pub(super) subject: Subject,
+    #[serde(default)]
+    pub(super) issuer: Option<Text>,
+    pub(super) roles: Texts,
+    #[serde(default)]
+    pub(super) scopes: Texts,
+    #[serde(default)]
+    pub(super) audiences: Texts,
+    #[serde(default)]
+    pub(super) is_access_token: bool,
+    #[serde(default)]
+    pub(super) issued_at: Option<SystemTime>,
+    pub(super) actor_type: Option<ActorType>,
+    pub(super) origin: Option<String>,
+    /// Of the thread's log, when the ticket was issued: the first half of all cursors. `None` if
+    /// the ticket never re-opens.
+    pub(super) epoch: Option<Epoch>,
+    /// Where the stream starts, as a client would say it.
+    pub(super) start: String,
+    pub(super) open_until: SystemTime,
+    /// When the token ends, the leeway included.
+    pub(super) valid_until: SystemTime,
+    /// How much of that is leeway.
+    #[serde(default)]
+    pub(super) leeway: Duration,
+    /// Of the token that the ticket was issued for. A store that writes text loses them.
+    #[serde(skip)]
+    pub(super) revocations: Vec<Revocation>,
+}
+
+impl TicketRecord {
+    /// The longest record that is issued, in bytes of JSON.
+    pub const MAX_BYTES: usize = 16 * 1024;
+
+    /// Until when a store has to keep the record of a ticket in this state. It may forget it then.
+    #[must_use]
+    pub fn keep_until(&self, state: TicketState) -> SystemTime {
+        match state {
+            TicketState::Unused | TicketState::UsedUp => self.open_until,
+            TicketState::Open => self.valid_until,
+        }
+    }
+
+    /// Which account the ticket counts for: one tenant in one env.
+    #[must_use]
+    pub fn account(&self) -> (&TenantId, &Env) {
+        (&self.tenant, &self.env)
+    }
+
+    /// Which caller of the account the ticket was issued to: an issuer and a subject.
+    #[must_use]
+    pub fn holder(&self) -> (Option<&str>, &Subject) {
+        (self.issuer.as_ref().map(Text::as_str), &self.subject)
+    }
+
+    /// What the grant's proof says, for its thread.
+    pub(super) fn of(
+        grant: &ThreadGrant,
+        reads: Option<(Epoch, Cursor)>,
+        open_until: SystemTime,
+    ) -> Self {
+        let (scope, auth) = (grant.scope(), grant.scope().auth());
+        // Every field is named: a ticket drops nothing of a proof that nobody decided about.
+        let Proven {
+            subject,
+            expires_at,
+            leeway: _,
+            issuer,
+            issued_at,
+            audiences,
+            is_access_token,
+            tenants: _,
+            envs: _,
+            roles,
+            scopes,
+            actor_type,
+            clock: _,
+            revocations,
+            ticket: _,
+        } = &*auth.0;
+        let valid_until = auth.valid_until();
+        Self {
+            tenant: scope.tenant().clone(),
+            env: scope.env().clone(),
+            thread: grant.key().thread().clone(),
+            subject: subject.clone(),
+            issuer: issuer.clone(),
+            roles: roles.clone(),
+            scopes: scopes.clone(),
+            audiences: audiences.clone(),
+            is_access_token: *is_access_token,
+            issued_at: *issued_at,
+            actor_type: actor_type.clone(),
+            origin: scope.request().origin().map(str::to_owned),
+            epoch: reads.map(|(epoch, _)| epoch),
+            start: reads.map(|(_, from)| from.to_string()).unwrap_or_default(),
+            open_until,
+            valid_until,
+            leeway: valid_until.duration_since(*expires_at).unwrap_or_default(),
+            revocations: revocations.clone(),
+        }
+    }
+
+    /// Refuses a record that is longer than [`MAX_BYTES`](Self::MAX_BYTES), or that no store could
+    /// write.
+    pub(super) fn check_size(&self) -> Result<(), serde_json::Error> {
+        /// Takes so many bytes, and no more.
+        struct Room(usize);
+
+        impl io::Write for Room {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let left = self.0.checked_sub(bytes.len());
+                self.0 = left.ok_or_else(|| io::Error::other("the record is too long"))?;
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        serde_json::to_writer(Room(Self::MAX_BYTES), self)
+    }
+
+    /// How many bytes the record keeps in memory. Lists that it shares count in full: what they are
+    /// shared with may end before it does.
+    pub(super) fn kept_bytes(&self) -> usize {
+        // An id that is too long to stand in place. A store may list the account under copies that an
+        // earlier ticket of it left: one among the accounts, and one among their callers.
+        let [tenant, env, thread] =
+            [self.tenant.as_str(), self.env.as_str(), self.thread.as_str()].map(kept_aside);
+        let ids = 3 * (tenant + env) + thread;
+        let texts = [self.subject.as_str(), self.start.as_str()].into_iter();
+        let texts = texts.chain(self.actor_type.as_ref().map(ActorType::as_str));
+        let texts = texts.chain(self.origin.as_deref()).map(str::len).sum::<usize>();
+        let issuer = self.issuer.as_ref().map_or(0, Text::heap_bytes);
+        let lists = [&self.roles, &self.scopes, &self.audiences];
+        let lists = lists.into_iter().map(Texts::heap_bytes).fold(issuer, usize::saturating_add);
+        let revocations = size_of_val::<[Revocation]>(&self.revocations);
+        [size_of::<Self>(), ids, texts, revocations].into_iter().fold(lists, usize::saturating_add)
+    }
+}

@@ -1,0 +1,84 @@
+//! A ticket as its holder has it, and the key that a store knows it by.
+
+use crate::event::Cursor;
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+use sha2::{Digest as _, Sha256};
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// The query parameter that bears a ticket.
+pub(crate) const TICKET_QUERY: &str = "ticket";
+
+/// How long a ticket is, in hexadecimal digits.
+pub(super) const SECRET_LEN: usize = 64;
+
+/// A ticket as its holder gets it. `Debug` hides it; serialised it is `{"ticket": "...",
+/// "expires_at": <seconds since 1970>, "last_event_id": "<where its stream starts>"}`.
+#[derive(Clone)]
+pub struct Ticket {
+    pub(super) secret: String,
+    pub(super) expires_at: SystemTime,
+    pub(super) starts_after: Option<Cursor>,
+}
+
+impl Ticket {
+    /// The value of the query parameter `ticket`: letters and digits.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Where its stream starts, if it has a log: what a page resumes from that has seen nothing yet,
+    /// since an `EventSource` tells it no id before the first event.
+    #[must_use]
+    pub fn starts_after(&self) -> Option<Cursor> {
+        self.starts_after
+    }
+
+    /// Until when it must have opened its stream.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+impl Serialize for Ticket {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let seconds = self.expires_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut ticket = serializer.serialize_struct("Ticket", 3)?;
+        ticket.serialize_field("ticket", &self.secret)?;
+        ticket.serialize_field("expires_at", &seconds)?;
+        ticket.serialize_field("last_event_id", &self.starts_after)?;
+        ticket.end()
+    }
+}
+
+/// What a store knows a ticket by: its hash. Shown, it is 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TicketKey([u8; 32]);
+
+impl TicketKey {
+    pub(super) fn of(secret: &str) -> Self {
+        Self(Sha256::digest(secret).into())
+    }
+}
+
+impl fmt::Display for TicketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
