@@ -1,6 +1,6 @@
 //! What comes out of a guarded stream, and until when.
 
-use super::OnMismatch;
+use super::guarded::OnMismatch;
 use crate::{
     access::{Member, MemoryRegistry, ThreadRecord, tests::grant, verify_thread_access},
     auth::{AuthContext, Revocation},

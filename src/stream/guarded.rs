@@ -1,0 +1,164 @@
+//! The stream that [`ThreadGrant::guard`] makes.
+
+use super::{item::IntoDelivery, observe::log_end};
+use crate::{
+    access::{ProofWatch, ThreadGrant, Woken},
+    clock::Clock,
+    ending::Ending,
+};
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, atomic::AtomicU64},
+    task::{Context, Poll, ready},
+    time::{Duration, SystemTime},
+};
+use tracing::Span;
+
+/// What to do when a source gives an event of another thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMismatch {
+    /// Leave the event out and go on.
+    #[default]
+    Drop,
+    /// End the stream with [`Ending::SourceFailed`].
+    Close,
+}
+
+impl ThreadGrant {
+    /// Guards `stream`: what comes out belongs to the grant's thread, bears the request's id, and
+    /// ends with the proof.
+    ///
+    /// The items are events, positions and gaps, or `Result`s of them: a subscription to a log, or
+    /// the application's own stream.
+    ///
+    /// ```
+    /// # use futures_util::Stream;
+    /// use futures_util::{StreamExt as _, stream};
+    /// use tower_tenancy::{SseBody, StreamEvent, ThreadGrant};
+    ///
+    /// /// Tokens of an agent, straight to the client.
+    /// fn tokens(
+    ///     grant: ThreadGrant,
+    ///     tokens: impl Stream<Item = String>,
+    /// ) -> SseBody<impl Stream<Item = Result<StreamEvent, tower_tenancy::event::InvalidEvent>>> {
+    ///     let routing = grant.routing().clone();
+    ///     let events =
+    ///         tokens.map(move |text| StreamEvent::new(routing.clone(), "agent.token", &text));
+    ///     grant.guard(events).into_sse()
+    /// }
+    /// ```
+    pub fn guard<S>(self, stream: S) -> GuardedStream<S>
+    where
+        S: Stream,
+        S::Item: IntoDelivery,
+    {
+        GuardedStream {
+            source: stream,
+            watch: self.proof().watch(),
+            grant: self,
+            on_mismatch: OnMismatch::default(),
+            mismatches: None,
+            last_word: None,
+            ended: false,
+            span: Span::current(),
+        }
+    }
+}
+
+pin_project! {
+    /// A stream that provably belongs to one grant. Made by [`ThreadGrant::guard`].
+    ///
+    /// It checks the tenant, env and thread of each item when it gives it out, never earlier, and
+    /// the proof before each item: not one event comes after the token's expiry plus leeway or after
+    /// a withdrawal, however busy or idle the source is. The last item is an [`Outbound::End`].
+    ///
+    /// A connection whose client does not read is not polled, and nothing is written to it.
+    #[must_use = "streams do nothing unless polled"]
+    pub struct GuardedStream<S> {
+        #[pin]
+        pub(super) source: S,
+        pub(super) grant: ThreadGrant,
+        pub(super) watch: ProofWatch,
+        pub(super) on_mismatch: OnMismatch,
+        pub(super) mismatches: Option<Arc<AtomicU64>>,
+        pub(super) last_word: Option<Ending>,
+        pub(super) ended: bool,
+        // The span of the request, in which the source runs as well.
+        pub(super) span: Span,
+    }
+}
+
+impl<S> GuardedStream<S> {
+    /// What to do when the source gives an event of another thread. It never gets out.
+    pub fn on_mismatch(mut self, choice: OnMismatch) -> Self {
+        self.on_mismatch = choice;
+        self
+    }
+
+    /// Counts events of other threads in `counter`, which many streams may share.
+    ///
+    /// Anything but 0 is a bug in whatever made the source, and worth waking somebody up.
+    pub fn count_mismatches(mut self, counter: Arc<AtomicU64>) -> Self {
+        self.mismatches = Some(counter);
+        self
+    }
+
+    /// The grant that the stream is held against: for a handler that publishes as well.
+    pub fn grant(&self) -> &ThreadGrant {
+        &self.grant
+    }
+
+    #[cfg(feature = "ws")]
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Ends the stream if its proof is over at this time, and gives the ending: for what was taken
+    /// from the stream and is not written yet.
+    pub(crate) fn end_with_proof(self: Pin<&mut Self>, now: SystemTime) -> Option<Ending> {
+        let this = self.project();
+        let ending = this.watch.ended(now)?;
+        *this.ended = true;
+        this.span.in_scope(|| log_end(this.grant, ending));
+        Some(ending)
+    }
+
+    /// Waits for the end of the proof, and ends the stream with it, or for as long as `limit` says:
+    /// while the client takes nothing in.
+    pub(crate) fn poll_end(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        limit: impl FnOnce(SystemTime) -> Duration,
+    ) -> Poll<Woken> {
+        let this = self.project();
+        let woken = ready!(this.watch.poll(cx, limit));
+        if let Woken::ProofEnded(ending) = woken {
+            *this.ended = true;
+            this.span.in_scope(|| log_end(this.grant, ending));
+        }
+        Poll::Ready(woken)
+    }
+
+    /// Ends the stream for this reason: its client is not told, or not by the stream.
+    pub(crate) fn end(self: Pin<&mut Self>, ending: Ending) {
+        let this = self.project();
+        *this.ended = true;
+        this.span.in_scope(|| log_end(this.grant, ending));
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        self.watch.clock()
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for GuardedStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedStream")
+            .field("source", &self.source)
+            .field("grant", &self.grant)
+            .finish_non_exhaustive()
+    }
+}
