@@ -1,13 +1,16 @@
 //! A guarded stream as a response body.
 
-use super::window::{PIECE, Window};
+use super::{
+    blocks::{FRAME, open, write},
+    cut_off::CutOff,
+    window::{PIECE, Window},
+};
 use crate::{
     access::Woken,
     delivery::Outbound,
-    ending::{Ending, jittered},
-    event::{Cursor, StreamEvent},
-    event_stream::{Block, HEARTBEAT, OPEN, members, stream_headers},
-    id::RequestId,
+    ending::Ending,
+    event::StreamEvent,
+    event_stream::{HEARTBEAT, stream_headers},
     stream::{GuardedStream, IntoDelivery, Polled},
 };
 use bytes::Bytes;
@@ -22,12 +25,6 @@ use std::{
     task::{Context, Poll, ready},
     time::{Duration, SystemTime},
 };
-
-/// A frame takes no more events once it is this long: back-pressure stays in the log.
-pub(super) const FRAME: usize = 16 * 1024;
-/// From this length on, what comes after an event's trace id is shared by its readers, and given out
-/// in pieces. Below, a copy costs less than another frame.
-pub(super) const SHARED: usize = 8 * 1024;
 
 impl<S> GuardedStream<S> {
     /// The stream as the body of an event-stream response.
@@ -83,25 +80,6 @@ pin_project! {
         rest: Option<Bytes>,
         phase: Phase,
     }
-}
-
-/// A stream was cut off while its client did not take in what it was given, perhaps in the middle of
-/// an event.
-///
-/// Nothing can be said there. A host that is given this error closes the connection without the mark
-/// of an end ([RFC 9112 section 8]; on HTTP/2 it resets the stream), so that no client takes half an
-/// event for a whole one. The answer to the client's next request tells it why.
-///
-/// [RFC 9112 section 8]: https://www.rfc-editor.org/rfc/rfc9112#section-8
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CutOff {
-    /// The token expired, or the access was withdrawn.
-    #[error("the stream was cut off: its proof ended while the client did not read")]
-    ProofEnded,
-    /// The client took nothing in for the [timeout](SseBody::timeout).
-    #[error("the stream was cut off: the client did not read for too long")]
-    Slow,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -278,61 +256,6 @@ where
     fn is_end_stream(&self) -> bool {
         self.phase == Phase::Ended
     }
-}
-
-/// Tells where reading starts, or goes on: the first block of a stream. It has data, since Firefox and
-/// Safari drop a block without data, and its `id` with it.
-fn open(
-    frame: &mut String,
-    trace_id: &RequestId,
-    position: Option<Cursor>,
-    retry: Option<Duration>,
-) {
-    let block = Block::new(frame).event(OPEN).id(position).retry(retry);
-    block.notice(members([("code", OPEN)]), Some(trace_id)).end();
-}
-
-/// Gives the event whose rest is still to be written.
-fn write(
-    frame: &mut String,
-    outbound: &Outbound,
-    trace_id: &RequestId,
-    retry: Duration,
-) -> Option<StreamEvent> {
-    match outbound {
-        Outbound::Event(stamped) => {
-            let mut pieces = stamped.block();
-            let [.., rest] = &mut pieces;
-            let is_large = rest.len() >= SHARED;
-            if is_large {
-                *rest = "";
-            }
-            let needed = pieces.iter().map(|piece| piece.len()).sum();
-            // Most frames hold one event: these take just what they need. Where there is a second
-            // there are more, and room for all is made at once. A large one is the last of its frame.
-            if frame.is_empty() || is_large {
-                frame.reserve_exact(needed);
-            } else if frame.capacity() - frame.len() < needed {
-                frame.reserve_exact(needed.max(FRAME.saturating_sub(frame.len())));
-            }
-            pieces.iter().for_each(|piece| frame.push_str(piece));
-            return is_large.then(|| stamped.event().clone());
-        }
-        Outbound::Position(position) => open(frame, trace_id, Some(position.cursor()), None),
-        // Notice and new position are one block, so that nothing can cut them apart.
-        Outbound::Gap(gap) => {
-            let block = Block::new(frame).event(Ending::Gap.code()).id(gap.resumes_at());
-            block.notice(gap.members(), Some(trace_id)).end();
-        }
-        // The gap itself was the notice.
-        Outbound::End(Ending::Gap) => {}
-        Outbound::End(ending) => {
-            let retry = ending.retry_after(retry).map(jittered);
-            let block = Block::new(frame).event(ending.code()).retry(retry);
-            block.notice(ending.members(), Some(trace_id)).end();
-        }
-    }
-    None
 }
 
 impl<S: fmt::Debug> fmt::Debug for SseBody<S> {

@@ -7,9 +7,12 @@
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
+mod blocks;
 mod body;
+mod cut_off;
 #[cfg(test)]
 mod tests;
 mod window;
 
-pub use body::{CutOff, SseBody};
+pub use body::SseBody;
+pub use cut_off::CutOff;

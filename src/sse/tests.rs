@@ -2,7 +2,7 @@
 
 use super::{
     CutOff, SseBody,
-    body::{FRAME, SHARED},
+    blocks::{FRAME, SHARED},
 };
 use crate::{
     access::tests::grant,

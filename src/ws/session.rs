@@ -1,0 +1,149 @@
+//! A session that waits for its socket.
+
+use super::{message::WsMessage, pump::Pump};
+use crate::{
+    inbound::{ClientMessage, OnClaims},
+    rejection::{Rejection, RejectionKind},
+    stream::{GuardedStream, IntoDelivery},
+};
+use futures_core::Stream;
+use futures_sink::Sink;
+use std::{fmt, future::Future, pin::pin, time::Duration};
+use tracing::Instrument as _;
+
+impl<S> GuardedStream<S> {
+    /// The stream as a WebSocket session.
+    pub fn into_ws(self) -> WsSession<S> {
+        WsSession {
+            guarded: self,
+            options: Options {
+                retry: Duration::from_secs(3),
+                heartbeat: Duration::from_secs(15),
+                timeout: Duration::from_secs(45),
+                max_message: 64 * 1024,
+                on_claims: OnClaims::default(),
+            },
+        }
+    }
+}
+
+/// A WebSocket session that waits for its socket. Made by [`GuardedStream::into_ws`].
+///
+/// See the [module docs](self) for an example, and for what client and server say to each other.
+#[must_use = "a session does nothing until it runs"]
+pub struct WsSession<S> {
+    guarded: GuardedStream<S>,
+    pub(super) options: Options,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    pub(super) retry: Duration,
+    pub(super) heartbeat: Duration,
+    pub(super) timeout: Duration,
+    pub(super) max_message: usize,
+    pub(super) on_claims: OnClaims,
+}
+
+impl<S> WsSession<S> {
+    /// How long a client waits that is told to come back by itself, before it is spread at random.
+    /// Default: 3 seconds.
+    pub fn retry(mut self, delay: Duration) -> Self {
+        self.options.retry = delay;
+        self
+    }
+
+    /// How often the client is pinged. Default: 15 seconds; shorter than the idle timeout of every
+    /// proxy on the way.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.options.heartbeat = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long a client may be silent, not a pong from it, or take to take in one message, before
+    /// the session ends with [`Ending::Slow`](crate::Ending::Slow). Default: 45 seconds; at least one
+    /// heartbeat.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// The longest message that is taken from the client, in bytes. Default: 64 KiB. Longer ones
+    /// are not even read, where the adapter sets up the socket.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.options.max_message = bytes;
+        self
+    }
+
+    /// What to do about a client that says whose its message is. Default: refuse the message.
+    pub fn on_claims(mut self, choice: OnClaims) -> Self {
+        self.options.on_claims = choice;
+        self
+    }
+
+    /// Runs the session on `socket` until either side ends it, in the span of its request.
+    ///
+    /// `on_message` gets each message of the client, for a
+    /// [`Publisher`](crate::Publisher::publish_message): it bears the grant's routing, actor and request
+    /// id. What it fails with is told to the client in
+    /// an `error` notice. A message that it has begun to handle is handled to its end, even if the
+    /// client is gone.
+    ///
+    /// The socket should refuse messages longer than [`max_message`](Self::max_message) by itself;
+    /// the adapters `on_upgrade` and [`Handshake::run`](super::ws::Handshake::run) see to it.
+    pub async fn run<T, M, H, F, O, E>(self, socket: T, on_message: H)
+    where
+        T: Stream<Item = Result<M, M::Error>> + Sink<M, Error = M::Error>,
+        M: WsMessage,
+        S: Stream,
+        S::Item: IntoDelivery,
+        H: FnMut(ClientMessage) -> F,
+        F: Future<Output = Result<O, E>>,
+        E: Into<Rejection>,
+    {
+        let span = self.guarded.span().clone();
+        let session = async move {
+            let left = {
+                let pump = Pump::new(socket, self.guarded, on_message, self.options);
+                let mut pump = pin!(pump);
+                std::future::poll_fn(|cx| pump.as_mut().poll(cx)).await
+            };
+            // The socket is let go; what the client said before is handled to its end.
+            if let Some(handling) = left
+                && let Err(error) = handling.await
+            {
+                error.into().log();
+            }
+        };
+        session.instrument(span).await;
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for WsSession<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WsSession")
+            .field("guarded", &self.guarded)
+            .field("options", &self.options)
+            .finish()
+    }
+}
+
+/// Takes no messages: for sessions that only listen.
+///
+/// ```
+/// use tower_tenancy::{GuardedStream, StreamEvent, ws};
+///
+/// fn session(
+///     upgrade: axum::extract::WebSocketUpgrade,
+///     tokens: GuardedStream<impl futures_util::Stream<Item = StreamEvent> + Send + 'static>,
+/// ) -> axum::response::Response {
+///     tokens.into_ws().on_upgrade(upgrade, ws::no_messages)
+/// }
+/// ```
+///
+/// # Errors
+///
+/// Always `message.invalid`.
+pub async fn no_messages(_: ClientMessage) -> Result<(), Rejection> {
+    Err(Rejection::new(RejectionKind::MessageInvalid).with_detail("This stream takes no messages."))
+}
