@@ -1,98 +1,11 @@
-//! What a stream hands over: events, positions, gaps, and the reason for its end.
+//! Events that are missing.
 
 use crate::{
     ending::Ending,
-    event::{Cursor, Routing, StampedEvent, StreamEvent},
+    event::{Cursor, Routing},
     id::ThreadKey,
 };
 use serde_json::{Map, Value, json};
-
-/// What a source gives to [`ThreadGrant::guard`](crate::ThreadGrant::guard): an event, a position, a
-/// gap, or the reason for its end.
-///
-/// It is opaque. What a log or another source has for a thread is read only after the guard has
-/// checked and stamped it, as [`Outbound`]: a stream that is written by hand past the guard does not
-/// compile.
-///
-/// ```
-/// use tower_tenancy::{Delivery, Ending};
-///
-/// // A source ends its stream for a reason of its own. Nothing that comes after is given out.
-/// let last = Delivery::from(Ending::Drain);
-/// # let _ = last;
-/// ```
-#[derive(Clone, Debug)]
-pub struct Delivery(pub(crate) Item);
-
-/// What is in a [`Delivery`].
-#[derive(Clone, Debug)]
-pub(crate) enum Item {
-    Event(StreamEvent),
-    Position(Position),
-    Gap(Gap),
-    End(Ending),
-}
-
-impl Item {
-    /// The thread that it belongs to; `None` for an end, which says nothing of any thread.
-    pub(crate) fn thread(&self) -> Option<&ThreadKey> {
-        match self {
-            Self::Event(event) => Some(event.routing().key()),
-            Self::Position(position) => Some(&position.thread),
-            Self::Gap(gap) => Some(&gap.0.thread),
-            Self::End(_) => None,
-        }
-    }
-}
-
-impl From<StreamEvent> for Delivery {
-    fn from(event: StreamEvent) -> Self {
-        Self(Item::Event(event))
-    }
-}
-
-impl From<Position> for Delivery {
-    fn from(position: Position) -> Self {
-        Self(Item::Position(position))
-    }
-}
-
-impl From<Gap> for Delivery {
-    fn from(gap: Gap) -> Self {
-        Self(Item::Gap(gap))
-    }
-}
-
-impl From<Ending> for Delivery {
-    fn from(ending: Ending) -> Self {
-        Self(Item::End(ending))
-    }
-}
-
-/// Where reading of a thread goes on: a client that reconnects there has missed nothing before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    thread: ThreadKey,
-    cursor: Cursor,
-}
-
-impl Position {
-    /// A position in the thread that `routing` names.
-    #[must_use]
-    pub fn new(routing: &Routing, cursor: Cursor) -> Self {
-        Self::of(routing.key(), cursor)
-    }
-
-    pub(crate) fn of(thread: &ThreadKey, cursor: Cursor) -> Self {
-        Self { thread: thread.clone(), cursor }
-    }
-
-    /// The position, as clients see it.
-    #[must_use]
-    pub fn cursor(&self) -> Cursor {
-        self.cursor
-    }
-}
 
 /// A client's cursor can no longer be served without loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +44,10 @@ impl Gap {
         resumes_at: Option<Cursor>,
     ) -> Self {
         Self(Box::new(Missing { thread: thread.clone(), reason, requested, oldest, resumes_at }))
+    }
+
+    pub(super) fn thread(&self) -> &ThreadKey {
+        &self.0.thread
     }
 
     /// Why.
@@ -205,18 +122,4 @@ impl GapReason {
             Self::Unknown => "unknown",
         }
     }
-}
-
-/// What a guarded stream gives to its transport.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Outbound {
-    /// An event of the grant's thread, stamped with the request's id.
-    Event(StampedEvent),
-    /// Where reading starts, or goes on.
-    Position(Position),
-    /// Events are missing here; reading goes on at [`Gap::resumes_at`].
-    Gap(Gap),
-    /// The last word. For [`Ending::Gap`] a [`Gap`] came right before.
-    End(Ending),
 }

@@ -1,0 +1,12 @@
+//! What a stream hands over: events, positions, gaps, and the reason for its end.
+
+mod gap;
+mod item;
+mod outbound;
+mod position;
+
+pub use gap::{Gap, GapReason};
+pub use item::Delivery;
+pub(crate) use item::Item;
+pub use outbound::Outbound;
+pub use position::Position;
