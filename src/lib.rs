@@ -10,6 +10,8 @@ pub mod clock;
 
 mod event_stream;
 
+mod codes;
+
 mod ending;
 
 pub mod rejection;

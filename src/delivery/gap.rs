@@ -80,10 +80,10 @@ impl Gap {
         match (self.0.resumes_at, self.0.reason) {
             (None, _) => Ending::Gap.detail(),
             (Some(_), GapReason::Trimmed) => {
-                "Events after the requested cursor are not kept any more."
+                "Events after the cursor are no longer kept. Fetch what you missed, then continue from here."
             }
             (Some(_), GapReason::Unknown) => {
-                "The requested cursor is not one of this thread's log as it is now. Start anew from here."
+                "The cursor is unknown. Discard your local state and continue from here."
             }
         }
     }

@@ -37,7 +37,7 @@ fn every_ending_has_the_status_of_the_table() {
 
 #[test]
 fn a_rejection_is_a_status_with_its_code() {
-    for kind in RejectionKind::ALL {
+    for kind in RejectionKind::ALL.iter().copied() {
         let status = Status::from(Rejection::new(kind));
         assert_eq!(status.code() as u8, kind.grpc_code());
         assert_eq!(status.metadata().get("tenancy-code").unwrap(), kind.code());

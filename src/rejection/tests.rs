@@ -96,7 +96,7 @@ fn refused(kind: RejectionKind, dialect: Dialect) -> Response<Bytes> {
 
 #[test]
 fn every_refusal_in_every_dialect_is_stored_nowhere() {
-    for kind in RejectionKind::ALL {
+    for kind in RejectionKind::ALL.iter().copied() {
         for dialect in [Dialect::Http, Dialect::Grpc, Dialect::EventSource] {
             let grpc: Response<()> = GrpcStatus.reject(&Rejection::new(kind), dialect);
             let by_content_type = refused(kind, dialect);
@@ -110,7 +110,7 @@ fn every_refusal_in_every_dialect_is_stored_nowhere() {
 
 #[test]
 fn every_error_body_is_taken_for_what_it_says_it_is() {
-    for kind in RejectionKind::ALL {
+    for kind in RejectionKind::ALL.iter().copied() {
         for dialect in [Dialect::Http, Dialect::EventSource] {
             let headers = refused(kind, dialect).headers().clone();
             assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{kind:?}");
@@ -195,7 +195,7 @@ fn a_plain_refusal_is_known_until_somebody_changes_what_it_says() {
 
 #[test]
 fn http_clients_get_a_problem_with_challenge_or_delay() {
-    for kind in RejectionKind::ALL {
+    for kind in RejectionKind::ALL.iter().copied() {
         let response = refused(kind, Dialect::Http);
         assert_eq!(response.status(), kind.status());
         let headers = response.headers();
@@ -235,7 +235,7 @@ fn grpc_clients_get_trailers_only() {
 
 #[test]
 fn event_source_is_asked_back_only_for_trouble_worth_retrying() {
-    for kind in RejectionKind::ALL {
+    for kind in RejectionKind::ALL.iter().copied() {
         let response = refused(kind, Dialect::EventSource);
         if !kind.is_retryable() {
             assert_eq!(response.status(), kind.status());

@@ -151,7 +151,7 @@ impl Rejection {
     /// What the client is told to do about it.
     #[must_use]
     pub fn detail(&self) -> &str {
-        self.0.detail.as_deref().unwrap_or(self.0.kind.wire().detail)
+        self.0.detail.as_deref().unwrap_or(self.0.kind.row().detail)
     }
 
     /// The scopes that the client needs.

@@ -119,7 +119,7 @@ impl TicketIssuer {
         record.check_size().map_err(|error| {
             Rejection::new(RejectionKind::InsufficientScope)
                 .with_detail(
-                    "The token says too much for a ticket: its roles, scopes, audiences and the page's \
+                    "The token is too large for a ticket: its roles, scopes, audiences and the page's \
                      origin must take at most 16 KiB. Send the token itself, or get one that says less.",
                 )
                 .with_source(error)

@@ -21,7 +21,7 @@ impl TicketIssuer {
         opening: Opening,
     ) -> Result<Redeemed, Rejection> {
         let refuse = |why: &str| {
-            let detail = "The ticket is not valid: unknown, used up, expired, or not for this. Get a new one.";
+            let detail = "The ticket is not valid: it is unknown, used, expired, or for something else. Get a new one.";
             Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(detail).with_source(why))
         };
         if opening.transport == Transport::Other {
