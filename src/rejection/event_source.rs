@@ -1,6 +1,6 @@
 //! A refusal as a short event stream, for a browser's `EventSource`.
 
-use super::{Rejection, RejectionKind, headers::nobody_sniffs, value::RETRY_AFTER};
+use super::{Rejection, RejectionKind, headers::forbid_sniffing, value::RETRY_AFTER};
 use crate::{
     ending::{Ending, jittered},
     event_stream::{Block, members, stream_headers},
@@ -10,7 +10,7 @@ use http::Response;
 
 /// WHATWG HTML section 9.2.3: an `EventSource` never reconnects after anything but a 200, and
 /// `retry` is the only way to tell it when.
-pub(super) fn come_back_later(rejection: &Rejection) -> Response<Bytes> {
+pub(super) fn reconnect_later(rejection: &Rejection) -> Response<Bytes> {
     let limited = rejection.kind() == RejectionKind::StreamLimit;
     let name = if limited { Ending::Limit } else { Ending::SourceFailed }.code();
     let members = members([("code", rejection.code()), ("detail", rejection.detail())]);
@@ -20,6 +20,6 @@ pub(super) fn come_back_later(rejection: &Rejection) -> Response<Bytes> {
     block.notice(members, rejection.request_id()).end();
     let mut response = Response::new(Bytes::from(body));
     stream_headers(response.headers_mut());
-    nobody_sniffs(response.headers_mut());
-    rejection.kept_by(response)
+    forbid_sniffing(response.headers_mut());
+    rejection.attach_to(response)
 }

@@ -1,6 +1,6 @@
 //! A refusal as a gRPC status.
 
-use super::{Rejection, headers::nobody_stores};
+use super::{Rejection, headers::forbid_storing};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header};
 
@@ -15,7 +15,7 @@ pub(super) fn trailers_only(rejection: &Rejection) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    nobody_stores(headers);
+    forbid_storing(headers);
     let status = u16::from(rejection.kind().grpc_code());
     headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(status));
     if let Ok(message) = HeaderValue::try_from(percent_encoded(rejection.detail())) {
@@ -27,7 +27,7 @@ pub(super) fn trailers_only(rejection: &Rejection) -> Response<Bytes> {
         let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         headers.insert(HeaderName::from_static(RETRY_PUSHBACK), HeaderValue::from(millis));
     }
-    rejection.kept_by(response)
+    rejection.attach_to(response)
 }
 
 /// The gRPC protocol's `Percent-Encoded`: printable ASCII without `%` stays.

@@ -32,7 +32,7 @@ pub(crate) fn belongs_to_body(name: &HeaderName) -> bool {
 
 /// A cache must not keep a refusal, whatever it looks like (RFC 9111 section 5.2.2.5). What says so
 /// by itself is left as it is.
-pub(crate) fn nobody_stores(headers: &mut HeaderMap) {
+pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
     let says_so = headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
         let mut directives = value.as_bytes().split(|byte| *byte == b',');
         directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-store"))
@@ -46,7 +46,7 @@ pub(crate) fn nobody_stores(headers: &mut HeaderMap) {
 /// somebody sent ([WHATWG Fetch section 3.6]).
 ///
 /// [WHATWG Fetch section 3.6]: https://fetch.spec.whatwg.org/#x-content-type-options-header
-pub(crate) fn nobody_sniffs(headers: &mut HeaderMap) {
+pub(crate) fn forbid_sniffing(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
@@ -74,7 +74,7 @@ fn challenge(rejection: &Rejection) -> Option<HeaderValue> {
     };
     // What no scope can be written with is left out.
     let writable = |byte: u8| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-    match rejection.scope().filter(|scope| scope.bytes().all(writable)) {
+    match rejection.required_scopes().filter(|scope| scope.bytes().all(writable)) {
         Some(scope) => HeaderValue::try_from(format!(r#"{challenge}, scope="{scope}""#)).ok(),
         None => Some(HeaderValue::from_static(challenge)),
     }

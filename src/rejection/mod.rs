@@ -38,7 +38,7 @@ pub(crate) use cause::Chain;
 pub use dialect::Dialect;
 #[cfg(feature = "tonic")]
 pub(crate) use grpc_status::{RETRY_PUSHBACK, TENANCY_CODE};
-pub(crate) use headers::{belongs_to_body, nobody_sniffs, nobody_stores};
+pub(crate) use headers::{belongs_to_body, forbid_sniffing, forbid_storing};
 pub use kind::RejectionKind;
 pub use media_type::require_json;
 pub(crate) use problem::Plain;

@@ -2,7 +2,7 @@
 
 use super::{
     Rejection,
-    headers::{challenge_or_delay, nobody_sniffs, nobody_stores},
+    headers::{challenge_or_delay, forbid_sniffing, forbid_storing},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
@@ -38,11 +38,11 @@ pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_owner(document));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-    nobody_stores(response.headers_mut());
-    nobody_sniffs(response.headers_mut());
+    forbid_storing(response.headers_mut());
+    forbid_sniffing(response.headers_mut());
     challenge_or_delay(response.headers_mut(), rejection);
     response.extensions_mut().insert(plain);
-    rejection.kept_by(response)
+    rejection.attach_to(response)
 }
 
 /// Left in the extensions by [`problem`] alone: the response is a rejection in the crate's own plain

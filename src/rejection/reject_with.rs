@@ -1,7 +1,7 @@
 //! A refusal for services with any kind of response body.
 
 use super::{
-    Dialect, Rejection, event_source::come_back_later, grpc_status::trailers_only,
+    Dialect, Rejection, event_source::reconnect_later, grpc_status::trailers_only,
     headers::challenge_or_delay, problem::problem, wrapped_body::WrappedBody,
 };
 use bytes::Bytes;
@@ -58,7 +58,7 @@ impl<B: From<Bytes>> RejectWith<B> for ByContentType {
     }
 
     fn reject(&self, rejection: &Rejection, dialect: Dialect) -> Response<B> {
-        told_in_dialect(rejection, dialect).map(B::from)
+        rendered(rejection, dialect).map(B::from)
     }
 }
 
@@ -105,7 +105,7 @@ impl<B> RejectWith<B> for WrapBody {
     }
 
     fn reject(&self, rejection: &Rejection, dialect: Dialect) -> Response<Self::Body> {
-        told_in_dialect(rejection, dialect).map(|bytes| WrappedBody::refusal(bytes))
+        rendered(rejection, dialect).map(|bytes| WrappedBody::refusal(bytes))
     }
 }
 
@@ -125,10 +125,10 @@ where
     }
 }
 
-fn told_in_dialect(rejection: &Rejection, dialect: Dialect) -> Response<Bytes> {
+fn rendered(rejection: &Rejection, dialect: Dialect) -> Response<Bytes> {
     match dialect {
         Dialect::Grpc => trailers_only(rejection),
-        Dialect::EventSource if rejection.kind().is_retryable() => come_back_later(rejection),
+        Dialect::EventSource if rejection.kind().is_retryable() => reconnect_later(rejection),
         Dialect::EventSource | Dialect::Http => problem(rejection),
     }
 }

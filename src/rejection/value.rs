@@ -17,17 +17,17 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The layers put the rejection into the extensions of the response that they refuse with, so
 /// that an outer layer can count or restyle it.
 #[derive(Clone, Debug)]
-pub struct Rejection(Box<Told>);
+pub struct Rejection(Box<Inner>);
 
 /// Kept out of line: results that are nearly always good are then no larger than what is good.
 #[derive(Clone, Debug)]
-struct Told {
+struct Inner {
     kind: RejectionKind,
     detail: Option<Cow<'static, str>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
     retry_after: Option<Duration>,
     /// The scopes that would do (RFC 6750 section 3).
-    scope: Option<Cow<'static, str>>,
+    required_scopes: Option<Cow<'static, str>>,
     /// Of the request that is refused.
     request_id: Option<RequestId>,
     /// Whoever refused has already told the log, with more than a rejection knows.
@@ -39,12 +39,12 @@ impl Rejection {
     #[must_use]
     pub fn new(kind: RejectionKind) -> Self {
         let retry_after = kind.is_retryable().then_some(RETRY_AFTER);
-        Self(Box::new(Told {
+        Self(Box::new(Inner {
             kind,
             detail: None,
             source: None,
             retry_after,
-            scope: None,
+            required_scopes: None,
             request_id: None,
             logged: false,
         }))
@@ -93,8 +93,8 @@ impl Rejection {
     /// Tells the client which scopes, separated by spaces, it needs: `scope` of the challenge (RFC
     /// 6750 section 3).
     #[must_use]
-    pub fn with_scope(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
-        self.0.scope = Some(scope.into());
+    pub fn with_required_scopes(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
+        self.0.required_scopes = Some(scope.into());
         self
     }
 
@@ -120,7 +120,7 @@ impl Rejection {
     }
 
     /// Puts the rejection into the response's extensions: layers outside log, count and restyle by it.
-    pub(super) fn kept_by(&self, mut response: Response<Bytes>) -> Response<Bytes> {
+    pub(super) fn attach_to(&self, mut response: Response<Bytes>) -> Response<Bytes> {
         response.extensions_mut().insert(self.clone());
         response
     }
@@ -156,8 +156,8 @@ impl Rejection {
 
     /// The scopes that the client needs.
     #[must_use]
-    pub fn scope(&self) -> Option<&str> {
-        self.0.scope.as_deref()
+    pub fn required_scopes(&self) -> Option<&str> {
+        self.0.required_scopes.as_deref()
     }
 
     /// The request that is refused, where that is known.

@@ -19,6 +19,7 @@ use tracing::Span;
 
 /// What to do when a source gives an event of another thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnMismatch {
     /// Leave the event out and go on.
     #[default]

@@ -35,7 +35,7 @@ impl TicketIssuer {
 
     /// Keeps tickets in `store`.
     #[must_use]
-    pub fn new(store: impl TicketStore + 'static) -> Self {
+    pub fn new(store: impl TicketStore) -> Self {
         let open_within = Duration::from_secs(30);
         Self { store: Arc::new(store), open_within, clock: clock::system() }
     }

@@ -7,7 +7,7 @@ use crate::{
     event::{Cursor, Epoch},
     id::{ActorType, Env, Subject, TenantId, Text, ThreadId, kept_aside},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
     io,
     time::{Duration, SystemTime},
@@ -15,10 +15,13 @@ use std::{
 
 /// What a ticket stands for, as a store keeps it.
 ///
-/// A store that writes text serialises it. A record of an earlier version of this crate is read,
-/// too: what it does not say, its ticket does not prove.
+/// A store that writes text serialises the record, in any format of serde. Its member `version` names the
+/// stored form. A version that this crate does not know is refused, and so is a record without one. A
+/// later version of the crate may add members to the same form: what a record does not say, its ticket
+/// does not prove.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TicketRecord {
+    pub(super) version: Version,
     pub(super) tenant: TenantId,
     pub(super) env: Env,
     pub(super) thread: ThreadId,
@@ -50,6 +53,31 @@ pub struct TicketRecord {
     /// Of the token that the ticket was issued for. A store that writes text loses them.
     #[serde(skip)]
     pub(super) revocations: Vec<Revocation>,
+}
+
+/// The version of the stored form: 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version;
+
+impl Version {
+    const NUMBER: u32 = 1;
+}
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(Self::NUMBER)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u32::deserialize(deserializer)? {
+            Self::NUMBER => Ok(Self),
+            other => Err(de::Error::custom(format_args!(
+                "a ticket record of version {other} was written by another release of tower-tenancy"
+            ))),
+        }
+    }
 }
 
 impl TicketRecord {
@@ -104,6 +132,7 @@ impl TicketRecord {
         } = &*auth.0;
         let valid_until = auth.valid_until();
         Self {
+            version: Version,
             tenant: scope.tenant().clone(),
             env: scope.env().clone(),
             thread: grant.key().thread().clone(),
@@ -146,9 +175,10 @@ impl TicketRecord {
         serde_json::to_writer(Room(Self::MAX_BYTES), self)
     }
 
-    /// How many bytes the record keeps in memory. Lists that it shares count in full: what they are
+    /// How many bytes the record takes in memory: a store bounds its memory by this. Lists that it shares count in full: what they are
     /// shared with may end before it does.
-    pub(super) fn kept_bytes(&self) -> usize {
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
         // An id that is too long to stand in place. A store may list the account under copies that an
         // earlier ticket of it left: one among the accounts, and one among their callers.
         let [tenant, env, thread] =

@@ -32,7 +32,7 @@ impl TicketIssuer {
             return refuse("this is no ticket");
         }
         let key = TicketKey::of(secret);
-        let Some(stored) = self.store.look(key).await.map_err(unavailable)? else {
+        let Some(stored) = self.store.get(key).await.map_err(unavailable)? else {
             return refuse("the ticket is unknown or used up");
         };
         // Whose it is: somebody may have stolen it.

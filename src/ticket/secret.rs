@@ -61,13 +61,19 @@ impl Serialize for Ticket {
     }
 }
 
-/// What a store knows a ticket by: its hash. Shown, it is 64 hexadecimal digits.
+/// The key of a ticket in a store: the ticket's hash (SHA-256). As text it is 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TicketKey([u8; 32]);
 
 impl TicketKey {
     pub(super) fn of(secret: &str) -> Self {
         Self(Sha256::digest(secret).into())
+    }
+
+    /// The hash: 32 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

@@ -5,51 +5,67 @@ use crate::{auth::Revocation, rejection::BoxError};
 use serde::{Deserialize, Serialize};
 use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
 
-/// What has become of a ticket.
+/// The state of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TicketState {
-    /// It opens a stream: it never did, or was given back.
+    /// The ticket can open a stream: it has not opened one yet, or it was given back.
     Unused,
-    /// It has opened a stream, which it may re-open.
+    /// The ticket has opened a stream, and can re-open it.
     Open,
-    /// It has opened a stream, and opens nothing more. It is kept only so that it can be given back.
+    /// The ticket has opened a stream, and can open nothing more. The store keeps it only so that it
+    /// can be given back.
     UsedUp,
 }
 
-/// A ticket as a store has it.
+/// A ticket in a store.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct StoredTicket {
     /// What the ticket stands for.
     pub record: Arc<TicketRecord>,
-    /// 0 when the ticket is inserted, and one more with each [`swap`](TicketStore::swap): no number
-    /// comes back.
+    /// 0 after [`insert`](TicketStore::insert), and one more after each [`swap`](TicketStore::swap). A
+    /// number is never used twice.
     pub revision: u64,
-    /// What has become of it.
+    /// The state of the ticket.
     pub state: TicketState,
 }
 
-/// An answer of a [`TicketStore`].
+impl StoredTicket {
+    /// The ticket as the store has it now.
+    #[must_use]
+    pub fn new(record: Arc<TicketRecord>, revision: u64, state: TicketState) -> Self {
+        Self { record, revision, state }
+    }
+}
+
+/// The answer of a [`TicketStore`].
 pub type TicketFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
 
-/// Keeps tickets between being issued and being used. [`MemoryTickets`] serves one process; several
-/// that share their clients need a shared one.
+/// Keeps tickets from the time that they are issued until they are used.
 ///
-/// All rules are the issuer's; a store inserts, looks, compares and swaps. Each method is atomic,
-/// and small enough to be one script or one statement of a database. The contract, for each ticket:
+/// [`MemoryTickets`](super::MemoryTickets) serves one process. Several processes that serve the same
+/// clients need a store that they share. Such a store can use whatever `MemoryTickets` uses:
+/// [`TicketRecord`] has text forms through serde and tells its account, its holder, its size and its
+/// end; [`TicketKey`] has bytes and a text form; a [`Revocation`] can be made by anyone.
 ///
-/// - The store holds the record, the revision and the state. Nothing but [`insert`](Self::insert)
-///   and [`swap`](Self::swap) changes them.
-/// - The revision is 0 at first, and one more after each swap. Who swaps names the revision that it
-///   saw: of all who saw the same one, one succeeds. A revision never comes back, so nobody takes a
-///   later state for the one that it saw.
-/// - A ticket is kept until [`keep_until`](TicketRecord::keep_until) of its state. It may be
-///   forgotten earlier for lack of room: it then is unknown, and a stream that it opened goes on.
-pub trait TicketStore: Send + Sync {
-    /// Keeps a record, [`Unused`](TicketState::Unused) and at revision 0, if the store has nothing
-    /// of this ticket, and says whether that was so. It is `now`.
+/// The [`TicketIssuer`](super::TicketIssuer) has all rules; a store only inserts, gets, compares and
+/// swaps. Each method is atomic, and small enough to be one script or one statement of a database. The
+/// contract, for each ticket:
+///
+/// - The store holds the record, the revision and the state. Only [`insert`](Self::insert) and
+///   [`swap`](Self::swap) change them.
+/// - The revision is 0 at first, and one more after each swap. A caller of `swap` names the revision
+///   that it saw. Of all callers that saw the same revision, one succeeds. A revision is never used
+///   twice, so a caller cannot mistake a later state for the one that it saw.
+/// - The store keeps a ticket until [`keep_until`](TicketRecord::keep_until) of its state. It may
+///   forget a ticket earlier, to make room. The ticket is unknown then, and a stream that it opened goes
+///   on.
+pub trait TicketStore: Send + Sync + 'static {
+    /// Keeps a record, in the state [`Unused`](TicketState::Unused) and at revision 0, unless the store
+    /// already has this ticket. The answer is whether it kept the record. `now` is the present time.
     ///
-    /// Fails with [`TooManyTickets`] if there is no room for it.
+    /// Fails with [`TooManyTickets`] if there is no room for the record.
     fn insert(
         &self,
         key: TicketKey,
@@ -57,16 +73,16 @@ pub trait TicketStore: Send + Sync {
         now: SystemTime,
     ) -> TicketFuture<'_, bool>;
 
-    /// The ticket as it is. `None` if it is not, or no longer, known.
-    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>>;
+    /// The ticket as it is now, or `None` if the store does not know it.
+    fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>>;
 
-    /// If the ticket is at `revision`: puts it into the state `next`, at the next revision, and uses
-    /// the [`Revocation`] that the last swap answered, in whichever process that was: it ends the
-    /// connection that is replaced. `None` if the ticket is at another revision, or unknown: nothing
-    /// happens then.
+    /// Puts the ticket into the state `next`, at the next revision, if it is at `revision` now.
+    /// Otherwise, and if the ticket is unknown, the answer is `None`, and nothing changes.
     ///
-    /// The answer is what the store uses at the next swap. A swap to [`Unused`](TicketState::Unused)
-    /// gives the ticket back: no connection has it then, and the answer is of no use.
+    /// The answer to a swap is a new [`Revocation`] for the connection that the swap is for. At the
+    /// next swap of this ticket, in whichever process, the store revokes it, which ends the connection
+    /// that is replaced. A swap to [`Unused`](TicketState::Unused) gives the ticket back: no connection
+    /// has it then, and nobody uses the answer.
     fn swap(
         &self,
         key: TicketKey,
@@ -85,8 +101,8 @@ impl<T: TicketStore + ?Sized> TicketStore for Arc<T> {
         (**self).insert(key, record, now)
     }
 
-    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
-        (**self).look(key)
+    fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
+        (**self).get(key)
     }
 
     fn swap(
@@ -99,8 +115,8 @@ impl<T: TicketStore + ?Sized> TicketStore for Arc<T> {
     }
 }
 
-/// A [`TicketStore`] keeps no more tickets of this caller, of this tenant and env, or in all: told
-/// to the client as `stream.limit`.
+/// A [`TicketStore`] has no room for another ticket of this caller, of this tenant and env, or at all.
+/// The client gets `stream.limit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many tickets")]
 pub struct TooManyTickets;

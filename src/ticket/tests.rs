@@ -239,8 +239,8 @@ impl TicketStore for Slow {
         self.0.insert(key, record, now)
     }
 
-    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
-        self.0.look(key)
+    fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
+        self.0.get(key)
     }
 
     fn swap(

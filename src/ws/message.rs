@@ -25,6 +25,7 @@ pub trait WsMessage: Sized {
 
 /// What a [`WsMessage`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WsKind<'a> {
     /// A text message.
     Text(&'a str),

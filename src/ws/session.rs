@@ -21,7 +21,7 @@ impl<S> GuardedStream<S> {
                 heartbeat: Duration::from_secs(15),
                 timeout: Duration::from_secs(45),
                 max_message: 64 * 1024,
-                on_claims: OnClaims::default(),
+                on_foreign_members: OnClaims::default(),
             },
         }
     }
@@ -42,7 +42,7 @@ pub(super) struct Options {
     pub(super) heartbeat: Duration,
     pub(super) timeout: Duration,
     pub(super) max_message: usize,
-    pub(super) on_claims: OnClaims,
+    pub(super) on_foreign_members: OnClaims,
 }
 
 impl<S> WsSession<S> {
@@ -76,8 +76,8 @@ impl<S> WsSession<S> {
     }
 
     /// What to do about a client that says whose its message is. Default: refuse the message.
-    pub fn on_claims(mut self, choice: OnClaims) -> Self {
-        self.options.on_claims = choice;
+    pub fn on_foreign_members(mut self, choice: OnClaims) -> Self {
+        self.options.on_foreign_members = choice;
         self
     }
 

@@ -22,8 +22,8 @@ use std::{
 pub(super) struct State {
     pub(super) limits: Limits,
     pub(super) tickets: HashMap<TicketKey, Entry>,
-    pub(super) holders: HashMap<Holder, OfHolder>,
-    pub(super) accounts: HashMap<Account, OfAccount>,
+    pub(super) holders: HashMap<Holder, HolderTickets>,
+    pub(super) accounts: HashMap<Account, AccountTickets>,
     /// The accounts by their bytes.
     pub(super) largest: BTreeSet<(usize, Account)>,
     /// The tickets by when they may be forgotten.
@@ -35,14 +35,14 @@ pub(super) struct State {
 
 /// The tickets of one caller. They are few.
 #[derive(Default)]
-pub(super) struct OfHolder {
+pub(super) struct HolderTickets {
     pub(super) bytes: usize,
     pub(super) tickets: Vec<TicketKey>,
 }
 
 /// The tickets of one account.
 #[derive(Default)]
-pub(super) struct OfAccount {
+pub(super) struct AccountTickets {
     pub(super) bytes: usize,
     /// The least missed first.
     pub(super) tickets: BTreeSet<Place>,
@@ -66,7 +66,7 @@ impl State {
     }
 
     /// Strikes a ticket from all that lists it.
-    fn strike(&mut self, key: TicketKey) -> Option<Entry> {
+    fn unlist(&mut self, key: TicketKey) -> Option<Entry> {
         let entry = self.tickets.remove(&key)?;
         self.bytes = self.bytes.saturating_sub(entry.bytes);
         self.ends.remove(&entry.end(key));
@@ -97,37 +97,37 @@ impl State {
         while let Some((end, key)) = self.ends.first().copied()
             && end <= now
         {
-            self.strike(key);
+            self.unlist(key);
         }
     }
 
     /// Which of a caller's tickets have to go for one more of so many bytes, and how many bytes they
     /// are. `None` if that one alone is too large.
-    fn own_to_go(&self, holder: &Holder, bytes: usize) -> Option<(Vec<TicketKey>, usize)> {
+    fn holder_evictions(&self, holder: &Holder, bytes: usize) -> Option<(Vec<TicketKey>, usize)> {
         if bytes > self.limits.per_holder_bytes {
             return None;
         }
         let Some(own) = self.holders.get(holder) else { return Some((Vec::new(), 0)) };
-        let (mut to_go, mut freed) = (Vec::new(), 0_usize);
+        let (mut evicted, mut freed) = (Vec::new(), 0_usize);
         let fits = |gone: usize, freed: usize| {
             own.tickets.len().saturating_sub(gone) < self.limits.per_holder
                 && own.bytes.saturating_sub(freed).saturating_add(bytes)
                     <= self.limits.per_holder_bytes
         };
         if fits(0, 0) {
-            return Some((to_go, freed));
+            return Some((evicted, freed));
         }
         let known = |key: &TicketKey| Some((self.tickets.get(key)?, *key));
         let mut own: Vec<_> = own.tickets.iter().filter_map(known).collect();
         own.sort_unstable_by_key(|(entry, key)| entry.place(*key));
         for (entry, key) in own {
-            if fits(to_go.len(), freed) {
+            if fits(evicted.len(), freed) {
                 break;
             }
-            to_go.push(key);
+            evicted.push(key);
             freed = freed.saturating_add(entry.bytes);
         }
-        Some((to_go, freed))
+        Some((evicted, freed))
     }
 
     pub(super) fn insert(
@@ -141,7 +141,8 @@ impl State {
             return Ok(false);
         }
         let bytes = self.limits.count(&record);
-        let (to_go, freed) = self.own_to_go(&holder(&record), bytes).ok_or(TooManyTickets)?;
+        let (evicted, freed) =
+            self.holder_evictions(&holder(&record), bytes).ok_or(TooManyTickets)?;
         let grown = |all: usize| all.saturating_sub(freed).saturating_add(bytes);
         let account = account(&record);
         let of_account = grown(self.accounts.get(&account).map_or(0, |group| group.bytes));
@@ -154,12 +155,12 @@ impl State {
             if *largest == account || *most <= of_account {
                 return Err(TooManyTickets);
             }
-            let least_missed = self.accounts.get(largest).and_then(|group| group.tickets.first());
-            let (_, _, key) = *least_missed.ok_or(TooManyTickets)?;
-            self.strike(key);
+            let first_to_evict = self.accounts.get(largest).and_then(|group| group.tickets.first());
+            let (_, _, key) = *first_to_evict.ok_or(TooManyTickets)?;
+            self.unlist(key);
         }
-        for key in to_go {
-            self.strike(key);
+        for key in evicted {
+            self.unlist(key);
         }
         let (number, state) = (self.inserted, TicketState::Unused);
         self.inserted = number.saturating_add(1);
@@ -177,7 +178,7 @@ impl State {
     ) -> Option<(Revocation, Option<Revocation>)> {
         let next_revision = revision.checked_add(1)?;
         self.tickets.get(&key).filter(|entry| entry.revision == revision)?;
-        let mut entry = self.strike(key)?;
+        let mut entry = self.unlist(key)?;
         let revocation = Revocation::new();
         let kept = (next != TicketState::Unused).then(|| revocation.clone());
         let replaced = std::mem::replace(&mut entry.revocation, kept);

@@ -73,13 +73,12 @@ impl TicketStore for MemoryTickets {
         Box::pin(ready(inserted.map_err(Into::into)))
     }
 
-    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
+    fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
         let state = self.state();
-        let stored = state.tickets.get(&key).map(|entry| StoredTicket {
-            record: Arc::clone(&entry.record),
-            revision: entry.revision,
-            state: entry.state,
-        });
+        let stored = state
+            .tickets
+            .get(&key)
+            .map(|entry| StoredTicket::new(Arc::clone(&entry.record), entry.revision, entry.state));
         drop(state);
         Box::pin(ready(Ok(stored)))
     }

@@ -11,13 +11,16 @@ use crate::{
         TicketKey, TicketRecord,
         TicketState::{Open, Unused, UsedUp},
         TicketStore as _, TooManyTickets,
+        record::Version,
     },
 };
 use futures_util::FutureExt as _;
+use serde_json::json;
 use std::time::Duration;
 
 fn record(tenant: &str, env: &str, subject: &str) -> TicketRecord {
     TicketRecord {
+        version: Version,
         tenant: tenant.parse().unwrap(),
         env: env.parse().unwrap(),
         thread: "th".parse().unwrap(),
@@ -85,7 +88,7 @@ fn open(store: &MemoryTickets, name: impl ToString) -> Revocation {
 }
 
 fn knows(store: &MemoryTickets, name: impl ToString) -> bool {
-    store.look(key(name)).now_or_never().unwrap().unwrap().is_some()
+    store.get(key(name)).now_or_never().unwrap().unwrap().is_some()
 }
 
 fn count(store: &MemoryTickets) -> usize {
@@ -110,11 +113,19 @@ fn a_record_survives_a_store_that_writes_text_and_an_older_one_proves_less() {
     for name in ["issuer", "scopes", "audiences", "is_access_token", "issued_at", "leeway"] {
         assert!(json.as_object_mut().unwrap().remove(name).is_some(), "{name}");
     }
-    let older = serde_json::from_value::<TicketRecord>(json).unwrap();
+    let older = serde_json::from_value::<TicketRecord>(json.clone()).unwrap();
     assert_eq!(older.holder(), (None, &record.subject));
     assert_eq!((&older.roles, older.issued_at), (&record.roles, None));
     assert!(!older.is_access_token && older.leeway.is_zero());
     assert_eq!([older.scopes, older.audiences], [Texts::None, Texts::None]);
+    // Another form is not guessed at.
+    assert_eq!(json["version"], 1);
+    for other in [json!(0), json!(2), json!("1"), json!(null)] {
+        json["version"] = other;
+        assert!(serde_json::from_value::<TicketRecord>(json.clone()).is_err(), "{json}");
+    }
+    json.as_object_mut().unwrap().remove("version");
+    assert!(serde_json::from_value::<TicketRecord>(json).is_err());
 }
 
 #[test]
@@ -124,7 +135,7 @@ fn a_ticket_is_inserted_once() {
     open(&store, "t");
     let again = store.insert(key("t"), record("t_b", "prod", "bob"), from_unix(1000));
     assert!(!again.now_or_never().unwrap().unwrap());
-    let stored = store.look(key("t")).now_or_never().unwrap().unwrap().unwrap();
+    let stored = store.get(key("t")).now_or_never().unwrap().unwrap().unwrap();
     assert_eq!((stored.state, stored.revision), (Open, 1), "as it was");
     assert_eq!(stored.record.account().0.as_str(), "t_a");
 }

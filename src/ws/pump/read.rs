@@ -36,7 +36,7 @@ where
         let Poll::Ready(outcome) = handling.as_mut().poll(cx) else { return false };
         *this.handling = None;
         // Nobody listened to the peer meanwhile.
-        *this.heard_at = this.guarded.clock().now();
+        *this.received_at = this.guarded.clock().now();
         if let Err(error) = outcome {
             self.refuse(error.into());
         }
@@ -48,14 +48,14 @@ where
         let this = self.as_mut().project();
         let tells = !this.outbox.is_empty() || this.held.is_some() || this.ending.is_some();
         let busy = this.handling.is_some() || tells;
-        if busy || *this.deaf || matches!(this.phase, Phase::Gone) {
+        if busy || *this.read_failed || matches!(this.phase, Phase::Gone) {
             return false;
         }
         let message = match this.socket.poll_next(cx) {
             Poll::Pending => return false,
             Poll::Ready(Some(Ok(message))) => message,
             Poll::Ready(Some(Err(error))) => {
-                *this.deaf = true;
+                *this.read_failed = true;
                 match M::fault(&error) {
                     Some(code) => self.break_off(code),
                     None => self.leave(),
@@ -67,7 +67,7 @@ where
                 return true;
             }
         };
-        *this.heard_at = this.guarded.clock().now();
+        *this.received_at = this.guarded.clock().now();
         match message.kind() {
             WsKind::Control => {}
             WsKind::Close => {
@@ -88,7 +88,7 @@ where
 
     pub(super) fn take_in(self: Pin<&mut Self>, text: &str) {
         let this = self.as_ref().get_ref();
-        match this.guarded.grant().receive(text, this.options.on_claims) {
+        match this.guarded.grant().receive(text, this.options.on_foreign_members) {
             Ok(message) => {
                 let this = self.project();
                 *this.handling = Some(Box::pin((this.on_message)(message)));

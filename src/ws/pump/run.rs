@@ -50,8 +50,8 @@ pin_project! {
         pub(super) opened: bool,
         pub(super) phase: Phase,
         // The socket will give nothing more, but may still take a close frame.
-        pub(super) deaf: bool,
-        pub(super) heard_at: SystemTime,
+        pub(super) read_failed: bool,
+        pub(super) received_at: SystemTime,
         pub(super) pinged_at: SystemTime,
         // Nothing goes out: not one message was taken whole since.
         pub(super) blocked_since: Option<SystemTime>,
@@ -99,8 +99,8 @@ where
             unflushed: 0,
             opened: false,
             phase: Phase::Open,
-            deaf: false,
-            heard_at: now,
+            read_failed: false,
+            received_at: now,
             pinged_at: now,
             blocked_since: None,
             alarm: None,

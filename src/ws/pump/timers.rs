@@ -19,7 +19,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a connection stays whose peer broke the protocol: it cannot be heard any more, and what it
 /// has not read when the connection closes may be lost.
-const DEAF_WAIT: Duration = Duration::from_secs(1);
+const READ_FAILED_WAIT: Duration = Duration::from_secs(1);
 
 impl<T, M, S, H, F, O, E> Pump<T, M, S, H, F>
 where
@@ -60,7 +60,7 @@ where
                     && this.blocked_since.is_none() =>
             {
                 // One that is not heard any more cannot answer, only take in what was sent.
-                let wait = if *this.deaf { DEAF_WAIT } else { CLOSE_WAIT };
+                let wait = if *this.read_failed { READ_FAILED_WAIT } else { CLOSE_WAIT };
                 let until = until.get_or_insert_with(|| clock.sleep(wait));
                 let over = until.as_mut().poll(cx).is_ready();
                 if over {
@@ -71,11 +71,11 @@ where
             Phase::Closing(_) => timeout - blocked,
             Phase::Open => {
                 if this.handling.is_some() {
-                    *this.heard_at = now;
+                    *this.received_at = now;
                 }
-                let (silent, unpinged) = (since(this.heard_at), since(this.pinged_at));
+                let (silent, unpinged) = (since(this.received_at), since(this.pinged_at));
                 // However far the clock jumped, the peer has a heartbeat's time to answer.
-                let asked = *this.pinged_at > *this.heard_at && unpinged >= heartbeat;
+                let asked = *this.pinged_at > *this.received_at && unpinged >= heartbeat;
                 if silent >= timeout && asked {
                     tracing::info!(
                         code = Ending::Slow.code(),

@@ -131,7 +131,7 @@ where
     pub(super) fn unblocked(self: Pin<&mut Self>, now: SystemTime) {
         let this = self.project();
         if this.blocked_since.take().is_some() {
-            *this.heard_at = now;
+            *this.received_at = now;
         }
     }
 

@@ -58,7 +58,7 @@ fn messages_are_the_callers_whatever_they_say() {
 
 #[test]
 fn claims_are_ignored_by_choice_and_trusted_never() {
-    let mut talk = Talk::with(quiet(), |session| session.on_claims(OnClaims::Ignore));
+    let mut talk = Talk::with(quiet(), |session| session.on_foreign_members(OnClaims::Ignore));
     talk.got();
     talk.say(r#"{"text":"x","routing":{"tenant_id":"t_b"}}"#);
     assert_eq!(talk.got(), []);
