@@ -1,11 +1,11 @@
-//! What caused a refusal, for the log.
+//! The cause of a refusal, for the log.
 
 use std::{error::Error, fmt};
 
-/// An error of the application's or of a dependency, kept for the log.
+/// An error of the application or of a dependency, for the log.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// An error and what caused it. A log line records it as a `String`: the text is foreign.
+/// Displays an error and its causes. Log lines record the text as a `String`: it comes from outside.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {

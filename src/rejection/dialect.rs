@@ -5,23 +5,23 @@ use http::{Method, Request, Version, header};
 
 /// How the client of a request reads a refusal.
 ///
-/// The layers find it out by themselves. A host without layers asks [`Dialect::of`], or
+/// The layers find the dialect by themselves. In a host without layers, call [`Dialect::of`], or
 /// [`Dialect::of_stream`] on a route that opens an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// Reads HTTP statuses and bodies.
+    /// The client reads HTTP statuses and bodies.
     Http,
-    /// Reads gRPC statuses. The request is a `POST` over HTTP/2 or later, and its one content type
-    /// is `application/grpc`, with or without a `+` suffix or parameters, but not
-    /// `application/grpc-web` ([gRPC protocol]). Nothing less will do: the HTTP status of such a
-    /// refusal is 200, which a proxy or a cache that speaks only HTTP takes for consent.
+    /// The client reads gRPC statuses. The request is a `POST` over HTTP/2 or later. It has one content
+    /// type: `application/grpc`, with or without a `+` suffix or parameters, but not
+    /// `application/grpc-web` ([gRPC protocol]). All of this is required, because the HTTP status of such
+    /// a refusal is 200: a proxy or a cache that knows only HTTP takes a 200 for success.
     ///
     /// [gRPC protocol]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
     Grpc,
-    /// A browser's `EventSource` on a route that opens a stream: a `GET` that names
-    /// `text/event-stream` in `Accept` and bears no `Authorization` header. It gives up for good on
-    /// anything but a 200 ([WHATWG HTML section 9.2.3]).
+    /// The client is a browser's `EventSource`, on a route that opens a stream. The request is a `GET`
+    /// that names `text/event-stream` in `Accept` and has no `Authorization` header. After any status but
+    /// 200, an `EventSource` never reconnects ([WHATWG HTML section 9.2.3]).
     ///
     /// [WHATWG HTML section 9.2.3]: https://html.spec.whatwg.org/multipage/server-sent-events.html
     EventSource,
@@ -35,8 +35,8 @@ impl Dialect {
         Self::on(request, false)
     }
 
-    /// The dialect of a request on a route that opens an event stream: may be
-    /// [`EventSource`](Self::EventSource), too.
+    /// The dialect of a request on a route that opens an event stream. It can also be
+    /// [`EventSource`](Self::EventSource).
     #[must_use]
     pub fn of_stream<B>(request: &Request<B>) -> Self {
         Self::on(request, true)

@@ -8,8 +8,8 @@ use crate::{
 use bytes::Bytes;
 use http::Response;
 
-/// WHATWG HTML section 9.2.3: an `EventSource` never reconnects after anything but a 200, and
-/// `retry` is the only way to tell it when.
+/// A short event stream that tells the client when to reconnect. WHATWG HTML section 9.2.3: after any
+/// status but 200, an `EventSource` never reconnects, and only `retry` tells it when.
 pub(super) fn reconnect_later(rejection: &Rejection) -> Response<Bytes> {
     let limited = rejection.kind() == RejectionKind::StreamLimit;
     let name = if limited { Ending::Limit } else { Ending::SourceFailed }.code();

@@ -4,9 +4,9 @@ use super::{Rejection, headers::forbid_storing};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header};
 
-/// The stable code, in gRPC metadata.
+/// The metadata key of the stable code.
 pub(crate) const TENANCY_CODE: &str = "tenancy-code";
-/// How long a gRPC client should wait before it tries again ([gRFC A6]).
+/// The metadata key of the delay before a gRPC client tries again ([gRFC A6]).
 ///
 /// [gRFC A6]: https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
 pub(crate) const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -30,7 +30,8 @@ pub(super) fn trailers_only(rejection: &Rejection) -> Response<Bytes> {
     rejection.attach_to(response)
 }
 
-/// The gRPC protocol's `Percent-Encoded`: printable ASCII without `%` stays.
+/// Encodes a text as the gRPC protocol's `Percent-Encoded`: only printable ASCII characters except `%`
+/// stay as they are.
 pub(super) fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

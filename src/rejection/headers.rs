@@ -3,12 +3,12 @@
 use super::{Rejection, RejectionKind};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-/// Whether a header says something about the body that it came with, its freshness, or the refusal
-/// in plain words, and so must not outlive the body.
+/// Whether a header describes the body, the freshness or the refusal that it came with. Such a header
+/// must go when the body is replaced.
 pub(crate) fn belongs_to_body(name: &HeaderName) -> bool {
     let name = name.as_str();
-    // `Content-Encoding`, `-Language`, `-Length`, `-Range`, `-Type`, `-Digest`, ... of RFC 9110 and
-    // RFC 9530. A security policy is about the page and not its bytes.
+    // `Content-Encoding`, `-Language`, `-Length`, `-Range`, `-Type`, `-Digest`, ... of RFC 9110 and RFC
+    // 9530. A security policy belongs to the page, not to the body.
     (name.starts_with("content-") && !name.starts_with("content-security-policy"))
         || matches!(
             name,
@@ -30,8 +30,8 @@ pub(crate) fn belongs_to_body(name: &HeaderName) -> bool {
         )
 }
 
-/// A cache must not keep a refusal, whatever it looks like (RFC 9111 section 5.2.2.5). What says so
-/// by itself is left as it is.
+/// Adds `no-store`, unless it is there: no cache may keep a refusal, in any style (RFC 9111 section
+/// 5.2.2.5).
 pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
     let says_so = headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
         let mut directives = value.as_bytes().split(|byte| *byte == b',');
@@ -42,15 +42,15 @@ pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
     }
 }
 
-/// A browser takes a refusal for what its `Content-Type` says, and for nothing else: it may repeat what
-/// somebody sent ([WHATWG Fetch section 3.6]).
+/// Adds `nosniff`: a browser must not guess the type of a refusal, which may contain text that somebody
+/// sent ([WHATWG Fetch section 3.6]).
 ///
 /// [WHATWG Fetch section 3.6]: https://fetch.spec.whatwg.org/#x-content-type-options-header
 pub(crate) fn forbid_sniffing(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-/// The challenge (RFC 6750 section 3) or the delay (RFC 9110 section 10.2.3), where there is one.
+/// Adds the challenge (RFC 6750 section 3) or the delay (RFC 9110 section 10.2.3), if there is one.
 pub(super) fn challenge_or_delay(headers: &mut HeaderMap, rejection: &Rejection) {
     if let Some(challenge) = challenge(rejection) {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
@@ -60,7 +60,8 @@ pub(super) fn challenge_or_delay(headers: &mut HeaderMap, rejection: &Rejection)
     }
 }
 
-/// RFC 6750 section 3: no error code where no token was sent, and no word of the request.
+/// The challenge of RFC 6750 section 3. It has no error code if the client sent no token, and no text
+/// from the request.
 fn challenge(rejection: &Rejection) -> Option<HeaderValue> {
     let kind = rejection.kind();
     let challenge = match (kind, kind.status()) {
@@ -72,7 +73,7 @@ fn challenge(rejection: &Rejection) -> Option<HeaderValue> {
         (_, StatusCode::FORBIDDEN) => r#"Bearer realm="tenancy", error="insufficient_scope""#,
         _ => return None,
     };
-    // What no scope can be written with is left out.
+    // A `scope` with other characters is not valid in the header, so it is left out.
     let writable = |byte: u8| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     match rejection.required_scopes().filter(|scope| scope.bytes().all(writable)) {
         Some(scope) => HeaderValue::try_from(format!(r#"{challenge}, scope="{scope}""#)).ok(),

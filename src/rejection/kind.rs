@@ -6,10 +6,10 @@ use http::StatusCode;
 codes! {
     /// Why a request was refused.
     ///
-    /// The kinds of the first rows are the crate's: a context, a token, a thread, a stream. Those whose codes
-    /// begin with `request.` or `resource.`, `server.failed` and `server.unavailable` are for what an
-    /// application refuses by itself. The crate makes none of them, but for `request.*` where it reads a body
-    /// ([`require_json`](super::require_json)).
+    /// Most kinds are the crate's own: they are about the request context, the token, the thread or the
+    /// stream. The kinds with the codes `request.*`, `resource.*`, `server.failed` and
+    /// `server.unavailable` are for an application's own refusals. The crate itself uses only `request.*`
+    /// of those, where it reads a body ([`require_json`](super::require_json)).
     ///
     /// ```
     /// use tower_tenancy::{Rejection, RejectionKind};
@@ -26,55 +26,56 @@ codes! {
         ContextMissing: "context.missing", 400 BAD_REQUEST, 3 "INVALID_ARGUMENT", 4400, AfterChange,
             "name the tenant and the env",
             "Send the tenant and the env of the request, each in one header.";
-        /// The request names its tenant, env or request id wrongly, or more than once.
+        /// The request names its tenant, env or request id in a wrong form, or more than once.
         ContextInvalid: "context.invalid", 400 BAD_REQUEST, 3 "INVALID_ARGUMENT", 4400, AfterChange,
             "correct the headers",
             "The tenant, env or request id is malformed or sent more than once. Send each once.";
-        /// The request bears no token.
+        /// The request has no token.
         AuthMissing: "auth.missing", 401 UNAUTHORIZED, 16 "UNAUTHENTICATED", 4401, AfterChange,
             "send a token",
             "Send exactly one 'Authorization: Bearer <token>' header.";
-        /// The token proves nothing: malformed, forged, or meant for somebody else.
+        /// The token is not valid: it is malformed, forged, or for another service.
         AuthInvalid: "auth.invalid", 401 UNAUTHORIZED, 16 "UNAUTHENTICATED", 4401, AfterChange,
             "get another token",
             "The token is not valid here. Get a new one from the issuer that this service trusts.";
-        /// The token was good and is over.
+        /// The token has expired.
         AuthExpired: "auth.expired", 401 UNAUTHORIZED, 16 "UNAUTHENTICATED", 4401, AfterChange,
             "renew the token",
             "The token has expired. Renew it and try again.";
-        /// The token does not speak for the tenant that the request names.
+        /// The token is not for the tenant that the request names.
         TenantMismatch: "tenant.mismatch", 403 FORBIDDEN, 7 "PERMISSION_DENIED", 4403, AfterChange,
             "name another tenant, or get another token",
             "The token is not for the tenant that the request names. Name a tenant that it is for, or get another token.";
-        /// The token does not speak for the env that the request names.
+        /// The token is not for the env that the request names.
         EnvMismatch: "env.mismatch", 403 FORBIDDEN, 7 "PERMISSION_DENIED", 4403, AfterChange,
             "name another env, or get another token",
             "The token is not for the env that the request names. Name an env that it is for, or get another token.";
-        /// The token lacks a role or scope that the application asks for.
+        /// The token lacks a role or scope that the application requires.
         InsufficientScope: "auth.insufficient_scope", 403 FORBIDDEN, 7 "PERMISSION_DENIED", 4403, AfterChange,
             "get a token with more rights",
             "The token lacks a role or scope that this request needs.";
-        /// The thread does not exist, is another tenant's, or is closed to this caller: all the same.
+        /// The thread does not exist, belongs to another tenant, or is closed to this caller. The answer
+        /// does not tell which.
         ThreadForbidden: "thread.forbidden", 403 FORBIDDEN, 7 "PERMISSION_DENIED", 4403, AfterChange,
             "check tenant, env and thread, or ask for access",
             "There is no such thread for this caller in the tenant and env of the request. Check all three, or ask for access.";
-        /// What the request proves was withdrawn. The client stops: this proof opens nothing any more.
+        /// The access was withdrawn. The client stops: this proof opens nothing any more.
         AccessRevoked: "access.revoked", 403 FORBIDDEN, 7 "PERMISSION_DENIED", 4403, Stop,
             "stop",
             "Access was withdrawn. Do not come back with this token or ticket.";
-        /// The cursor to resume from is not one that was ever given out.
+        /// The service never gave out the cursor that the client wants to resume from.
         CursorInvalid: "cursor.invalid", 400 BAD_REQUEST, 3 "INVALID_ARGUMENT", 4400, AfterChange,
             "resume from a cursor that it was given, or from none",
             "Resume from an event id that this service gave out, from 'earliest', or from none.";
-        /// What the client wants to publish is no message, or says whose it is.
+        /// The client's message is malformed, or sets a tenant, env, thread or actor.
         MessageInvalid: "message.invalid", 400 BAD_REQUEST, 3 "INVALID_ARGUMENT", 4400, AfterChange,
             "correct the message",
             "Send only `type` and data members; do not set tenant, env, thread or actor.";
-        /// Too many streams.
+        /// Too many streams are open.
         StreamLimit: "stream.limit", 429 TOO_MANY_REQUESTS, 8 "RESOURCE_EXHAUSTED", 1013, AfterDelay(1),
             "close a stream, or come back after the delay",
             "Too many streams are open. Close one, or try again later.";
-        /// The keys that tokens are verified with cannot be had.
+        /// The keys that verify tokens are not available.
         KeysUnavailable: "auth.keys_unavailable", 503 SERVICE_UNAVAILABLE, 14 "UNAVAILABLE", 1013, AfterDelay(1),
             "come back after the delay",
             "Tokens cannot be verified right now. Try again later.";
@@ -90,41 +91,43 @@ codes! {
         Misconfigured: "server.misconfigured", 500 INTERNAL_SERVER_ERROR, 13 "INTERNAL", 1011, Stop,
             "stop, and show the request id to the operator",
             "The server is set up wrongly and refuses every request here. Its log says why.";
-        /// The application cannot read the request: a path, a parameter or a body of the wrong form.
+        /// The application cannot read the request: a path, a parameter or a body is malformed.
         RequestInvalid: "request.invalid", 400 BAD_REQUEST, 3 "INVALID_ARGUMENT", 4400, AfterChange,
             "correct the request",
             "The request is malformed. Correct it before you send it again.";
-        /// Something of the application's own does not exist for this caller. It was looked up within the
-        /// scope's tenant and env, and what another tenant has answers the same.
+        /// A resource of the application does not exist for this caller. The application looks it up
+        /// within the scope's tenant and env, so a resource of another tenant gets the same answer.
         ///
-        /// Never for a thread: one that does not exist, and one that the caller may not use, are both
-        /// [`ThreadForbidden`](Self::ThreadForbidden), so that the answer does not tell them apart.
+        /// Do not use it for a thread: for a thread that does not exist, and for one that the caller may
+        /// not use, the answer is [`ThreadForbidden`](Self::ThreadForbidden), so that nobody can tell
+        /// them apart.
         NotFound: "resource.not_found", 404 NOT_FOUND, 5 "NOT_FOUND", 4404, AfterChange,
             "check the id, the tenant and the env",
             "Nothing with this id exists for this caller in the tenant and env of the request.";
-        /// What the request wants does not go together with what is stored by now: it is there already, or
-        /// somebody else was faster. The client reads the state anew, and decides again.
+        /// The request conflicts with the stored state: the resource exists already, or another caller
+        /// changed it first. The client reads the state again, then decides again.
         Conflict: "resource.conflict", 409 CONFLICT, 10 "ABORTED", 4409, AfterChange,
             "read the state again, then decide again",
             "The stored state has changed. Read it again, then decide again.";
-        /// The body is longer than the application takes.
+        /// The body is longer than the application allows.
         TooLarge: "request.too_large", 413 PAYLOAD_TOO_LARGE, 8 "RESOURCE_EXHAUSTED", 1009, AfterChange,
             "send a shorter body",
             "The body is too long. Send less at once.";
-        /// The body is not of a type that the application takes, such as JSON.
+        /// The body has a type that the application does not accept.
         UnsupportedMediaType: "request.unsupported_media_type", 415 UNSUPPORTED_MEDIA_TYPE, 3 "INVALID_ARGUMENT", 1003, AfterChange,
             "send a body of another type",
             "The server does not accept a body of this type. Send another type, and name it in Content-Type.";
-        /// The application can read the request, and its content makes no sense there.
+        /// The application can read the request, but cannot do what it asks for.
         Unprocessable: "request.unprocessable", 422 UNPROCESSABLE_ENTITY, 3 "INVALID_ARGUMENT", 4422, AfterChange,
             "change what the request says",
             "The request is well formed, but the server cannot do what it asks for. Change the request.";
-        /// The application failed, and it is not the client's fault. Keep the error by
-        /// [`Rejection::failed`](super::Rejection::failed): the log has it, and the client does not.
+        /// The application failed, and the client is not the cause. Keep the error with
+        /// [`Rejection::failed`](super::Rejection::failed): the log has the error, and the client does
+        /// not.
         Failed: "server.failed", 500 INTERNAL_SERVER_ERROR, 13 "INTERNAL", 1011, Stop,
             "stop, and show the request id to the operator",
             "The server failed. Its log says why, under the id of this request.";
-        /// Something that the application needs does not answer. The client may try again.
+        /// A service that the application needs does not answer. The client may try again.
         Unavailable: "server.unavailable", 503 SERVICE_UNAVAILABLE, 14 "UNAVAILABLE", 1013, AfterDelay(1),
             "come back after the delay",
             "This cannot be done right now. Try again later.";
@@ -132,9 +135,8 @@ codes! {
 }
 
 impl RejectionKind {
-    /// The kind for a status that something else refused with, such as an extractor of the host. A
-    /// status of the client's fault that has no kind of its own is `request.invalid`, and everything
-    /// else is `server.failed`.
+    /// The kind for a status that something else refused with, such as an extractor of the host. A 4xx
+    /// status without a kind of its own is `request.invalid`. Any other status is `server.failed`.
     #[must_use]
     pub fn of_status(status: StatusCode) -> Self {
         match status {
@@ -176,7 +178,7 @@ impl RejectionKind {
         self.row().websocket
     }
 
-    /// Whether the trouble is temporary, so that the same request may pass later.
+    /// Whether the failure is temporary, so that the same request may pass later.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         self.row().retry.delay_factor().is_some()

@@ -1,9 +1,9 @@
-//! What `Content-Type` and `Accept` say.
+//! The media types of a request.
 
 use super::{Rejection, RejectionKind};
 use http::{HeaderMap, header};
 
-/// Whether the one `Content-Type` is gRPC's.
+/// Whether there is one `Content-Type`, and it is gRPC's.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
@@ -14,12 +14,12 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Refuses a body that does not say that it is JSON: 415 unless the one `Content-Type` is
-/// `application/json` or `application/<something>+json`, with parameters or without.
+/// Refuses a body that is not declared as JSON, with 415. The request must have one `Content-Type`:
+/// `application/json` or `application/<something>+json`, with or without parameters.
 ///
-/// A page of another site can send `text/plain` or a form without being asked first, and JSON not
-/// ([WHATWG Fetch section 2.2.2]). axum's `Json` and the extractor [`JsonText`](crate::JsonText) check
-/// it by themselves.
+/// A page of another site can send `text/plain` or a form without a CORS preflight, but not JSON ([WHATWG
+/// Fetch section 2.2.2]). axum's `Json` and the extractor [`JsonText`](crate::JsonText) check the type by
+/// themselves.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
@@ -53,12 +53,13 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Rejection> {
     if is_json {
         return Ok(());
     }
-    Err(Rejection::new(RejectionKind::UnsupportedMediaType)
-        .with_detail("The body must be JSON. Send one 'Content-Type: application/json' with it."))
+    Err(Rejection::new(RejectionKind::UnsupportedMediaType).with_detail(
+        "The body must be JSON. Send exactly one 'Content-Type: application/json' header with it.",
+    ))
 }
 
-/// Whether `Accept`, in one header or several, names `text/event-stream` (RFC 9110 section 12.5.1).
-/// A range such as `*/*` does not: everybody sends that. A weight of 0 means "not acceptable".
+/// Whether `Accept`, in one header or several, names `text/event-stream` (RFC 9110 section 12.5.1). A
+/// range such as `*/*` does not count: every client sends it. A weight of 0 means "not acceptable".
 pub(super) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     let ranges = headers
         .get_all(header::ACCEPT)
@@ -77,7 +78,7 @@ pub(super) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Type and subtype of a media type, and its parameters.
+/// Splits a media type into its type with the subtype, and its parameters.
 fn essence(value: &[u8]) -> (&[u8], &[u8]) {
     let end = value.iter().position(|byte| *byte == b';').unwrap_or(value.len());
     let (essence, parameters) = value.split_at_checked(end).unwrap_or((value, &[]));

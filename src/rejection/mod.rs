@@ -1,9 +1,9 @@
-//! One typed reason for a refusal, and how it is told to a client.
+//! One typed reason for a refusal, and the response that tells it to the client.
 //!
-//! A [`Rejection`] reaches the client in the dialect of its request: `application/problem+json`
-//! ([RFC 9457]) with a `WWW-Authenticate` challenge ([RFC 6750 section 3]) where there is one, a
-//! gRPC status, or, for a browser's `EventSource` that should try again, a short event stream.
-//! [`RejectWith`] is where an application puts its own style instead.
+//! The client gets a [`Rejection`] in the dialect of its request: `application/problem+json` ([RFC 9457])
+//! with a `WWW-Authenticate` challenge ([RFC 6750 section 3]) where there is one; a gRPC status; or a
+//! short event stream, for a browser's `EventSource` that should try again. With [`RejectWith`], an
+//! application makes responses in its own style.
 //!
 //! ```
 //! use tower_tenancy::{Rejection, RejectionKind};
@@ -13,8 +13,7 @@
 //! assert_eq!(rejection.code(), "tenant.mismatch");
 //! ```
 //!
-//! What an application refuses by itself, such as a 404 or a 409, is a kind, too: see
-//! [`RejectionKind`].
+//! There are also kinds for an application's own refusals, such as a 404 or a 409: see [`RejectionKind`].
 //!
 //! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 //! [RFC 6750 section 3]: https://www.rfc-editor.org/rfc/rfc6750#section-3

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 use std::sync::{Arc, Weak};
 
-/// RFC 9457. `type` is left out: it means `about:blank`, and `code` tells the kinds apart.
+/// The document of RFC 9457. It has no `type`, which means `about:blank`: `code` names the kind.
 #[derive(serde::Serialize)]
 struct Problem<'a> {
     title: &'a str,
@@ -19,7 +19,7 @@ struct Problem<'a> {
 
 const PROBLEM_JSON: &str = "application/problem+json";
 
-/// `application/problem+json`, and the challenge or the delay that belongs to the status.
+/// An `application/problem+json` response, with the challenge or the delay that belongs to the status.
 pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
     let status = rejection.status();
     let problem = Problem {
@@ -28,7 +28,8 @@ pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
         code: rejection.code(),
         detail: rejection.detail(),
     };
-    // Four strings and a number always serialise; were it otherwise, the status still tells.
+    // Serialising four strings and a number does not fail. If it did, the client would still have the
+    // status.
     let document: Arc<[u8]> = serde_json::to_vec(&problem).unwrap_or_default().into();
     let plain = Plain {
         rejection: rejection.clone(),
@@ -45,23 +46,21 @@ pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
     rejection.attach_to(response)
 }
 
-/// Left in the extensions by [`problem`] alone: the response is a rejection in the crate's own plain
-/// words, so that the nearest layer outside may tell it anew, in the dialect of the request and in
-/// the application's style.
+/// Marks a response that [`problem`] made, in its extensions. The nearest layer outside may replace such
+/// a response by one in the dialect of the request and in the application's style.
 #[derive(Clone, Debug)]
 pub(crate) struct Plain {
     rejection: Rejection,
     length: usize,
-    /// The body owns the document: whoever puts another body in its place drops it.
+    /// The body owns the document. When another body replaces it, the document is dropped.
     document: Weak<[u8]>,
 }
 
 impl Plain {
-    /// The rejection, if `response` still is what [`problem`] made of it: no handler and no layer
-    /// has put an answer of its own in its place. To compress the document, or to wrap its body in
-    /// another way, changes nothing about what it says.
+    /// The rejection, if `response` is still the one that [`problem`] made: no handler and no layer has
+    /// replaced it by an answer of its own. A layer may have compressed the document or wrapped its body.
     ///
-    /// Hosts drop the body of an answer to a `HEAD`, so that its absence tells nothing there.
+    /// Hosts drop the body of an answer to a `HEAD` request, so the missing body means nothing there.
     pub(crate) fn still<B>(self, response: &Response<B>, to_head: bool) -> Option<Rejection> {
         let headers = response.headers();
         let mut types = headers.get_all(header::CONTENT_TYPE).iter();

@@ -9,9 +9,9 @@ use http::Response;
 
 /// Makes the response that refuses a request, for services whose responses have body `B`.
 ///
-/// [`ByContentType`] is what the layers use unless told otherwise; [`GrpcStatus`] and [`WrapBody`]
-/// serve bodies that cannot be made from bytes; a closure `Fn(&Rejection) -> Response<B>` makes
-/// the application's own.
+/// The layers use [`ByContentType`] by default. [`GrpcStatus`] and [`WrapBody`] are for bodies that
+/// cannot be made from bytes. A closure `Fn(&Rejection) -> Response<B>` makes the application's own
+/// response.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -37,15 +37,16 @@ pub trait RejectWith<B> {
     /// The body of every response behind the layer.
     type Body;
 
-    /// Passes a response of the inner service on.
+    /// Passes on a response of the inner service.
     fn pass(&self, response: Response<B>) -> Response<Self::Body>;
 
-    /// Refuses. A layer adds `cache-control: no-store`, unless the response says that by itself.
+    /// Makes the response that refuses. The layer adds `cache-control: no-store`, unless the response has
+    /// it already.
     fn reject(&self, rejection: &Rejection, dialect: Dialect) -> Response<Self::Body>;
 }
 
-/// Refuses in the dialect of the request: problem+json, gRPC status, or an event stream that asks
-/// a browser to come back. For bodies that can be made from bytes.
+/// Refuses in the dialect of the request: problem+json, a gRPC status, or an event stream that asks a
+/// browser to come back. It is for bodies that can be made from bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByContentType;
 
@@ -62,12 +63,12 @@ impl<B: From<Bytes>> RejectWith<B> for ByContentType {
     }
 }
 
-/// Refuses with a gRPC status and no body ("Trailers-Only" of the [gRPC protocol]), whatever the
-/// request's content type. For bodies that only have a [`Default`], such as tonic's.
+/// Refuses with a gRPC status and no body ("Trailers-Only" of the [gRPC protocol]), whatever the content
+/// type of the request. It is for bodies that only have a [`Default`], such as tonic's.
 ///
 /// The HTTP status is 200 only for a request in the dialect [`Grpc`](Dialect::Grpc), as the protocol
-/// wants it. Any other request, such as a plain `GET` over HTTP/1.1, did not come from a gRPC client:
-/// it gets the HTTP status of the rejection as well, so that nobody takes a refusal for consent.
+/// requires. Any other request, such as a plain `GET` over HTTP/1.1, does not come from a gRPC client. It
+/// also gets the HTTP status of the rejection, so that no client takes the refusal for a success.
 ///
 /// [gRPC protocol]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,8 +92,8 @@ impl<B: Default> RejectWith<B> for GrpcStatus {
     }
 }
 
-/// Refuses like [`ByContentType`], in front of services with any body: wraps every response's
-/// body into a [`WrappedBody`].
+/// Refuses like [`ByContentType`], for services with any body. It wraps the body of every response into a
+/// [`WrappedBody`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WrapBody;
 

@@ -6,36 +6,37 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
-/// How long a client is asked to wait after trouble of ours.
+/// How long a client should wait after a server-side failure.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Why a request was refused: what the client is told, and what only the log is told.
+/// The reason why a request was refused. One part of it is for the client, and the other part is only for
+/// the log.
 ///
-/// [`Display`](fmt::Display) and [`detail`](Self::detail) are safe for clients: they never repeat
-/// a token, a claim or another tenant's ids. [`source`](Error::source) is for logs.
+/// [`Display`](fmt::Display) and [`detail`](Self::detail) are safe for clients: they never contain a
+/// token, a claim or the ids of another tenant. [`source`](Error::source) is for logs.
 ///
-/// The layers put the rejection into the extensions of the response that they refuse with, so
-/// that an outer layer can count or restyle it.
+/// The layers put the rejection into the extensions of the response, so that an outer layer can count it
+/// or change its style.
 #[derive(Clone, Debug)]
 pub struct Rejection(Box<Inner>);
 
-/// Kept out of line: results that are nearly always good are then no larger than what is good.
+/// Boxed, so that a `Result` with a rejection is no larger than its good value.
 #[derive(Clone, Debug)]
 struct Inner {
     kind: RejectionKind,
     detail: Option<Cow<'static, str>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
     retry_after: Option<Duration>,
-    /// The scopes that would do (RFC 6750 section 3).
+    /// The scopes that the client needs (RFC 6750 section 3).
     required_scopes: Option<Cow<'static, str>>,
-    /// Of the request that is refused.
+    /// The id of the refused request.
     request_id: Option<RequestId>,
-    /// Whoever refused has already told the log, with more than a rejection knows.
+    /// The log already has a line about this refusal.
     logged: bool,
 }
 
 impl Rejection {
-    /// A refusal of this kind, told in the kind's own words.
+    /// A refusal of this kind, with the kind's own text.
     #[must_use]
     pub fn new(kind: RejectionKind) -> Self {
         let retry_after = kind.is_retryable().then_some(RETRY_AFTER);
@@ -50,7 +51,7 @@ impl Rejection {
         }))
     }
 
-    /// The application failed, for this reason, which is for the log alone: `server.failed`.
+    /// The application failed: `server.failed`. Only the log shows the reason.
     ///
     /// ```
     /// use tower_tenancy::Rejection;
@@ -68,7 +69,7 @@ impl Rejection {
         Self::new(RejectionKind::Failed).with_source(source)
     }
 
-    /// Tells the client something more precise. It must not repeat a secret or a foreign id.
+    /// Replaces the text that the client reads. It must not contain a secret or the id of another tenant.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.0.detail = Some(detail.into());
@@ -82,31 +83,32 @@ impl Rejection {
         self
     }
 
-    /// Asks the client to wait this long before it tries again (`Retry-After`, RFC 9110 section
-    /// 10.2.3). Rejections worth retrying ask for five seconds by themselves.
+    /// Asks the client to wait this long before it tries again (`Retry-After`, RFC 9110 section 10.2.3).
+    /// The default is five seconds for kinds that are worth a retry, and no delay for all others.
     #[must_use]
     pub fn with_retry_after(mut self, delay: Duration) -> Self {
         self.0.retry_after = Some(delay);
         self
     }
 
-    /// Tells the client which scopes, separated by spaces, it needs: `scope` of the challenge (RFC
-    /// 6750 section 3).
+    /// Names the scopes that the client needs, separated by spaces: `scope` in the challenge (RFC 6750
+    /// section 3).
     #[must_use]
     pub fn with_required_scopes(mut self, scope: impl Into<Cow<'static, str>>) -> Self {
         self.0.required_scopes = Some(scope.into());
         self
     }
 
-    /// Names the request in the notice that a browser's `EventSource` is told, as `meta.trace_id`. The
-    /// layers do so by themselves; a host that [refuses by hand](RejectWith) says it.
+    /// Sets the id of the request, which a browser's `EventSource` reads as `meta.trace_id` of the
+    /// notice. The layers set it by themselves; a host that [refuses by hand](super::RejectWith) calls
+    /// this.
     #[must_use]
     pub fn with_request_id(mut self, id: RequestId) -> Self {
         self.0.request_id = Some(id);
         self
     }
 
-    /// A layer is missing in front of a handler or of another layer.
+    /// The refusal where a layer is missing in front of a handler or of another layer.
     pub(crate) fn layer_missing(needed: &'static str, layer: &'static str) -> Self {
         tracing::error!(
             needed,
@@ -119,7 +121,8 @@ impl Rejection {
             .already_logged()
     }
 
-    /// Puts the rejection into the response's extensions: layers outside log, count and restyle by it.
+    /// Puts the rejection into the extensions of the response, for layers outside that log, count or
+    /// change the style.
     pub(super) fn attach_to(&self, mut response: Response<Bytes>) -> Response<Bytes> {
         response.extensions_mut().insert(self.clone());
         response
@@ -130,7 +133,7 @@ impl Rejection {
         self
     }
 
-    /// What kind of refusal this is.
+    /// The kind of the refusal.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
         self.0.kind
@@ -148,7 +151,7 @@ impl Rejection {
         self.0.kind.status()
     }
 
-    /// What the client is told to do about it.
+    /// The text that the client reads: what it should do.
     #[must_use]
     pub fn detail(&self) -> &str {
         self.0.detail.as_deref().unwrap_or(self.0.kind.row().detail)
@@ -160,25 +163,26 @@ impl Rejection {
         self.0.required_scopes.as_deref()
     }
 
-    /// The request that is refused, where that is known.
+    /// The id of the refused request, if it is known.
     #[must_use]
     pub fn request_id(&self) -> Option<&RequestId> {
         self.0.request_id.as_ref()
     }
 
-    /// How long the client is asked to wait before it tries again.
+    /// How long the client should wait before it tries again.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// One line for the people on call, as loud as the trouble is ours or an attempt on others.
+    /// Writes one line to the log. The level is `error` for a server-side failure, `warn` for a 403, and
+    /// `info` for all others.
     pub(crate) fn log(&mut self) {
         if std::mem::replace(&mut self.0.logged, true) {
             return;
         }
         let (code, detail) = (self.code(), self.detail());
-        // As text, which the formatter quotes and escapes: it repeats claims, which are foreign.
+        // A `String`, so that the formatter quotes and escapes it: the text may contain claims.
         let cause = || self.0.source.as_deref().map(|source| Chain(source).to_string());
         match self.status().as_u16() {
             500.. => tracing::error!(code, detail, cause = cause(), "request refused"),
