@@ -7,11 +7,11 @@ use crate::{
 };
 use serde_json::{Map, Value, json};
 
-/// A client's cursor can no longer be served without loss.
+/// The client's cursor cannot be served without loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap(Box<Missing>);
 
-/// Kept out of line: a gap is rare, and would make every delivery as large as itself.
+/// Boxed: a gap is rare, and would make every delivery larger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Missing {
     thread: ThreadKey,
@@ -22,9 +22,9 @@ struct Missing {
 }
 
 impl Gap {
-    /// A gap in the thread that `routing` names: `requested` cannot be served, `oldest` is the
-    /// position before the oldest event that is still there, and reading goes on at `resumes_at`,
-    /// or ends.
+    /// A gap in the thread of `routing`. The log cannot serve `requested`. `oldest` is the position
+    /// before the oldest event that it still has. Reading continues at `resumes_at`; if that is `None`,
+    /// the stream ends.
     #[must_use]
     pub fn new(
         routing: &Routing,
@@ -50,31 +50,31 @@ impl Gap {
         &self.0.thread
     }
 
-    /// Why.
+    /// The reason.
     #[must_use]
     pub fn reason(&self) -> GapReason {
         self.0.reason
     }
 
-    /// The cursor that cannot be served.
+    /// The cursor that the log cannot serve.
     #[must_use]
     pub fn requested(&self) -> Cursor {
         self.0.requested
     }
 
-    /// The position before the oldest event that is still there.
+    /// The position before the oldest event that the log still has.
     #[must_use]
     pub fn oldest(&self) -> Cursor {
         self.0.oldest
     }
 
-    /// Where reading goes on; `None` if the stream ends instead.
+    /// Where reading continues; `None` if the stream ends instead.
     #[must_use]
     pub fn resumes_at(&self) -> Option<Cursor> {
         self.0.resumes_at
     }
 
-    /// What the client is told.
+    /// The text that the client reads.
     #[must_use]
     pub fn detail(&self) -> &'static str {
         match (self.0.resumes_at, self.0.reason) {
@@ -88,7 +88,7 @@ impl Gap {
         }
     }
 
-    /// What the notice says, on the transports that write JSON.
+    /// The members of the notice, for SSE and WebSocket.
     pub(crate) fn members(&self) -> Map<String, Value> {
         let mut members = Ending::Gap.members();
         members.extend([
@@ -102,14 +102,14 @@ impl Gap {
     }
 }
 
-/// Why there is a [`Gap`].
+/// The reason for a [`Gap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// Events after the cursor have left retention.
+    /// The log no longer has the events after the cursor.
     Trimmed,
-    /// The cursor is not one of this log as it is now: of an earlier incarnation, of another
-    /// thread, or made up. Which of these is not told.
+    /// The log does not know the cursor: it is of an earlier epoch, of another thread, or made up. The
+    /// client does not learn which.
     Unknown,
 }
 

@@ -3,12 +3,11 @@
 use super::{gap::Gap, position::Position};
 use crate::{ending::Ending, event::StreamEvent, id::ThreadKey};
 
-/// What a source gives to [`ThreadGrant::guard`](crate::ThreadGrant::guard): an event, a position, a
-/// gap, or the reason for its end.
+/// What a source gives to [`ThreadGrant::guard`](crate::ThreadGrant::guard): an event, a position, a gap,
+/// or an ending.
 ///
-/// It is opaque. What a log or another source has for a thread is read only after the guard has
-/// checked and stamped it, as [`Outbound`]: a stream that is written by hand past the guard does not
-/// compile.
+/// It is opaque. Only the guard reads it: it checks and stamps each item, and gives it out as
+/// [`Outbound`](super::Outbound). So a stream that is written by hand, past the guard, does not compile.
 ///
 /// ```
 /// use tower_tenancy::{Delivery, Ending};
@@ -20,7 +19,7 @@ use crate::{ending::Ending, event::StreamEvent, id::ThreadKey};
 #[derive(Clone, Debug)]
 pub struct Delivery(pub(crate) Item);
 
-/// What is in a [`Delivery`].
+/// The content of a [`Delivery`].
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     Event(StreamEvent),
@@ -30,7 +29,7 @@ pub(crate) enum Item {
 }
 
 impl Item {
-    /// The thread that it belongs to; `None` for an end, which says nothing of any thread.
+    /// The thread that the item belongs to; `None` for an ending.
     pub(crate) fn thread(&self) -> Option<&ThreadKey> {
         match self {
             Self::Event(event) => Some(event.routing().key()),

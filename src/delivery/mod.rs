@@ -1,4 +1,4 @@
-//! What a stream hands over: events, positions, gaps, and the reason for its end.
+//! The items of a stream: events, positions, gaps, and the ending.
 
 mod gap;
 mod item;

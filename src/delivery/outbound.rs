@@ -9,10 +9,10 @@ use crate::{ending::Ending, event::StampedEvent};
 pub enum Outbound {
     /// An event of the grant's thread, stamped with the request's id.
     Event(StampedEvent),
-    /// Where reading starts, or goes on.
+    /// Where reading starts, or continues.
     Position(Position),
-    /// Events are missing here; reading goes on at [`Gap::resumes_at`].
+    /// Events are missing here. Reading continues at [`Gap::resumes_at`].
     Gap(Gap),
-    /// The last word. For [`Ending::Gap`] a [`Gap`] came right before.
+    /// The end of the stream, and the last item. Before [`Ending::Gap`] comes a [`Gap`].
     End(Ending),
 }

@@ -1,11 +1,11 @@
-//! Where reading of a thread goes on.
+//! A position in a thread.
 
 use crate::{
     event::{Cursor, Routing},
     id::ThreadKey,
 };
 
-/// Where reading of a thread goes on: a client that reconnects there has missed nothing before.
+/// Where reading of a thread continues. A client that reconnects with this cursor misses nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     thread: ThreadKey,
@@ -13,7 +13,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// A position in the thread that `routing` names.
+    /// A position in the thread of `routing`.
     #[must_use]
     pub fn new(routing: &Routing, cursor: Cursor) -> Self {
         Self::of(routing.key(), cursor)
@@ -27,7 +27,7 @@ impl Position {
         &self.thread
     }
 
-    /// The position, as clients see it.
+    /// The position as a cursor, which clients see.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor

@@ -1,8 +1,8 @@
-//! Guarded streams, rejections and endings in tonic's terms.
+//! Guarded streams, rejections and endings for tonic.
 //!
-//! The layers themselves need no tonic: put
-//! `RequireTenantScope::new(verifier).reject_with(GrpcStatus)` into
-//! `tonic::transport::Server::layer`, or around one service.
+//! The layers themselves do not need tonic: put
+//! `RequireTenantScope::new(verifier).reject_with(GrpcStatus)` into `tonic::transport::Server::layer`, or
+//! around one service.
 
 mod status;
 mod stream;

@@ -30,8 +30,8 @@ fn status(grpc: u8, code: &'static str, detail: &str, retry: Option<Duration>) -
 }
 
 impl From<Rejection> for Status {
-    /// With the stable code in the metadata `tenancy-code`, and `cache-control: no-store`. The log is told: to make a status of a
-    /// rejection is to refuse.
+    /// Makes a status with the stable code in the metadata `tenancy-code`, and `cache-control: no-store`.
+    /// It also writes the refusal to the log.
     fn from(mut rejection: Rejection) -> Self {
         rejection.log();
         let kind = rejection.kind();
@@ -43,7 +43,7 @@ impl From<Rejection> for Status {
     }
 }
 
-/// So that a layer can stand around one service of a server.
+/// A layer can stand around one service of a server.
 impl<S: NamedService, C, R> NamedService for RequireService<S, C, R> {
     const NAME: &'static str = S::NAME;
 }

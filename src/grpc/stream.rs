@@ -17,15 +17,16 @@ use std::{
 };
 use tonic::Status;
 
-/// Most items in a row that the application leaves out before other tasks have their turn.
+/// How many items in a row `message` may leave out before the stream yields to other tasks.
 const SKIP_BUDGET: usize = 64;
 
 impl<S> GuardedStream<S> {
-    /// The stream as a tonic response stream: items are what `message` makes of events, positions
-    /// and gaps, and it ends with the status of its [`Ending`].
+    /// The stream as a tonic response stream. Its items are what `message` makes of events, positions and
+    /// gaps. It ends with the status of its [`Ending`].
     ///
-    /// `message` is given the request that the stream belongs to as well: notices name it as events do,
-    /// as `meta.trace_id`. It gives `None` for what clients are not told. It is never asked about an
+    /// `message` also gets the id of the request, because notices have it as `meta.trace_id`, like
+    /// events. It returns `None` for items that clients do not get. It never gets an [`Outbound::End`]:
+    /// that becomes the status, with the request id in the metadata `x-request-id`.
     /// [`Outbound::End`]: that is the status, with the request in the metadata `x-request-id`.
     ///
     /// ```
@@ -75,8 +76,8 @@ pin_project! {
 }
 
 impl<S, F> GrpcStream<S, F> {
-    /// How long a client waits that is told to come back by itself, before it is spread at random.
-    /// Default: 3 seconds.
+    /// The delay before a client comes back by itself, where it should. The client gets a random delay
+    /// between this and twice this. Default: 3 seconds.
     pub fn retry(mut self, delay: Duration) -> Self {
         self.retry = delay;
         self

@@ -1,4 +1,4 @@
-//! What is written into a frame.
+//! The text of a frame.
 
 use crate::{
     delivery::Outbound,
@@ -9,15 +9,15 @@ use crate::{
 };
 use std::time::Duration;
 
-/// A frame takes no more events once it is this long: back-pressure stays in the log.
+/// A frame of this length or more takes no further event. The others wait in the log.
 pub(super) const FRAME: usize = 16 * 1024;
 
-/// From this length on, what comes after an event's trace id is shared by its readers, and given out
-/// in pieces. Below, a copy costs less than another frame.
+/// From this length on, all readers of an event share what comes after its trace id, and it is given out
+/// in pieces. For shorter events, a copy costs less than another frame.
 pub(super) const SHARED: usize = 8 * 1024;
 
-/// Tells where reading starts, or goes on: the first block of a stream. It has data, since Firefox and
-/// Safari drop a block without data, and its `id` with it.
+/// Writes the notice of where reading starts, or continues: the first block of a stream. It has data,
+/// because Firefox and Safari drop a block without data, and its `id` with it.
 pub(super) fn open(
     frame: &mut String,
     trace_id: &RequestId,
@@ -28,7 +28,7 @@ pub(super) fn open(
     block.notice(members([("code", OPEN)]), Some(trace_id)).end();
 }
 
-/// Gives the event whose rest is still to be written.
+/// Writes one item. Returns the event if its rest is still to be written.
 pub(super) fn write(
     frame: &mut String,
     outbound: &Outbound,
@@ -44,8 +44,8 @@ pub(super) fn write(
                 *rest = "";
             }
             let needed = pieces.iter().map(|piece| piece.len()).sum();
-            // Most frames hold one event: these take just what they need. Where there is a second
-            // there are more, and room for all is made at once. A large one is the last of its frame.
+            // Most frames have one event: reserve just what it needs. A frame with a second event usually
+            // gets more: reserve a whole frame at once. A large event is the last one of its frame.
             if frame.is_empty() || is_large {
                 frame.reserve_exact(needed);
             } else if frame.capacity() - frame.len() < needed {
@@ -55,12 +55,13 @@ pub(super) fn write(
             return is_large.then(|| stamped.event().clone());
         }
         Outbound::Position(position) => open(frame, trace_id, Some(position.cursor()), None),
-        // Notice and new position are one block, so that nothing can cut them apart.
+        // The notice and the new position are one block, so that the client never gets one without the
+        // other.
         Outbound::Gap(gap) => {
             let block = Block::new(frame).event(Ending::Gap.code()).id(gap.resumes_at());
             block.notice(gap.members(), Some(trace_id)).end();
         }
-        // The gap itself was the notice.
+        // The gap was the notice.
         Outbound::End(Ending::Gap) => {}
         Outbound::End(ending) => {
             let retry = ending.retry_after(retry).map(jittered);

@@ -17,23 +17,23 @@ use std::{
 };
 use tracing::Span;
 
-/// What to do when a source gives an event of another thread.
+/// What happens when a source gives an event of another thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnMismatch {
-    /// Leave the event out and go on.
+    /// The stream leaves the event out and goes on.
     #[default]
     Drop,
-    /// End the stream with [`Ending::SourceFailed`].
+    /// The stream ends with [`Ending::SourceFailed`].
     Close,
 }
 
 impl ThreadGrant {
-    /// Guards `stream`: what comes out belongs to the grant's thread, bears the request's id, and
-    /// ends with the proof.
+    /// Guards `stream`: every item that comes out belongs to the grant's thread and has the id of the
+    /// request. The stream ends when the proof ends.
     ///
-    /// The items are events, positions and gaps, or `Result`s of them: a subscription to a log, or
-    /// the application's own stream.
+    /// The source is a subscription to a log, or the application's own stream. Its items are events,
+    /// positions and gaps, or `Result`s of them.
     ///
     /// ```
     /// # use futures_util::Stream;
@@ -72,11 +72,11 @@ impl ThreadGrant {
 pin_project! {
     /// A stream that provably belongs to one grant. Made by [`ThreadGrant::guard`].
     ///
-    /// It checks the tenant, env and thread of each item when it gives it out, never earlier, and
-    /// the proof before each item: not one event comes after the token's expiry plus leeway or after
-    /// a withdrawal, however busy or idle the source is. The last item is an [`Outbound::End`].
+    /// It checks the tenant, env and thread of each item at the moment when it gives the item out. It
+    /// also checks the proof before each item: no event comes out after the token's expiry plus leeway,
+    /// or after a revocation, whether the source is busy or idle. The last item is an [`Outbound::End`].
     ///
-    /// A connection whose client does not read is not polled, and nothing is written to it.
+    /// While a client does not read, the host does not poll its stream, and nothing is written.
     #[must_use = "streams do nothing unless polled"]
     pub struct GuardedStream<S> {
         #[pin]
@@ -87,27 +87,28 @@ pin_project! {
         pub(super) mismatches: Option<Arc<AtomicU64>>,
         pub(super) last_word: Option<Ending>,
         pub(super) ended: bool,
-        // The span of the request, in which the source runs as well.
+        // The span of the request. The source runs in it as well.
         pub(super) span: Span,
     }
 }
 
 impl<S> GuardedStream<S> {
-    /// What to do when the source gives an event of another thread. It never gets out.
+    /// What happens when the source gives an event of another thread. In either case the event does not
+    /// go out.
     pub fn on_mismatch(mut self, choice: OnMismatch) -> Self {
         self.on_mismatch = choice;
         self
     }
 
-    /// Counts events of other threads in `counter`, which many streams may share.
+    /// Counts events of other threads in `counter`. Many streams may share one counter.
     ///
-    /// Anything but 0 is a bug in whatever made the source, and worth waking somebody up.
+    /// Any number but 0 shows a bug in the source: alert on it.
     pub fn count_mismatches(mut self, counter: Arc<AtomicU64>) -> Self {
         self.mismatches = Some(counter);
         self
     }
 
-    /// The grant that the stream is held against: for a handler that publishes as well.
+    /// The grant of this stream, for a handler that also publishes.
     pub fn grant(&self) -> &ThreadGrant {
         &self.grant
     }
@@ -117,8 +118,8 @@ impl<S> GuardedStream<S> {
         &self.span
     }
 
-    /// Ends the stream if its proof is over at this time, and gives the ending: for what was taken
-    /// from the stream and is not written yet.
+    /// Ends the stream if its proof has ended at this time, and returns the ending. Call it before you
+    /// write an item that was taken from the stream earlier.
     pub(crate) fn end_with_proof(self: Pin<&mut Self>, now: SystemTime) -> Option<Ending> {
         let this = self.project();
         let ending = this.watch.ended(now)?;
@@ -127,8 +128,8 @@ impl<S> GuardedStream<S> {
         Some(ending)
     }
 
-    /// Waits for the end of the proof, and ends the stream with it, or for as long as `limit` says:
-    /// while the client takes nothing in.
+    /// Waits until the proof ends, and then ends the stream; or until `limit` has passed. Call it while
+    /// the client does not read.
     pub(crate) fn poll_end(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -143,7 +144,7 @@ impl<S> GuardedStream<S> {
         Poll::Ready(woken)
     }
 
-    /// Ends the stream for this reason: its client is not told, or not by the stream.
+    /// Ends the stream for this reason. The stream does not tell its client.
     pub(crate) fn end(self: Pin<&mut Self>, ending: Ending) {
         let this = self.project();
         *this.ended = true;

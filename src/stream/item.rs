@@ -1,18 +1,18 @@
-//! What a source may give.
+//! The items that a source may give.
 
 use crate::{delivery::Delivery, rejection::BoxError};
 
-/// An item of a stream that can be guarded: whatever is `Into<Delivery>`, or a `Result` of it.
+/// An item of a stream that can be guarded: anything that is `Into<Delivery>`, or a `Result` of it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no tenant, env and thread, so it cannot be put on a guarded stream",
     note = "make a `StreamEvent` of it: `StreamEvent::new(grant.routing().clone(), \"type\", &data)`"
 )]
 pub trait IntoDelivery {
-    /// The delivery, or why the source failed.
+    /// The delivery, or the error of the source.
     ///
     /// # Errors
     ///
-    /// The source's own.
+    /// The error of the source.
     fn into_delivery(self) -> Result<Delivery, BoxError>;
 }
 

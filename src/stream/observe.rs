@@ -1,4 +1,4 @@
-//! What the log is told about a stream.
+//! The log lines of a stream.
 
 use crate::{
     access::ThreadGrant,
@@ -27,7 +27,7 @@ pub(super) fn log_failure(grant: &ThreadGrant, error: &(dyn Error + 'static)) {
     );
 }
 
-/// A hole in what a client sees is worth a line.
+/// The client misses events: one log line.
 pub(super) fn log_gap(grant: &ThreadGrant, gap: &Gap) {
     tracing::info!(
         thread = grant.key().to_path(),
@@ -35,11 +35,11 @@ pub(super) fn log_gap(grant: &ThreadGrant, gap: &Gap) {
         reason = gap.reason().as_str(),
         requested = %gap.requested(),
         oldest = %gap.oldest(),
-        "a client missed events, and is told"
+        "a client missed events, and got a notice"
     );
 }
 
-/// Something of another thread was about to be written: the one line that must wake somebody.
+/// The audit line for an item of another thread. Alert on it.
 pub(super) fn audit(grant: &ThreadGrant, foreign: &Item) {
     let (what, event_type, cursor) = match foreign {
         Item::Event(event) => ("event", Some(event.event_type().as_str()), event.cursor()),
@@ -56,6 +56,6 @@ pub(super) fn audit(grant: &ThreadGrant, foreign: &Item) {
         cursor = cursor.map(tracing::field::display),
         subject = grant.scope().subject().as_str(),
         request_id = grant.scope().request_id().as_str(),
-        "something of another thread was held back from a stream"
+        "an item of another thread was held back from a stream"
     );
 }
