@@ -1,4 +1,4 @@
-//! The upgrade of a bare hyper service.
+//! The WebSocket upgrade in a plain hyper service.
 
 use super::{WsMessage as _, WsSession, tungstenite::config};
 use crate::{
@@ -23,15 +23,15 @@ use tokio_tungstenite::{
     tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
 };
 
-/// How long a client whose upgrade is refused may take to answer the close frame, and what is read
-/// of it meanwhile.
+/// When an upgrade is refused: how long the client may take to answer the close frame, and the longest
+/// message that is read meanwhile.
 const REFUSED_WAIT: Duration = Duration::from_secs(2);
 const REFUSED_MAX_MESSAGE: usize = 1024;
 
 /// A request for a WebSocket that hyper can upgrade, over HTTP/1.1 ([RFC 6455 section 4.2.1]) or HTTP/2
 /// ([RFC 8441 section 4]).
 ///
-/// Over HTTP/2 the request is a `CONNECT`, and a server takes it only with
+/// Over HTTP/2 the request is a `CONNECT`. A server accepts it only with
 /// `http2::Builder::enable_connect_protocol`.
 ///
 /// In axum, `WebSocketUpgrade` does this.
@@ -71,11 +71,11 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// The handshake that the request asks for. Takes nothing from the request.
+    /// The handshake that the request asks for. The request stays as it is.
     ///
     /// # Errors
     ///
-    /// `context.invalid` if it asks for none, or the connection cannot be upgraded.
+    /// `context.invalid` if the request asks for no handshake, or the connection cannot be upgraded.
     pub fn of<B>(request: &Request<B>) -> Result<Self, Rejection> {
         let headers = request.headers();
         let answer = if request.method() == Method::CONNECT {
@@ -90,9 +90,9 @@ impl Handshake {
             (answer, is_13, request.extensions().get::<OnUpgrade>().cloned())
         else {
             return Err(Rejection::new(RejectionKind::ContextInvalid)
-                .with_detail("This takes WebSocket upgrades of version 13."));
+                .with_detail("Send a WebSocket upgrade of version 13."));
         };
-        // A browser that offers protocols closes a connection for which none is chosen.
+        // A browser that offers protocols closes the connection if the server chooses none.
         let mut offered = tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
         if let Some(protocol) = offered.find(|name| !is_bearer_protocol(name))
             && let Ok(protocol) = HeaderValue::try_from(protocol)
@@ -108,8 +108,8 @@ impl Handshake {
         status == self.response.status()
     }
 
-    /// Runs the session on the upgraded connection, in a task of its own, once the response was
-    /// sent. See [`WsSession::run`] for `on_message`.
+    /// Runs the session on the upgraded connection, in its own task, after the response was sent. See
+    /// [`WsSession::run`] for `on_message`.
     pub fn run<S, H, F, O, E>(self, session: WsSession<S>, on_message: H) -> Response<()>
     where
         S: Stream + Send + 'static,
@@ -123,22 +123,24 @@ impl Handshake {
         self.accept(max_message, move |socket| session.run(socket, on_message))
     }
 
-    /// Accepts, and closes at once.
+    /// Accepts the upgrade, and closes the connection at once.
     pub(crate) fn close(self, code: u16, reason: &'static str) -> Response<()> {
         self.accept(REFUSED_MAX_MESSAGE, async move |mut socket| {
             let goodbye = async {
-                // What fails here is a client that is gone.
+                // An error here means that the client is gone.
                 if socket.send(Message::close(code, reason)).await.is_ok() {
-                    // What is unread when a connection closes is lost: the client answers first.
+                    // Wait for the client's answer: closing a connection loses what the client has not
+                    // read.
                     while socket.next().await.is_some() {}
                 }
             };
-            // The limit is looked at first: a peer that floods us would starve it.
+            // `select` polls the limit first. Otherwise a client that sends without a pause would keep it
+            // from firing.
             futures_util::future::select(clock::system().sleep(REFUSED_WAIT), pin!(goodbye)).await;
         })
     }
 
-    /// Accepts, and hands the socket over.
+    /// Accepts the upgrade, and calls `run` with the socket.
     fn accept<F>(
         self,
         max_message: usize,
@@ -162,7 +164,7 @@ impl Handshake {
     }
 }
 
-/// What accepts an upgrade over HTTP/1.1, if the request asks for one.
+/// The response that accepts an upgrade over HTTP/1.1. `None` if the request does not ask for one.
 fn switched(head: RequestHead<'_>) -> Option<Response<()>> {
     let upgrades = |name: &str| name.eq_ignore_ascii_case("upgrade");
     let asks = head.is_upgrade() && tokens(head.headers, header::CONNECTION).any(upgrades);
@@ -172,7 +174,7 @@ fn switched(head: RequestHead<'_>) -> Option<Response<()>> {
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    // Base64 is a header value.
+    // Base64 is always a valid header value.
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()?;
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     Some(response)

@@ -1,9 +1,9 @@
-//! One message, of whatever WebSocket library.
+//! One message of any WebSocket library.
 
-/// One message of a WebSocket library. Implemented for those of axum and tokio-tungstenite, behind
-/// their features.
+/// One message of a WebSocket library. The crate implements it for the messages of axum and
+/// tokio-tungstenite, behind their features.
 pub trait WsMessage: Sized {
-    /// What the library's sockets fail with.
+    /// The error of the library's sockets.
     type Error;
 
     /// A text message.
@@ -12,18 +12,17 @@ pub trait WsMessage: Sized {
     /// A ping without data.
     fn ping() -> Self;
 
-    /// A close frame. `reason` is short enough to fit.
+    /// A close frame. `reason` fits into it.
     fn close(code: u16, reason: &'static str) -> Self;
 
-    /// What kind of message this is.
+    /// The kind of this message.
     fn kind(&self) -> WsKind<'_>;
 
-    /// The close code that answers what the client did wrong: 1002, 1007, 1009. `None` if the
-    /// connection is just broken.
+    /// The close code for a fault of the client: 1002, 1007 or 1009. `None` if the connection is broken.
     fn fault(error: &Self::Error) -> Option<u16>;
 }
 
-/// What a [`WsMessage`] is.
+/// The kind of a [`WsMessage`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WsKind<'a> {
@@ -31,8 +30,8 @@ pub enum WsKind<'a> {
     Text(&'a str),
     /// A binary message.
     Binary,
-    /// A ping or a pong: the peer is alive. The library answers pings.
+    /// A ping or a pong: the client is alive. The library answers pings.
     Control,
-    /// The peer closes. The library answers.
+    /// The client closes. The library answers.
     Close,
 }

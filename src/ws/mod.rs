@@ -1,7 +1,7 @@
 //! A guarded stream as a WebSocket session ([RFC 6455]), for any library and any host.
 //!
-//! The layers guard the upgrade like any other request: 400, 401 and 403 come before the 101. In
-//! axum, with the feature `axum-ws`, a handler reads like that of an event stream:
+//! The layers guard the upgrade like any other request: they answer 400, 401 or 403 before the 101. In
+//! axum, with the feature `axum-ws`, a handler looks like a handler of an event stream:
 //!
 //! ```
 //! use axum::{extract::{FromRef, Path, State, WebSocketUpgrade}, response::Response};
@@ -32,12 +32,12 @@
 //! let app: axum::Router<App> = axum::Router::new().route("/{thread}", axum::routing::any(talk));
 //! ```
 //!
-//! Over HTTP/2, axum takes upgrades with its feature `http2`.
+//! Over HTTP/2, axum accepts upgrades if its feature `http2` is on.
 //!
 //! # What a client sees
 //!
-//! Every message of the server is one text frame of JSON with a `type`. Events are the
-//! [envelope](crate::event). Notices have no `routing`; what they say is in their `data`:
+//! Every message of the server is one text frame: JSON with a `type`. Events are
+//! [envelopes](crate::event). Notices have no `routing`; their content is in `data`:
 //!
 //! ```json
 //! {"v":1,"type":"open","id":"<cursor>","meta":{"trace_id":"<request id>"},"data":{}}
@@ -46,28 +46,30 @@
 //! {"v":1,"type":"stream.drain","meta":{...},"data":{"code":"stream.drain","detail":"...","retry_ms":3400}}
 //! ```
 //!
-//! - `open` comes first. Whatever has an `id` moves the client's cursor; it resumes with the last
-//!   one, in the `Last-Event-ID` header or the query parameter `last_event_id`.
-//! - `error` answers a message of the client's that was not taken. The session goes on.
-//! - An [`Ending`](crate::Ending) is told by a notice of its name, then by its close code with its
-//!   name as reason. `retry_ms` is a number if the client should come back by itself, and null if not.
+//! - `open` comes first. Each message with an `id` sets the client's cursor. To resume, the client sends
+//!   its last cursor in the `Last-Event-ID` header or the query parameter `last_event_id`.
+//! - `error` answers a client's message that was refused. The session continues.
+//! - An [`Ending`](crate::Ending) comes as a notice with its code as the `type`, and then as a close
+//!   frame with its close code, and its code as the reason. `retry_ms` is a number if the client should
+//!   come back by itself, and null if not.
 //!
 //! # What a client may send
 //!
-//! Text frames that [`ThreadGrant::receive`](crate::ThreadGrant::receive) takes: a JSON object of a
-//! `type` (`message` if there is none) and the members of its data, which says nothing about whose it
-//! is:
+//! Text frames that [`ThreadGrant::receive`](crate::ThreadGrant::receive) accepts: a JSON object with a
+//! `type` (`message` if there is none) and the members of its data. It must not set tenant, env, thread
+//! or actor:
 //!
 //! ```json
 //! {"type":"message","text":"hi"}
 //! ```
 //!
-//! It comes back as an event with `"data":{"text":"hi"}`. One is handled at a time; meanwhile no more is
-//! read. Binary messages end the session (1003), and so do messages that are too long (1009) or break
-//! the protocol (1002, 1007), each after an `error` that says so.
+//! It comes back as an event with `"data":{"text":"hi"}`. The server handles one message at a time, and
+//! reads no other one meanwhile. Binary messages end the session (1003), and so do messages that are too
+//! long (1009) or break the protocol (1002, 1007). Before each of these close codes, the client gets an
+//! `error` with the reason.
 //!
-//! If a client offers protocols and the handler chose none (`WebSocketUpgrade::protocols`), the first is
-//! chosen that bears no token.
+//! If a client offers protocols and the handler chose none (`WebSocketUpgrade::protocols`), the server
+//! chooses the first protocol that is not a token.
 //!
 //! [RFC 6455]: https://www.rfc-editor.org/rfc/rfc6455
 

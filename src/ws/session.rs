@@ -1,4 +1,4 @@
-//! A session that waits for its socket.
+//! A session before it runs on its socket.
 
 use super::{message::WsMessage, pump::Pump};
 use crate::{
@@ -27,9 +27,9 @@ impl<S> GuardedStream<S> {
     }
 }
 
-/// A WebSocket session that waits for its socket. Made by [`GuardedStream::into_ws`].
+/// A WebSocket session that is not running yet. Made by [`GuardedStream::into_ws`].
 ///
-/// See the [module docs](self) for an example, and for what client and server say to each other.
+/// See the [module docs](crate::ws) for an example, and for the messages of client and server.
 #[must_use = "a session does nothing until it runs"]
 pub struct WsSession<S> {
     guarded: GuardedStream<S>,
@@ -46,36 +46,37 @@ pub(super) struct Options {
 }
 
 impl<S> WsSession<S> {
-    /// How long a client waits that is told to come back by itself, before it is spread at random.
-    /// Default: 3 seconds.
+    /// The delay before a client comes back by itself, where it should. The client gets a random delay
+    /// between this and twice this. Default: 3 seconds.
     pub fn retry(mut self, delay: Duration) -> Self {
         self.options.retry = delay;
         self
     }
 
-    /// How often the client is pinged. Default: 15 seconds; shorter than the idle timeout of every
-    /// proxy on the way.
+    /// How often the session pings the client. Default: 15 seconds. It must be shorter than the idle
+    /// timeout of every proxy on the way.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.options.heartbeat = interval.max(Duration::from_millis(1));
         self
     }
 
-    /// How long a client may be silent, not a pong from it, or take to take in one message, before
-    /// the session ends with [`Ending::Slow`](crate::Ending::Slow). Default: 45 seconds; at least one
+    /// How long a client may send nothing, not even a pong, or leave one message unread, before the
+    /// session ends with [`Ending::Slow`](crate::Ending::Slow). Default: 45 seconds; at least one
     /// heartbeat.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// The longest message that is taken from the client, in bytes. Default: 64 KiB. Longer ones
-    /// are not even read, where the adapter sets up the socket.
+    /// The longest message that the client may send, in bytes. Default: 64 KiB. Where the adapter sets up
+    /// the socket, a longer message is not even read.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.options.max_message = bytes;
         self
     }
 
-    /// What to do about a client that says whose its message is. Default: refuse the message.
+    /// What happens to a client's message that sets its tenant, env, thread or actor. Default: it is
+    /// refused.
     pub fn on_foreign_members(mut self, choice: OnClaims) -> Self {
         self.options.on_foreign_members = choice;
         self
@@ -83,14 +84,13 @@ impl<S> WsSession<S> {
 
     /// Runs the session on `socket` until either side ends it, in the span of its request.
     ///
-    /// `on_message` gets each message of the client, for a
-    /// [`Publisher`](crate::Publisher::publish_message): it bears the grant's routing, actor and request
-    /// id. What it fails with is told to the client in
-    /// an `error` notice. A message that it has begun to handle is handled to its end, even if the
-    /// client is gone.
+    /// `on_message` gets each message of the client, and may give it to
+    /// [`Publisher::publish_message`](crate::Publisher::publish_message): the message has the routing,
+    /// actor and request id of the grant. If `on_message` fails, the client gets an `error` notice. A
+    /// call of `on_message` that has begun runs to its end, even if the client is gone.
     ///
-    /// The socket should refuse messages longer than [`max_message`](Self::max_message) by itself;
-    /// the adapters `on_upgrade` and [`Handshake::run`](super::ws::Handshake::run) see to it.
+    /// The socket should refuse messages that are longer than [`max_message`](Self::max_message). The
+    /// adapters `on_upgrade` and [`Handshake::run`](crate::ws::Handshake::run) set it up so.
     pub async fn run<T, M, H, F, O, E>(self, socket: T, on_message: H)
     where
         T: Stream<Item = Result<M, M::Error>> + Sink<M, Error = M::Error>,
@@ -108,7 +108,8 @@ impl<S> WsSession<S> {
                 let mut pump = pin!(pump);
                 std::future::poll_fn(|cx| pump.as_mut().poll(cx)).await
             };
-            // The socket is let go; what the client said before is handled to its end.
+            // The socket is dropped by now. The message that was being handled is still handled to its
+            // end.
             if let Some(handling) = left
                 && let Err(error) = handling.await
             {
@@ -128,7 +129,7 @@ impl<S: fmt::Debug> fmt::Debug for WsSession<S> {
     }
 }
 
-/// Takes no messages: for sessions that only listen.
+/// Refuses each message: for sessions that only send.
 ///
 /// ```
 /// use tower_tenancy::{GuardedStream, StreamEvent, ws};
@@ -145,5 +146,6 @@ impl<S: fmt::Debug> fmt::Debug for WsSession<S> {
 ///
 /// Always `message.invalid`.
 pub async fn no_messages(_: ClientMessage) -> Result<(), Rejection> {
-    Err(Rejection::new(RejectionKind::MessageInvalid).with_detail("This stream takes no messages."))
+    Err(Rejection::new(RejectionKind::MessageInvalid)
+        .with_detail("This stream accepts no messages."))
 }

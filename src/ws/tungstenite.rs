@@ -8,10 +8,10 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, WebSocketConfig},
 };
 
-/// Eagerly allocated for each connection, most of which are quiet.
+/// Small, because each connection allocates it at once, and most connections are quiet.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// What is ready leaves in writes of this size, as in a frame of server-sent events.
+/// All that is ready goes out in writes of this size, like a frame of server-sent events.
 const WRITE_BUFFER: usize = 16 * 1024;
 
 pub(super) fn config(max_message: usize) -> WebSocketConfig {
@@ -22,13 +22,13 @@ pub(super) fn config(max_message: usize) -> WebSocketConfig {
         .max_frame_size(Some(max_message))
 }
 
-/// RFC 6455 section 7.4.1.
+/// The close code of RFC 6455 section 7.4.1 for a fault of the client.
 pub(super) fn fault(error: &Error) -> Option<u16> {
     match error {
         Error::Capacity(_) => Some(1009),
         Error::Utf8(_) => Some(1007),
         Error::Protocol(error) => {
-            // Nobody is there to be told.
+            // The client is gone.
             let gone = ProtocolError::ResetWithoutClosingHandshake;
             (*error != gone).then_some(1002)
         }

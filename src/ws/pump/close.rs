@@ -9,7 +9,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use std::{future::Future, pin::Pin, time::Duration};
 
-/// How long a socket that takes nothing may still take its last words once the proof is over.
+/// How long a blocked socket has to take the last messages after the proof has ended.
 const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
 
 impl<T, M, S, H, F, O, E> Pump<T, M, S, H, F>
@@ -22,7 +22,7 @@ where
     F: Future<Output = Result<O, E>>,
     E: Into<Rejection>,
 {
-    /// Ends the session. The client is told once the socket has room.
+    /// Ends the session. The client gets the reason once the socket has room.
     pub(super) fn end(self: Pin<&mut Self>, ending: Ending) {
         if matches!(ending, Ending::AuthExpired | Ending::AccessRevoked) {
             return self.end_with_proof(ending);
@@ -34,7 +34,8 @@ where
         }
     }
 
-    /// The proof is over: whatever waits for the socket is not told any more, and the end is.
+    /// Ends the session because the proof has ended. Messages that wait for the socket are dropped; the
+    /// ending is sent.
     pub(super) fn end_with_proof(self: Pin<&mut Self>, ending: Ending) {
         let this = self.project();
         *this.proof_ended = true;

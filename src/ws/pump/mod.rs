@@ -1,4 +1,4 @@
-//! What a session does between a guarded stream and a socket.
+//! Moves messages between a guarded stream and a socket.
 
 mod close;
 mod read;

@@ -1,4 +1,4 @@
-//! What the client says.
+//! Reads the client's messages.
 
 use super::run::{Phase, Pump};
 use crate::{
@@ -15,7 +15,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Close codes of RFC 6455 section 7.4.1, for what a client does wrong.
+/// Close codes of RFC 6455 section 7.4.1 for faults of the client.
 const UNSUPPORTED_DATA: u16 = 1003;
 
 const MESSAGE_TOO_BIG: u16 = 1009;
@@ -35,7 +35,7 @@ where
         let Some(handling) = this.handling else { return false };
         let Poll::Ready(outcome) = handling.as_mut().poll(cx) else { return false };
         *this.handling = None;
-        // Nobody listened to the peer meanwhile.
+        // Nothing was read from the client meanwhile.
         *this.received_at = this.guarded.clock().now();
         if let Err(error) = outcome {
             self.refuse(error.into());
@@ -43,7 +43,7 @@ where
         true
     }
 
-    /// Takes in one message, if there is one and nobody is busy with the one before.
+    /// Reads one message, if there is one and the message before it is handled.
     pub(super) fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.as_mut().project();
         let tells = !this.outbox.is_empty() || this.held.is_some() || this.ending.is_some();
@@ -72,7 +72,7 @@ where
             WsKind::Control => {}
             WsKind::Close => {
                 if self.is_open() {
-                    // The library answers on its own, and its stream ends then.
+                    // The library answers by itself, and then its stream ends.
                     *self.project().phase = Phase::Closing(None);
                 }
             }
@@ -93,18 +93,18 @@ where
                 let this = self.project();
                 *this.handling = Some(Box::pin((this.on_message)(message)));
             }
-            // The stream is about to say that it is over.
+            // The stream is about to end, and tells the client so.
             Err(InvalidMessage::ProofEnded(_)) => {}
             Err(invalid) => self.refuse(invalid.into()),
         }
     }
 
-    /// Closes for what the client does wrong, and says what.
+    /// Closes the session for a fault of the client, and sends the reason.
     pub(super) fn break_off(mut self: Pin<&mut Self>, code: u16) {
         let detail = match code {
             UNSUPPORTED_DATA => "Send text messages, not binary ones.".to_owned(),
             MESSAGE_TOO_BIG => {
-                format!("A message may have {} bytes at most.", self.options.max_message)
+                format!("A message may have at most {} bytes.", self.options.max_message)
             }
             _ => "The message breaks the WebSocket protocol.".to_owned(),
         };
@@ -113,10 +113,10 @@ where
         self.close(code, "message.invalid");
     }
 
-    /// Tells the client that its message was not taken, unless the session ends.
+    /// Tells the client that its message was refused, unless the session is ending.
     ///
-    /// The log is told of the first one at once, and of the others by their count when the session
-    /// ends: a client that floods us does not flood the log.
+    /// The log has a line for the first refused message, and one line with the number of all when the
+    /// session ends. So a client that floods the server does not flood the log.
     pub(super) fn refuse(mut self: Pin<&mut Self>, mut rejection: Rejection) {
         if self.refused == 0 {
             rejection.log();
@@ -131,7 +131,7 @@ where
 
     pub(super) fn log_refused(&self) {
         if self.refused > 1 {
-            tracing::info!(count = self.refused, "messages of a client were not taken");
+            tracing::info!(count = self.refused, "messages of a client were refused");
         }
     }
 }

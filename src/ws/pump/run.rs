@@ -1,4 +1,4 @@
-//! Moves messages both ways between a guarded stream and a socket.
+//! A session while it runs on its socket.
 
 use crate::{
     clock::Sleep,
@@ -20,7 +20,8 @@ use std::{
     time::SystemTime,
 };
 
-/// Most rounds of one poll, and most messages that one round writes: other sessions want to run.
+/// How many rounds one poll has, and how many messages one round writes, before other sessions get their
+/// turn.
 pub(super) const BUDGET: usize = 64;
 
 pin_project! {
@@ -31,29 +32,29 @@ pin_project! {
         #[pin]
         pub(super) guarded: GuardedStream<S>,
         pub(super) on_message: H,
-        // One message at a time: meanwhile nothing is read, and the client has to wait.
+        // The session handles one message at a time, and reads no other one meanwhile.
         pub(super) handling: Option<Pin<Box<F>>>,
         pub(super) options: Options,
-        // Notices, pings and the close frame that the socket has not taken yet. While there is one,
-        // nothing is read: a client that does not listen is not listened to.
+        // Notices, pings and the close frame that the socket has not taken yet. While there is one, the
+        // session reads nothing: a client must read before it may send more.
         pub(super) outbox: VecDeque<M>,
-        // Taken from the stream, and not written yet: the socket had room for one message only.
+        // An item of the stream that is not written yet: the socket had room for one message only.
         pub(super) held: Option<Outbound>,
         // Why the session ends. It becomes a notice and a close frame when the socket has room.
         pub(super) ending: Option<Ending>,
-        // The client is told, or will be, that its proof is over. Nothing overrules that.
+        // The proof has ended, and the client gets that ending and no other.
         pub(super) proof_ended: bool,
-        // Messages of the client's that were not taken.
+        // How many messages of the client were refused.
         pub(super) refused: u64,
-        // Given to the socket since it was last flushed, in bytes.
+        // How many bytes the socket was given since its last flush.
         pub(super) unflushed: usize,
         pub(super) opened: bool,
         pub(super) phase: Phase,
-        // The socket will give nothing more, but may still take a close frame.
+        // Reading failed: the socket gives no more messages, but may still take a close frame.
         pub(super) read_failed: bool,
         pub(super) received_at: SystemTime,
         pub(super) pinged_at: SystemTime,
-        // Nothing goes out: not one message was taken whole since.
+        // The time since when the socket has taken no message.
         pub(super) blocked_since: Option<SystemTime>,
         pub(super) alarm: Option<Sleep>,
     }
@@ -61,9 +62,9 @@ pin_project! {
 
 pub(super) enum Phase {
     Open,
-    /// Somebody closes. The time runs once all that there was to tell is sent.
+    /// One side closes. The timer starts once everything is sent.
     Closing(Option<Sleep>),
-    /// Nobody is there any more.
+    /// The connection is over.
     Gone,
 }
 
@@ -107,7 +108,7 @@ where
         }
     }
 
-    /// Done when nobody is there any more. Gives what was taken in and is not handled yet.
+    /// Ready when the connection is over. Returns the message that is still being handled.
     pub(in crate::ws) fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

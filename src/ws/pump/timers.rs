@@ -1,4 +1,4 @@
-//! When the client is pinged, cut off, or not waited for any more.
+//! Pings and timeouts.
 
 use super::run::{Phase, Pump};
 use crate::{
@@ -14,11 +14,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How long the peer has to answer a close frame once it is sent. What is unread by then is lost.
+/// How long the client has to answer a close frame after it was sent. Then the connection is closed, and
+/// what the client has not read is lost.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a connection stays whose peer broke the protocol: it cannot be heard any more, and what it
-/// has not read when the connection closes may be lost.
+/// How long a connection stays open after the client broke the protocol: the server cannot read its
+/// answer. What the client has not read by then may be lost.
 const READ_FAILED_WAIT: Duration = Duration::from_secs(1);
 
 impl<T, M, S, H, F, O, E> Pump<T, M, S, H, F>
@@ -36,7 +37,7 @@ where
         let clock = this.guarded.clock();
         let now = clock.now();
         let mut set_back = false;
-        // A clock that was set back starts them anew.
+        // If the clock was set back, the times start again.
         let mut since = |then: &mut SystemTime| {
             set_back |= now < *then;
             *then = (*then).min(now);
@@ -47,7 +48,7 @@ where
         if blocked >= timeout && !matches!(this.phase, Phase::Gone) {
             if !*this.proof_ended {
                 let code = Ending::Slow.code();
-                tracing::info!(code, "a client took nothing in, and is cut off");
+                tracing::info!(code, "a client did not read, and was cut off");
             }
             self.leave();
             return true;
@@ -59,7 +60,7 @@ where
                     && this.ending.is_none()
                     && this.blocked_since.is_none() =>
             {
-                // One that is not heard any more cannot answer, only take in what was sent.
+                // If reading failed, no answer can be read; the client can only read what was sent.
                 let wait = if *this.read_failed { READ_FAILED_WAIT } else { CLOSE_WAIT };
                 let until = until.get_or_insert_with(|| clock.sleep(wait));
                 let over = until.as_mut().poll(cx).is_ready();
@@ -74,12 +75,12 @@ where
                     *this.received_at = now;
                 }
                 let (silent, unpinged) = (since(this.received_at), since(this.pinged_at));
-                // However far the clock jumped, the peer has a heartbeat's time to answer.
+                // However far the clock jumped, the client has a heartbeat's time to answer.
                 let asked = *this.pinged_at > *this.received_at && unpinged >= heartbeat;
                 if silent >= timeout && asked {
                     tracing::info!(
                         code = Ending::Slow.code(),
-                        "a client is silent, and is cut off"
+                        "a client was silent, and was cut off"
                     );
                     self.end(Ending::Slow);
                     return true;
@@ -87,7 +88,8 @@ where
                 if unpinged >= heartbeat {
                     *this.pinged_at = now;
                     *this.alarm = None;
-                    // Behind whatever the socket has not taken yet, a ping would be no question.
+                    // A ping would wait behind what the socket has not taken yet, so it would ask
+                    // nothing.
                     if this.outbox.is_empty() && this.held.is_none() && this.blocked_since.is_none()
                     {
                         this.outbox.push_back(M::ping());
@@ -98,7 +100,7 @@ where
             }
         };
         if set_back {
-            // An alarm that was set before would be late.
+            // The alarm was set by the old time, and would fire too late.
             *this.alarm = None;
         }
         let alarm = this.alarm.get_or_insert_with(|| clock.sleep(next));

@@ -1,4 +1,4 @@
-//! What the socket is given.
+//! Writes messages to the socket.
 
 use super::run::{BUDGET, Phase, Pump};
 use crate::{
@@ -22,7 +22,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What a socket may hold and still be waited for then, in bytes. With more, it is dropped at once.
+/// How many unflushed bytes a socket may hold after the proof has ended, and still get time to send them.
+/// A socket with more is dropped at once.
 const MAX_UNFLUSHED: usize = 64 * 1024;
 
 impl<T, M, S, H, F, O, E> Pump<T, M, S, H, F>
@@ -35,7 +36,7 @@ where
     F: Future<Output = Result<O, E>>,
     E: Into<Rejection>,
 {
-    /// Gives the socket what there is to tell, for as long as it takes it.
+    /// Writes the messages that are ready, for as long as the socket takes them.
     pub(super) fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -45,7 +46,7 @@ where
         }
         let now = self.guarded.clock().now();
         if self.unflushed > MAX_UNFLUSHED && !self.proof_ended {
-            // Before the socket takes more of what it has.
+            // Check this before the socket sends more of what it holds.
             let over = self.as_mut().project().guarded.end_with_proof(now);
             if let Some(ending) = over {
                 self.as_mut().end_with_proof(ending);
@@ -81,7 +82,7 @@ where
         Ok(())
     }
 
-    /// The socket takes nothing. It is not waited for beyond the end of the proof.
+    /// The socket is blocked. Nothing waits for it after the end of the proof.
     pub(super) fn poll_blocked(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
         while !self.proof_ended && !matches!(self.phase, Phase::Gone) {
             let polled = self.as_mut().project().guarded.poll_end(cx, |_| Duration::MAX);
@@ -98,14 +99,14 @@ where
         }
     }
 
-    /// What the socket gets next. It has room for one message.
+    /// The next message. The socket has room for one.
     pub(super) fn next_message(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         now: SystemTime,
     ) -> Option<M> {
         let waits = !self.outbox.is_empty() || self.held.is_some() || self.ending.is_some();
-        // What waited is asked again now that it is written.
+        // A message that waited was taken earlier, so the proof is checked again.
         if waits && !self.proof_ended {
             let over = self.as_mut().project().guarded.end_with_proof(now);
             if let Some(ending) = over {
@@ -127,7 +128,7 @@ where
         self.project().outbox.pop_front()
     }
 
-    /// The peer made room. It was not pinged, and perhaps not listened to, meanwhile.
+    /// The socket took something. Meanwhile the client was not pinged, and perhaps not read from.
     pub(super) fn unblocked(self: Pin<&mut Self>, now: SystemTime) {
         let this = self.project();
         if this.blocked_since.take().is_some() {
@@ -135,25 +136,25 @@ where
         }
     }
 
-    /// Takes from the stream what it says next, if it says something.
+    /// Takes the next item of the stream, if there is one.
     pub(super) fn poll_guarded(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let polled = self.as_mut().project().guarded.poll_next(cx);
         let opening = !std::mem::replace(self.as_mut().project().opened, true);
         let is_position = matches!(polled, Poll::Ready(Some(Outbound::Position(_))));
         match polled {
             Poll::Pending => {}
-            // The stream said why it ended, and then is not asked again.
+            // The stream gave its ending before, and is not polled after it.
             Poll::Ready(None) => self.as_mut().end(Ending::Complete),
             Poll::Ready(Some(Outbound::End(ending))) => self.as_mut().end(ending),
             Poll::Ready(Some(outbound)) => *self.as_mut().project().held = Some(outbound),
         }
-        // The first word comes at once, with the place where reading starts if there is one.
+        // The first message goes out at once, with the position if there is one.
         if opening && !is_position {
             self.notice("open", None, "{}");
         }
     }
 
-    /// Writes down what was taken from the stream.
+    /// Queues the item that was taken from the stream.
     pub(super) fn write_held(mut self: Pin<&mut Self>) {
         match self.as_mut().project().held.take() {
             Some(Outbound::Event(stamped)) => {
@@ -166,22 +167,22 @@ where
                 let data = Value::Object(gap.members()).to_string();
                 self.notice(Ending::Gap.code(), gap.resumes_at(), &data);
             }
-            // An end is kept as the ending.
+            // `poll_guarded` keeps an end in `ending`.
             Some(Outbound::End(_)) | None => {}
         }
     }
 
-    /// A message of ours, told apart from events by its type.
+    /// Queues a notice: a message of the server that is not an event.
     pub(super) fn notice(self: Pin<&mut Self>, name: &str, at: Option<Cursor>, data: &str) {
         let this = self.project();
         let trace_id = this.guarded.grant().scope().request_id();
         this.outbox.push_back(M::text(notice(name, at, trace_id, data)));
     }
 
-    /// Writes down why the session ends, and the close frame.
+    /// Queues the ending and the close frame.
     pub(super) fn write_ending(mut self: Pin<&mut Self>) {
         let Some(ending) = self.as_mut().project().ending.take() else { return };
-        // The gap itself was the notice.
+        // The gap was the notice.
         if ending != Ending::Gap {
             let delay = ending.retry_after(self.options.retry).map(jittered);
             let delay = delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
