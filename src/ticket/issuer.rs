@@ -16,9 +16,9 @@ use crate::{
 };
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Issues tickets, and knows what they are good for. Clones share their store.
+/// Issues tickets, and checks them when they are used. Clones share their store.
 ///
-/// See the [module docs](self) for an example and the threat model.
+/// See the [module docs](crate::ticket) for an example and the threat model.
 #[derive(Clone)]
 pub struct TicketIssuer {
     pub(super) store: Arc<dyn TicketStore>,
@@ -40,33 +40,34 @@ impl TicketIssuer {
         Self { store: Arc::new(store), open_within, clock: clock::system() }
     }
 
-    /// How long after it is issued a ticket may open its stream. Default: 30 seconds.
+    /// How long after its issue a ticket may open its stream. Default: 30 seconds.
     #[must_use]
     pub fn open_within(mut self, time: Duration) -> Self {
         self.open_within = time;
         self
     }
 
-    /// The clock that tickets are held against.
+    /// The clock that decides whether a ticket has expired.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Issues a ticket for the grant's thread, caller and, if a page asked, its origin.
+    /// Issues a ticket for the grant's thread and caller. If a page asked, the ticket is bound to the
+    /// origin of the page.
     ///
-    /// It opens one WebSocket, or one `EventSource` stream with all its reconnects, which starts at
-    /// `from` unless the request says otherwise. A page that goes on with a new ticket gives its
-    /// last event id here, and not in the URL: see the [threat model](self#threat-model).
+    /// It opens one WebSocket, or one `EventSource` stream with all its reconnects. The stream starts at
+    /// `from`, unless the request names a cursor. A page that continues with a new ticket gives its last
+    /// event id here, and not in the URL: see the [threat model](crate::ticket#threat-model).
     ///
     /// # Errors
     ///
-    /// `auth.insufficient_scope` if the grant stems from a ticket itself, or if what its token says is
-    /// longer than [`TicketRecord::MAX_BYTES`]; `context.invalid` for a page without an origin of its own
-    /// (`Origin: null`), which nobody can tell from others; `auth.expired` or `access.revoked` if the proof is over;
-    /// `log.unavailable`; `stream.limit` for too many tickets; `auth.keys_unavailable` if the store
-    /// does not answer.
+    /// `auth.insufficient_scope` if the grant itself comes from a ticket, or if the record of the token
+    /// would be longer than [`TicketRecord::MAX_BYTES`]; `context.invalid` for a page with an opaque
+    /// origin (`Origin: null`), because many pages share it; `auth.expired` or `access.revoked` if the
+    /// proof has ended; `log.unavailable`; `stream.limit` for too many tickets; `auth.keys_unavailable`
+    /// if the store does not answer.
     pub async fn issue<L: EventLog>(
         &self,
         grant: &ThreadGrant,
@@ -75,7 +76,7 @@ impl TicketIssuer {
     ) -> Result<Ticket, Rejection> {
         let (_, extent) = grant.extent(log).await?;
         let from = match from.into() {
-            // From now, and not from when it is used: what comes between is not lost.
+            // From the time of issue, not of use: events in between are not lost.
             LastEventId::Live => extent.head(),
             LastEventId::Earliest => extent.earliest(),
             LastEventId::After(cursor) => cursor,
@@ -83,8 +84,8 @@ impl TicketIssuer {
         self.issue_with(grant, Some((extent.epoch, from))).await
     }
 
-    /// Issues a ticket that opens one stream once, whatever the transport: for streams that have
-    /// no log, and so nothing to go on from.
+    /// Issues a ticket that opens one stream once, on any transport. It is for streams without a log,
+    /// which cannot resume.
     ///
     /// # Errors
     ///
@@ -100,14 +101,15 @@ impl TicketIssuer {
     ) -> Result<Ticket, Rejection> {
         let auth = grant.scope().auth();
         if auth.ticket().is_some() {
-            return Err(Rejection::new(RejectionKind::InsufficientScope)
-                .with_detail("A ticket opens streams only. Ask for another with the token."));
+            return Err(Rejection::new(RejectionKind::InsufficientScope).with_detail(
+                "A ticket only opens streams. Ask for another ticket with the token.",
+            ));
         }
         grant.proof().check()?;
-        // Bound to no page, it would be good for any.
+        // Many pages share this origin, so the ticket would be good for all of them.
         if grant.scope().request().origin() == Some(OPAQUE) {
             return Err(Rejection::new(RejectionKind::ContextInvalid).with_detail(
-                "A page without an origin of its own ('Origin: null') gets no ticket. Ask from a page of an \
+                "A page with an opaque origin ('Origin: null') gets no ticket. Ask from a page of an \
                  http or https origin, or send the token itself.",
             ));
         }
@@ -120,7 +122,7 @@ impl TicketIssuer {
             Rejection::new(RejectionKind::InsufficientScope)
                 .with_detail(
                     "The token is too large for a ticket: its roles, scopes, audiences and the page's \
-                     origin must take at most 16 KiB. Send the token itself, or get one that says less.",
+                     origin must take at most 16 KiB. Send the token itself, or get a token with fewer of them.",
                 )
                 .with_source(error)
         })?;

@@ -12,7 +12,7 @@ use std::{borrow::Cow, time::SystemTime};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transport {
     WebSocket,
-    /// A `GET`, such as an `EventSource`'s.
+    /// A `GET`, such as the request of an `EventSource`.
     Get,
     Other,
 }
@@ -21,7 +21,7 @@ pub(super) enum Transport {
 pub(crate) struct Opening {
     pub(super) transport: Transport,
     pub(super) origin: Option<String>,
-    /// Without `Origin`, this may still be a page of the ticket's.
+    /// Whether a request without `Origin` can come from the ticket's page.
     pub(super) may_be_same_origin: bool,
     pub(super) resume: Option<Cursor>,
 }
@@ -35,7 +35,7 @@ impl Opening {
         } else {
             Transport::Other
         };
-        // The header alone: a URL is no place for a cursor next to a ticket.
+        // Only the header counts: a cursor must not stand in a URL with a ticket.
         let resume = match LastEventId::of_header(head.headers) {
             Ok(Some(LastEventId::After(cursor))) => Some(cursor),
             Ok(_) | Err(_) => None,
@@ -58,7 +58,7 @@ impl Opening {
 }
 
 impl StoredTicket {
-    /// The state of the ticket once it is used so at the time `now`, or why it cannot be.
+    /// The state of the ticket after this use at the time `now`, or why it cannot be used.
     pub(super) fn after(
         &self,
         opening: &Opening,
@@ -80,7 +80,7 @@ impl StoredTicket {
                 Err("the token that the ticket was issued for has expired")
             }
             TicketState::Open if opening.resume.map(Cursor::epoch) != record.epoch => {
-                Err("the ticket is used, and the request does not go on from its stream")
+                Err("the ticket is used, and the request does not resume its stream")
             }
             TicketState::Open => Ok(TicketState::Open),
             TicketState::UsedUp => Err("the ticket is used up"),

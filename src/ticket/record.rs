@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What a ticket stands for, as a store keeps it.
+/// What a ticket stands for, in the form that a store keeps.
 ///
 /// A store that writes text serialises the record, in any format of serde. Its member `version` names the
 /// stored form. A version that this crate does not know is refused, and so is a record without one. A
@@ -39,18 +39,18 @@ pub struct TicketRecord {
     pub(super) issued_at: Option<SystemTime>,
     pub(super) actor_type: Option<ActorType>,
     pub(super) origin: Option<String>,
-    /// Of the thread's log, when the ticket was issued: the first half of all cursors. `None` if
-    /// the ticket never re-opens.
+    /// The epoch of the thread's log when the ticket was issued. `None` if the ticket cannot re-open a
+    /// stream.
     pub(super) epoch: Option<Epoch>,
-    /// Where the stream starts, as a client would say it.
+    /// Where the stream starts, in the form of a `Last-Event-ID`.
     pub(super) start: String,
     pub(super) open_until: SystemTime,
-    /// When the token ends, the leeway included.
+    /// When the token ends, with the leeway.
     pub(super) valid_until: SystemTime,
-    /// How much of that is leeway.
+    /// The leeway in `valid_until`.
     #[serde(default)]
     pub(super) leeway: Duration,
-    /// Of the token that the ticket was issued for. A store that writes text loses them.
+    /// The revocations of the token. A store that writes text loses them.
     #[serde(skip)]
     pub(super) revocations: Vec<Revocation>,
 }
@@ -84,7 +84,7 @@ impl TicketRecord {
     /// The longest record that is issued, in bytes of JSON.
     pub const MAX_BYTES: usize = 16 * 1024;
 
-    /// Until when a store has to keep the record of a ticket in this state. It may forget it then.
+    /// Until when a store must keep the record of a ticket in this state.
     #[must_use]
     pub fn keep_until(&self, state: TicketState) -> SystemTime {
         match state {
@@ -93,26 +93,27 @@ impl TicketRecord {
         }
     }
 
-    /// Which account the ticket counts for: one tenant in one env.
+    /// The account that the ticket counts for: a tenant and an env.
     #[must_use]
     pub fn account(&self) -> (&TenantId, &Env) {
         (&self.tenant, &self.env)
     }
 
-    /// Which caller of the account the ticket was issued to: an issuer and a subject.
+    /// The caller that the ticket was issued to: an issuer and a subject.
     #[must_use]
     pub fn holder(&self) -> (Option<&str>, &Subject) {
         (self.issuer.as_ref().map(Text::as_str), &self.subject)
     }
 
-    /// What the grant's proof says, for its thread.
+    /// The record of the grant's proof, for its thread.
     pub(super) fn of(
         grant: &ThreadGrant,
         reads: Option<(Epoch, Cursor)>,
         open_until: SystemTime,
     ) -> Self {
         let (scope, auth) = (grant.scope(), grant.scope().auth());
-        // Every field is named: a ticket drops nothing of a proof that nobody decided about.
+        // Every field is named, so that a new field of a proof does not compile until somebody decides
+        // about it here.
         let Proven {
             subject,
             expires_at,
@@ -154,10 +155,9 @@ impl TicketRecord {
         }
     }
 
-    /// Refuses a record that is longer than [`MAX_BYTES`](Self::MAX_BYTES), or that no store could
-    /// write.
+    /// Refuses a record that is longer than [`MAX_BYTES`](Self::MAX_BYTES), or that cannot be serialised.
     pub(super) fn check_size(&self) -> Result<(), serde_json::Error> {
-        /// Takes so many bytes, and no more.
+        /// Accepts this many bytes, and no more.
         struct Room(usize);
 
         impl io::Write for Room {
@@ -175,12 +175,12 @@ impl TicketRecord {
         serde_json::to_writer(Room(Self::MAX_BYTES), self)
     }
 
-    /// How many bytes the record takes in memory: a store bounds its memory by this. Lists that it shares count in full: what they are
-    /// shared with may end before it does.
+    /// How many bytes the record takes in memory: a store limits its memory by this. Lists that it shares
+    /// with a proof count in full, because the proof may end before the record does.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
-        // An id that is too long to stand in place. A store may list the account under copies that an
-        // earlier ticket of it left: one among the accounts, and one among their callers.
+        // Long ids are on the heap. A store may also keep copies of the tenant and env that came with an
+        // earlier ticket: one for the account, and one for the holder.
         let [tenant, env, thread] =
             [self.tenant.as_str(), self.env.as_str(), self.thread.as_str()].map(kept_aside);
         let ids = 3 * (tenant + env) + thread;

@@ -14,7 +14,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 impl TicketIssuer {
-    /// Uses a ticket: what it proves, or why it proves nothing.
+    /// Uses a ticket. Returns what it proves, or why it proves nothing.
     pub(crate) async fn redeem(
         &self,
         secret: &str,
@@ -25,17 +25,17 @@ impl TicketIssuer {
             Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(detail).with_source(why))
         };
         if opening.transport == Transport::Other {
-            return refuse("a ticket opens streams only, by GET");
+            return refuse("a ticket only opens streams, by GET");
         }
-        // What was never a ticket costs no look-up.
+        // A text that cannot be a ticket costs no look-up.
         if secret.len() != SECRET_LEN || !secret.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return refuse("this is no ticket");
+            return refuse("the value is not a ticket");
         }
         let key = TicketKey::of(secret);
         let Some(stored) = self.store.get(key).await.map_err(unavailable)? else {
-            return refuse("the ticket is unknown or used up");
+            return refuse("the ticket is unknown, or forgotten since it was used");
         };
-        // Whose it is: somebody may have stolen it.
+        // The log names the holder, because somebody may have stolen the ticket.
         let refuse = |why: &str| {
             let TicketRecord { tenant, env, thread, subject, .. } = &*stored.record;
             refuse(&format!("{why} (a ticket of {subject:?} for {tenant}/{env}/{thread})"))
@@ -46,16 +46,16 @@ impl TicketIssuer {
         };
         let swapped = self.store.swap(key, stored.revision, next).await.map_err(unavailable)?;
         let Some(revocation) = swapped else {
-            return refuse("somebody else was faster with this ticket");
+            return refuse("another request used this ticket first");
         };
-        // The store may have taken its time.
+        // The store may have taken long.
         if let Err(why) = stored.after(&opening, self.clock.now()) {
             return refuse(why);
         }
         let first = stored.state == TicketState::Unused;
         Ok(Redeemed {
             auth: self.proven(&stored.record, revocation, !first),
-            // Revisions count swaps.
+            // Each swap adds one to the revision.
             opened: first.then_some(Opened { key, revision: stored.revision.saturating_add(1) }),
             record: stored.record,
         })
@@ -64,7 +64,7 @@ impl TicketIssuer {
     fn proven(&self, record: &TicketRecord, revocation: Revocation, reopens: bool) -> AuthContext {
         let (tenant, env, thread) =
             (record.tenant.clone(), record.env.clone(), record.thread.clone());
-        // A record without the leeway has it in its end, and so has what it proves.
+        // A record without a leeway has it in `valid_until`.
         let (expires_at, leeway) = match record.valid_until.checked_sub(record.leeway) {
             Some(expires_at) => (expires_at, record.leeway),
             None => (record.valid_until, Duration::ZERO),
@@ -88,28 +88,28 @@ impl TicketIssuer {
         }))
     }
 
-    /// Makes a ticket good for its first use again, since the server failed; unless somebody has used
-    /// it since.
+    /// Gives a ticket back after a server-side failure: it can open a stream again, unless it was used
+    /// since.
     pub(crate) async fn give_back(&self, Opened { key, revision }: Opened) {
         match self.store.swap(key, revision, TicketState::Unused).await {
             Ok(Some(_)) => {}
-            Ok(None) => tracing::debug!("a ticket was used since, and is not given back"),
+            Ok(None) => tracing::debug!("a ticket was used meanwhile, so it is not given back"),
             Err(error) => {
                 let error = Chain(&*error).to_string();
-                tracing::warn!(error, "a ticket was not given back");
+                tracing::warn!(error, "a ticket could not be given back");
             }
         }
     }
 }
 
-/// A ticket that was used.
+/// A used ticket.
 pub(crate) struct Redeemed {
     pub(crate) auth: AuthContext,
     record: Arc<TicketRecord>,
     opened: Option<Opened>,
 }
 
-/// A ticket that was used for the first time, in the state that this left it in.
+/// A ticket that was used for the first time, and its revision after that.
 #[derive(Clone, Copy)]
 pub(crate) struct Opened {
     key: TicketKey,
@@ -117,13 +117,13 @@ pub(crate) struct Opened {
 }
 
 impl Redeemed {
-    /// Where the stream starts that the ticket opens, if that was said when it was issued.
+    /// Where the stream starts. `None` if the ticket was used before, or does not say.
     pub(crate) fn start(&self) -> Option<&str> {
         let start = self.record.start.as_str();
         (self.opened.is_some() && !start.is_empty()).then_some(start)
     }
 
-    /// What to give back if the stream is not opened. `None` if the ticket was used before.
+    /// The ticket to give back if the stream does not open. `None` if the ticket was used before.
     pub(crate) fn opened(&self) -> Option<Opened> {
         self.opened
     }

@@ -1,4 +1,4 @@
-//! A ticket as its holder has it, and the key that a store knows it by.
+//! A ticket, and its key in a store.
 
 use crate::event::Cursor;
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
@@ -8,14 +8,14 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// The query parameter that bears a ticket.
+/// The query parameter of a ticket.
 pub(crate) const TICKET_QUERY: &str = "ticket";
 
-/// How long a ticket is, in hexadecimal digits.
+/// The length of a ticket, in hexadecimal digits.
 pub(super) const SECRET_LEN: usize = 64;
 
-/// A ticket as its holder gets it. `Debug` hides it; serialised it is `{"ticket": "...",
-/// "expires_at": <seconds since 1970>, "last_event_id": "<where its stream starts>"}`.
+/// A ticket. `Debug` hides its secret. Its serialised form is `{"ticket": "...", "expires_at": <seconds
+/// since 1970>, "last_event_id": "<where its stream starts>"}`.
 #[derive(Clone)]
 pub struct Ticket {
     pub(super) secret: String,
@@ -30,14 +30,14 @@ impl Ticket {
         &self.secret
     }
 
-    /// Where its stream starts, if it has a log: what a page resumes from that has seen nothing yet,
-    /// since an `EventSource` tells it no id before the first event.
+    /// Where its stream starts, if the stream has a log. A page that has not received an event yet
+    /// resumes from here, because an `EventSource` has no id before the first event.
     #[must_use]
     pub fn starts_after(&self) -> Option<Cursor> {
         self.starts_after
     }
 
-    /// Until when it must have opened its stream.
+    /// The ticket must open its stream before this time.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at

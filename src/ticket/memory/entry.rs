@@ -1,4 +1,4 @@
-//! One ticket in memory, and whom it counts for.
+//! One ticket in memory, its account and its holder.
 
 use crate::{
     auth::Revocation,
@@ -9,10 +9,10 @@ use std::{sync::Arc, time::SystemTime};
 
 pub(super) type Account = (TenantId, Env);
 
-/// Issuer and subject, within an account.
+/// An issuer and a subject, within an account.
 pub(super) type Holder = (Account, Option<Text>, Subject);
 
-/// How much a ticket is missed, and which of two is older.
+/// The order of eviction: the state, the number and the key of a ticket.
 pub(super) type Place = (u8, u64, TicketKey);
 
 pub(super) struct Entry {
@@ -21,7 +21,7 @@ pub(super) struct Entry {
     pub(super) state: TicketState,
     pub(super) number: u64,
     pub(super) bytes: usize,
-    /// Of the connection that the last swap was for.
+    /// The revocation that the last swap answered.
     pub(super) revocation: Option<Revocation>,
 }
 

@@ -1,18 +1,18 @@
-//! How many tickets are kept at most.
+//! The limits of the store.
 
 use crate::ticket::record::TicketRecord;
 
-/// What is kept at most.
+/// The limits of the store.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Tickets of one caller, and their bytes.
+    /// How many tickets one caller may have, and their bytes.
     pub(super) per_holder: usize,
     pub(super) per_holder_bytes: usize,
-    /// What a ticket counts at least, in bytes: so that bytes bound the number, too.
+    /// The least that a ticket counts, in bytes. So the limits of bytes also limit the number of tickets.
     pub(super) least: usize,
-    /// Bytes of one tenant and env.
+    /// The bytes of one tenant and env.
     pub(super) per_account_bytes: usize,
-    /// Bytes in all.
+    /// The bytes of all tickets.
     pub(super) in_all_bytes: usize,
 }
 
@@ -29,12 +29,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What a ticket counts, in bytes.
+    /// How many bytes a ticket counts.
     pub(super) fn count(&self, record: &TicketRecord) -> usize {
         record.kept_bytes().saturating_add(OVERHEAD).max(self.least)
     }
 }
 
-/// What a ticket keeps besides its record, in bytes: its places in the maps, also if it is the only one
-/// of its caller and account, and the switch of its connection.
+/// The bytes of a ticket besides its record: its entries in the maps, even if it is the only ticket of
+/// its caller and account, and the revocation of its connection.
 pub(super) const OVERHEAD: usize = 2304;

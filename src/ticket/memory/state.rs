@@ -1,4 +1,4 @@
-//! All tickets of a process, and what lists them.
+//! All tickets of a process, and the indexes over them.
 
 use super::{
     entry::{Account, Entry, Holder, Place, account, holder},
@@ -24,16 +24,16 @@ pub(super) struct State {
     pub(super) tickets: HashMap<TicketKey, Entry>,
     pub(super) holders: HashMap<Holder, HolderTickets>,
     pub(super) accounts: HashMap<Account, AccountTickets>,
-    /// The accounts by their bytes.
+    /// The accounts, ordered by their bytes.
     pub(super) largest: BTreeSet<(usize, Account)>,
-    /// The tickets by when they may be forgotten.
+    /// The tickets, ordered by the time when the store may forget them.
     pub(super) ends: BTreeSet<(SystemTime, TicketKey)>,
     pub(super) bytes: usize,
-    /// How many tickets there ever were: which of two is older.
+    /// The number of tickets that were ever inserted. It tells which of two tickets is older.
     pub(super) inserted: u64,
 }
 
-/// The tickets of one caller. They are few.
+/// The tickets of one caller. There are few of them.
 #[derive(Default)]
 pub(super) struct HolderTickets {
     pub(super) bytes: usize,
@@ -44,12 +44,12 @@ pub(super) struct HolderTickets {
 #[derive(Default)]
 pub(super) struct AccountTickets {
     pub(super) bytes: usize,
-    /// The least missed first.
+    /// In the order of eviction.
     pub(super) tickets: BTreeSet<Place>,
 }
 
 impl State {
-    /// Writes an entry into all that lists it.
+    /// Adds a ticket to all indexes.
     fn list(&mut self, key: TicketKey, entry: Entry) {
         let account = entry.account();
         self.bytes = self.bytes.saturating_add(entry.bytes);
@@ -65,7 +65,7 @@ impl State {
         self.tickets.insert(key, entry);
     }
 
-    /// Strikes a ticket from all that lists it.
+    /// Removes a ticket from all indexes.
     fn unlist(&mut self, key: TicketKey) -> Option<Entry> {
         let entry = self.tickets.remove(&key)?;
         self.bytes = self.bytes.saturating_sub(entry.bytes);
@@ -92,7 +92,7 @@ impl State {
         Some(entry)
     }
 
-    /// Forgets the tickets that are over.
+    /// Removes the tickets that have ended.
     fn expire(&mut self, now: SystemTime) {
         while let Some((end, key)) = self.ends.first().copied()
             && end <= now
@@ -101,8 +101,8 @@ impl State {
         }
     }
 
-    /// Which of a caller's tickets have to go for one more of so many bytes, and how many bytes they
-    /// are. `None` if that one alone is too large.
+    /// The tickets of a caller that must be evicted for a new ticket of `bytes`, and their bytes. `None`
+    /// if the new ticket alone is too large.
     fn holder_evictions(&self, holder: &Holder, bytes: usize) -> Option<(Vec<TicketKey>, usize)> {
         if bytes > self.limits.per_holder_bytes {
             return None;
@@ -150,7 +150,7 @@ impl State {
             return Err(TooManyTickets);
         }
         while grown(self.bytes) > self.limits.in_all_bytes {
-            // Whoever would have the most: that is refused, or gives.
+            // The account that would be the largest is refused, or gives a ticket.
             let (most, largest) = self.largest.last().ok_or(TooManyTickets)?;
             if *largest == account || *most <= of_account {
                 return Err(TooManyTickets);
@@ -169,7 +169,7 @@ impl State {
         Ok(true)
     }
 
-    /// The switch for who swapped, and the one of who is replaced.
+    /// The new revocation for the caller of the swap, and the one of the connection that is replaced.
     pub(super) fn swap(
         &mut self,
         key: TicketKey,

@@ -18,26 +18,26 @@ use std::{
 
 /// Keeps tickets in memory.
 ///
-/// At most 64 of one caller, which take at most 1 MiB: one more, and the one is forgotten that is
-/// least missed. At most 30 MiB of one tenant and env, which is 10,240 ordinary tickets: one more is
-/// refused. At most 300 MiB in all: when there is no more room, the tenant and env with the most
-/// gives or is refused, whoever asks. A ticket counts for 3 KiB at least, and for no less than it
-/// keeps.
+/// A caller has at most 64 tickets, of at most 1 MiB together. For a further ticket, one of the caller's
+/// own tickets is evicted. One tenant and env has at most 30 MiB, which is 10,240 ordinary tickets. A
+/// further ticket is refused. All tickets together have at most 300 MiB. When that is full, the largest
+/// tenant and env loses a ticket, or is refused a new one. A ticket counts for at least 3 KiB, and for no
+/// less than it takes.
 ///
-/// Which ticket is least missed: one that is used up, then one that opened nothing yet, then one in
-/// use, and of several the oldest. A stream whose ticket is forgotten goes on until its token ends,
-/// and is not re-opened.
+/// The order of eviction: first tickets that are used up, then tickets that have opened nothing yet, then
+/// tickets in use; within each of these, the oldest first. A stream whose ticket was evicted goes on
+/// until its token ends, and cannot be re-opened.
 #[derive(Default)]
 pub struct MemoryTickets(Mutex<State>);
 
 impl MemoryTickets {
-    /// Keeps nothing yet.
+    /// An empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many bytes the tickets take that are kept, as the bounds count them.
+    /// How many bytes the tickets in the store count for.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.state().bytes
@@ -91,7 +91,7 @@ impl TicketStore for MemoryTickets {
     ) -> TicketFuture<'_, Option<Revocation>> {
         let swapped = self.state().swap(key, revision, next);
         let answer = swapped.map(|(revocation, replaced)| {
-            // Outside the lock: it wakes the stream that is replaced.
+            // Outside the lock, because it wakes the stream that is replaced.
             if let Some(replaced) = replaced {
                 replaced.revoke();
             }
