@@ -89,7 +89,7 @@ fn document() -> Value {
     })
 }
 
-/// `BLESS=1` writes the file anew.
+/// `BLESS=1` writes the file.
 #[test]
 fn programs_find_these_tables_in_a_file() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/codes.json");
@@ -98,7 +98,7 @@ fn programs_find_these_tables_in_a_file() {
         fs::write(&path, serde_json::to_string_pretty(&expected).unwrap() + "\n").unwrap();
     }
     let found = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
-    assert_eq!(found, Some(expected), "docs/codes.json is out of date: `BLESS=1` writes it anew");
+    assert_eq!(found, Some(expected), "docs/codes.json is out of date: `BLESS=1` writes it");
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn grpc_clients_get_trailers_only() {
     let rejection = Rejection::new(RejectionKind::AuthMissing);
     let same: Response<()> = GrpcStatus.reject(&rejection, Dialect::Http);
     assert_eq!(same.headers()["grpc-status"], "16");
-    assert_eq!(same.status(), 401, "who reads no gRPC reads the HTTP status");
+    assert_eq!(same.status(), 401, "a client that does not read gRPC reads the HTTP status");
     assert!(same.headers().contains_key(header::WWW_AUTHENTICATE));
     let called: Response<()> = GrpcStatus.reject(&rejection, Dialect::Grpc);
     assert_eq!(called.status(), 200);

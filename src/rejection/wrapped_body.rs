@@ -8,7 +8,7 @@ use std::{
 };
 
 pin_project_lite::pin_project! {
-    /// The inner service's body, or a refusal. Made by [`WrapBody`].
+    /// The inner service's body, or a refusal. Made by [`WrapBody`](super::WrapBody).
     #[derive(Debug)]
     pub struct WrappedBody<B> {
         #[pin]

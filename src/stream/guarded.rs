@@ -74,7 +74,7 @@ pin_project! {
     ///
     /// It checks the tenant, env and thread of each item at the moment when it gives the item out. It
     /// also checks the proof before each item: no event comes out after the token's expiry plus leeway,
-    /// or after a revocation, whether the source is busy or idle. The last item is an [`Outbound::End`].
+    /// or after a revocation, whether the source is busy or idle. The last item is an [`Outbound::End`](crate::delivery::Outbound::End).
     ///
     /// While a client does not read, the host does not poll its stream, and nothing is written.
     #[must_use = "streams do nothing unless polled"]

@@ -127,6 +127,7 @@ fn poll_source<S: Stream>(
 ///
 /// The proof is checked before each item and before each end, even if the source is never idle, and
 /// however long the source took.
+#[inline]
 fn due_ending(
     watch: &mut ProofWatch,
     last_word: &mut Option<Ending>,
@@ -156,6 +157,7 @@ enum Refused {
 }
 
 /// The rule: an item of another thread never goes out, whether it is an event, a position or a gap.
+#[inline]
 fn admit(grant: &ThreadGrant, item: Item) -> Result<Outbound, Refused> {
     let is_ours = item.thread() == Some(grant.key());
     match item {

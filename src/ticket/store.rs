@@ -45,7 +45,7 @@ pub type TicketFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> 
 /// Keeps tickets from the time that they are issued until they are used.
 ///
 /// [`MemoryTickets`](super::MemoryTickets) serves one process. Several processes that serve the same
-/// clients need a store that they share. Such a store can use whatever `MemoryTickets` uses:
+/// clients need a store that they share. Such a store can use all that `MemoryTickets` uses:
 /// [`TicketRecord`] has text forms through serde and tells its account, its holder, its size and its
 /// end; [`TicketKey`] has bytes and a text form; a [`Revocation`] can be made by anyone.
 ///

@@ -126,7 +126,7 @@ impl Handshake {
     /// Accepts the upgrade, and closes the connection at once.
     pub(crate) fn close(self, code: u16, reason: &'static str) -> Response<()> {
         self.accept(REFUSED_MAX_MESSAGE, async move |mut socket| {
-            let goodbye = async {
+            let closing = async {
                 // An error here means that the client is gone.
                 if socket.send(Message::close(code, reason)).await.is_ok() {
                     // Wait for the client's answer: closing a connection loses what the client has not
@@ -136,7 +136,7 @@ impl Handshake {
             };
             // `select` polls the limit first. Otherwise a client that sends without a pause would keep it
             // from firing.
-            futures_util::future::select(clock::system().sleep(REFUSED_WAIT), pin!(goodbye)).await;
+            futures_util::future::select(clock::system().sleep(REFUSED_WAIT), pin!(closing)).await;
         })
     }
 

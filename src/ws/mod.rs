@@ -22,7 +22,7 @@
 //!     let publisher = grant.publisher(&log);
 //!     let events = grant.subscribe(&log, from).await?;
 //!     let session = grant.guard(events).into_ws();
-//!     // Each message becomes an event of the caller's, whatever the client says.
+//!     // Each message becomes an event of the caller.
 //!     Ok(session.on_upgrade(upgrade, move |message| {
 //!         let publisher = publisher.clone();
 //!         async move { publisher.publish_message(message).await }

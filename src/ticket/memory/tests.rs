@@ -1,4 +1,4 @@
-//! What the store of one process keeps and forgets.
+//! What the store of one process keeps and evicts.
 
 use super::{
     limits::{Limits, OVERHEAD},
@@ -42,7 +42,7 @@ fn record(tenant: &str, env: &str, subject: &str) -> TicketRecord {
     }
 }
 
-/// Takes up so many bytes, as a store counts them.
+/// A record that counts for `bytes`.
 fn large(mut record: TicketRecord, bytes: usize) -> TicketRecord {
     let room = bytes - record.kept_bytes() - OVERHEAD;
     record.start.push_str(&"x".repeat(room));
@@ -55,7 +55,7 @@ fn limited(limits: Limits) -> MemoryTickets {
     store
 }
 
-/// Ten tickets of 4 KiB an account, and 30 in all.
+/// Limits: ten tickets of 4 KiB for an account, and 30 for all.
 fn small() -> MemoryTickets {
     limited(Limits {
         per_holder: 4,
@@ -93,7 +93,7 @@ fn knows(store: &MemoryTickets, name: impl ToString) -> bool {
 
 fn count(store: &MemoryTickets) -> usize {
     let state = store.state();
-    // What lists tickets lists the same ones.
+    // All indexes have the same tickets.
     let of_holders = state.holders.values().map(|group| group.tickets.len()).sum::<usize>();
     let of_accounts = state.accounts.values().map(|group| group.tickets.len()).sum::<usize>();
     assert_eq!([of_holders, of_accounts, state.ends.len()], [state.tickets.len(); 3]);
@@ -118,7 +118,7 @@ fn a_record_survives_a_store_that_writes_text_and_an_older_one_proves_less() {
     assert_eq!((&older.roles, older.issued_at), (&record.roles, None));
     assert!(!older.is_access_token && older.leeway.is_zero());
     assert_eq!([older.scopes, older.audiences], [Texts::None, Texts::None]);
-    // Another form is not guessed at.
+    // A record of another version is refused.
     assert_eq!(json["version"], 1);
     for other in [json!(0), json!(2), json!("1"), json!(null)] {
         json["version"] = other;
@@ -148,10 +148,10 @@ fn of_all_who_swap_the_same_revision_one_succeeds_and_none_comes_back() {
         |revision, next| store.swap(key("t"), revision, next).now_or_never().unwrap().unwrap();
     let first = swap(0, Open).unwrap();
     assert!(swap(0, Open).is_none() && swap(7, Open).is_none());
-    assert!(!first.is_revoked(), "who comes too late does not displace");
+    assert!(!first.is_revoked(), "a late swap replaces nothing");
     let second = swap(1, Open).unwrap();
     assert!(first.is_revoked() && swap(1, Unused).is_none());
-    assert!(!second.is_revoked(), "nor does who gives back what is not theirs any more");
+    assert!(!second.is_revoked(), "nor does a late give-back");
     swap(2, Unused).unwrap();
     assert!(second.is_revoked(), "what gave the ticket back is no stream");
     assert!(swap(0, Open).is_none(), "unused again, and another state than the first");
@@ -183,7 +183,7 @@ fn a_caller_with_too_many_tickets_loses_what_is_least_missed_and_nobody_else_doe
     assert!(!knows(&store, 0) && !stream.is_revoked(), "its stream goes on");
     assert!(knows(&store, "bob") && knows(&store, "another ada"));
     assert_eq!(count(&store), 6);
-    // By bytes as well.
+    // The limit of bytes works in the same way.
     assert!(insert(&store, 8, large(record("t_a", "prod", "ada"), 30 << 10), 1001));
     assert_eq!(count(&store), 3, "all that one made room for");
     assert!(!insert(&store, 9, large(record("t_a", "prod", "ada"), 33 << 10), 1001));
@@ -200,7 +200,7 @@ fn a_tenant_and_env_with_too_many_tickets_is_refused_and_no_other_is() {
     assert!(insert(&store, "prod", record("t_a", "prod", "more"), 1001), "another env");
     assert!(insert(&store, "other", record("t_b", "dev", "more"), 1001), "another tenant");
     assert_eq!(count(&store), 12);
-    // Who would lose a ticket of their own to no use does not.
+    // A caller whose new ticket is refused loses no ticket.
     for i in 0..4 {
         insert(&store, format!("b{i}"), record("t_b", "prod", "ada"), 1001);
     }
@@ -209,7 +209,7 @@ fn a_tenant_and_env_with_too_many_tickets_is_refused_and_no_other_is() {
     }
     assert!(!insert(&store, "x", large(record("t_b", "prod", "ada"), 31 << 10), 1001));
     assert_eq!(count(&store), 22);
-    // The old ones are over, and that is all that makes room.
+    // The old tickets have ended, which alone makes room.
     assert!(insert(&store, "later", record("t_a", "dev", "more"), 1030));
     assert_eq!(count(&store), 1);
 }
@@ -243,7 +243,7 @@ fn when_all_is_full_the_largest_gives_and_the_largest_is_refused() {
     assert!(!knows(&store, "t_a0") && knows(&store, "t_a1"), "each of the largest gave one");
     assert!((0..9).all(|i| knows(&store, format!("t_c{i}"))) && knows(&store, "t_d0"));
     assert_eq!(count(&store), 30);
-    // However many come, each tenant keeps its fair share.
+    // However many tickets come, each tenant keeps its fair share.
     for i in 0..1000 {
         let tenant = ["t_d", "t_e", "t_f"][i % 3];
         insert(&store, i, record(tenant, "prod", &format!("{i}")), 1000);
@@ -267,7 +267,7 @@ fn old_tickets_are_thrown_away_and_those_in_use_are_not() {
     newer.open_until = from_unix(1060);
     insert(&store, "newer", newer, 1030);
     assert_eq!(count(&store), 2, "one in use, and the last");
-    // One that is given back is as old as it was.
+    // A ticket that is given back keeps its age.
     store.swap(key(7), 1, Unused).now_or_never().unwrap().unwrap().unwrap();
     insert(&store, "last", record("t_a", "prod", "last"), 1030);
     assert!(!knows(&store, 7));

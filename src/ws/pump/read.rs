@@ -46,8 +46,8 @@ where
     /// Reads one message, if there is one and the message before it is handled.
     pub(super) fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.as_mut().project();
-        let tells = !this.outbox.is_empty() || this.held.is_some() || this.ending.is_some();
-        let busy = this.handling.is_some() || tells;
+        let has_output = !this.outbox.is_empty() || this.held.is_some() || this.ending.is_some();
+        let busy = this.handling.is_some() || has_output;
         if busy || *this.read_failed || matches!(this.phase, Phase::Gone) {
             return false;
         }

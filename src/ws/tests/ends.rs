@@ -29,7 +29,7 @@ fn the_session_ends_with_the_token_and_takes_nothing_in_after_it() {
 fn nothing_is_taken_in_after_expiry_while_the_stream_cannot_say_so() {
     let options = |session: WsSession<_>| session.timeout(Duration::from_secs(3600));
     let mut talk = Talk::with(stream::iter([event("one")]).chain(quiet()), options);
-    // One message is on its way, and the socket takes no other.
+    // One message waits in the socket, which takes no other.
     talk.step();
     talk.receive.next().now_or_never().unwrap().unwrap();
     talk.step();
@@ -39,7 +39,7 @@ fn nothing_is_taken_in_after_expiry_while_the_stream_cannot_say_so() {
     assert!(talk.handled.lock().unwrap().is_empty());
 }
 
-/// What ends a proof, and how that is told.
+/// What ends a proof, and the code and close code of that ending.
 type End = (fn(&mut Talk), &'static str, u16);
 
 const ENDS: [End; 2] = [
@@ -53,7 +53,7 @@ fn what_waits_for_the_socket_is_asked_again_when_it_is_written() {
         let at = Cursor::new(Epoch::random(), 1);
         Delivery::from(Gap::new(&routing("t_a", "th"), GapReason::Trimmed, at, at, None))
     };
-    // What comes behind `open`: an event, and last words that were true when they were said.
+    // What follows `open`: an event, or an ending that was right when the stream gave it.
     let sources: [&dyn Fn() -> Vec<Delivery>; 5] = [
         &|| vec![event("one"), event("two")],
         &|| vec![Ending::SourceFailed.into()],
@@ -61,23 +61,23 @@ fn what_waits_for_the_socket_is_asked_again_when_it_is_written() {
         &|| vec![],
         &|| vec![gap()],
     ];
-    // The session may run while the socket takes nothing, or not before the socket takes more.
+    // The session runs while the socket is blocked, or only after the socket has room.
     for ((end, code, close), runs_before) in ENDS.into_iter().flat_map(|e| [(e, true), (e, false)])
     {
         for source in sources {
             let options = |session: WsSession<_>| session.timeout(Duration::from_secs(3600));
             let mut talk = Talk::with(stream::iter(source()), options);
             talk.step();
-            // `open` is on its way, and the socket takes no other message.
+            // `open` waits in the socket, which takes no other message.
             end(&mut talk);
             if runs_before {
                 talk.step();
             }
             let open = talk.receive.next().now_or_never().unwrap().unwrap();
             let got = talk.got();
-            let [notice, Message::Close(told, reason)] = &got[..] else { panic!("{got:?}") };
+            let [notice, Message::Close(found, reason)] = &got[..] else { panic!("{got:?}") };
             assert_eq!(types(&[open, notice.clone()]), ["open", code]);
-            assert_eq!((*told, *reason), (close, code));
+            assert_eq!((*found, *reason), (close, code));
         }
     }
 }
@@ -92,9 +92,9 @@ fn a_gap_that_ends_the_stream_is_overruled_by_the_end_of_the_proof() {
         assert_eq!(types(&[talk.one()]), ["stream.gap"]);
         end(&mut talk);
         let got = talk.got();
-        let [notice, Message::Close(told, reason)] = &got[..] else { panic!("{got:?}") };
+        let [notice, Message::Close(found, reason)] = &got[..] else { panic!("{got:?}") };
         assert_eq!(
-            (types(std::slice::from_ref(notice))[0].as_str(), *told, *reason),
+            (types(std::slice::from_ref(notice))[0].as_str(), *found, *reason),
             (code, close, code)
         );
     }
@@ -107,14 +107,14 @@ fn a_socket_that_takes_nothing_is_dropped_when_its_proof_ends() {
             let options = |session: WsSession<_>| session.timeout(Duration::from_secs(3600));
             let text = "x".repeat(size);
             let mut talk = Talk::with(stream::repeat_with(move || event(&text)), options);
-            // One is read, and what follows is on its way.
+            // The client reads one message. The others wait in the socket.
             talk.one();
             talk.one();
             talk.step();
             assert!(!talk.ended);
             end(&mut talk);
             talk.step();
-            // Little may still be taken, and the last words with it. Much is cut off.
+            // A small rest is still sent, with the ending. A large rest is cut off.
             assert_eq!(talk.ended, seconds == 0, "{size}");
             talk.clock.advance(Duration::from_secs(seconds));
             talk.step();
@@ -131,7 +131,7 @@ fn a_socket_that_takes_more_after_the_end_of_the_proof_gets_no_more_of_a_large_m
         talk.one();
         talk.step();
         end(&mut talk);
-        // The client reads one message: the socket has room again, and the session did not run.
+        // The client reads one message: the socket has room again, but the session has not run yet.
         talk.receive.next().now_or_never().unwrap().unwrap();
         talk.step();
         assert!(talk.ended);

@@ -1,4 +1,4 @@
-//! What the client says.
+//! The client's messages.
 
 use super::support::*;
 use crate::{
@@ -16,7 +16,7 @@ fn a_client_that_does_not_listen_is_not_listened_to() {
     talk.say(r#"{"text":"hi"}"#);
     talk.step();
     assert!(talk.handled.lock().unwrap().is_empty());
-    // It takes in one message a while: that is slow, but not too slow.
+    // The client reads a message once in a while: that is slow, but not too slow.
     for _ in 0..5 {
         talk.clock.advance(Duration::from_secs(44));
         talk.step();
@@ -100,7 +100,7 @@ fn one_message_is_handled_at_a_time_and_to_its_end() {
     open().unwrap().send(Ok(())).unwrap();
     talk.got();
     let third = open().unwrap();
-    // The client is gone; what it said before is kept.
+    // The client is gone. Its earlier message is still handled.
     talk.receive.close();
     talk.send.close_channel();
     talk.clock.advance(Duration::from_secs(20));

@@ -70,7 +70,7 @@ impl WsMessage for Message {
     }
 }
 
-/// The server's end. It takes as much as the channel does.
+/// The server's end of the socket. It has as much room as the channel.
 pub(super) struct Socket {
     pub(super) incoming: mpsc::UnboundedReceiver<Result<Message, Failure>>,
     pub(super) outgoing: mpsc::Sender<Message>,
@@ -93,7 +93,7 @@ impl Sink<Message> for Socket {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Failure> {
-        // As libraries do.
+        // Libraries refuse a message after a close frame as well.
         if self.closed {
             return Err(Failure::Broken);
         }
@@ -111,7 +111,7 @@ impl Sink<Message> for Socket {
 }
 
 thread_local! {
-    /// What the next socket takes in.
+    /// How many messages the next socket holds.
     static ROOM: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
@@ -162,7 +162,7 @@ impl Talk {
         let clock = ManualClock::at(1000);
         let access = Revocation::new();
         let auth = scopes::auth(&["t_a"], &["prod"]);
-        // Good for ten minutes.
+        // Valid for ten minutes.
         let auth = AuthContext::new(auth.subject().clone(), from_unix(1600));
         let auth = auth.with_tenants(["t_a"]).with_envs(["prod"]);
         let auth = auth.with_clock(clock.shared()).with_revocation(access.clone());
@@ -174,7 +174,7 @@ impl Talk {
         Self { session, ended: false, send, receive, clock, access, handled }
     }
 
-    /// With a socket that takes in some messages before the client reads them, as a network does.
+    /// A session on a socket that holds some messages before the client reads them, as a network does.
     pub(super) fn over_a_network<S>(source: S) -> Self
     where
         S: Stream<Item = Delivery> + Send + 'static,
@@ -195,7 +195,7 @@ impl Talk {
         }
     }
 
-    /// What the client gets now.
+    /// The messages that the client gets now.
     pub(super) fn got(&mut self) -> Vec<Message> {
         let mut got = Vec::new();
         loop {
@@ -205,7 +205,7 @@ impl Talk {
         }
     }
 
-    /// The one message that is on its way to the client.
+    /// The one message that waits for the client.
     pub(super) fn one(&mut self) -> Message {
         self.step();
         self.receive.next().now_or_never().unwrap().unwrap()

@@ -56,7 +56,7 @@ fn after_the_close_frame_nothing_is_said_and_the_client_still_has_its_time() {
 fn a_close_frame_that_is_not_sent_yet_is_not_given_up() {
     let mut talk = Talk::of(stream::iter([event("one"), event("two")]));
     talk.step();
-    // Slow, but not too slow: one message in half a minute.
+    // One message in half a minute is slow, but not too slow.
     let mut got = Vec::new();
     for _ in 0..5 {
         talk.clock.advance(Duration::from_secs(30));
@@ -74,7 +74,8 @@ fn a_close_frame_that_is_not_sent_yet_is_not_given_up() {
 fn a_clock_that_jumps_cuts_nobody_off_unasked() {
     let mut talk = Talk::with(quiet(), |session| session);
     talk.got();
-    // Ahead: the peer is asked first. Back: it is asked in time all the same.
+    // If the clock jumps ahead, the client is pinged first. If it is set back, the client is still pinged
+    // in time.
     assert_eq!(talk.pass(300), [Message::Ping]);
     talk.send.unbounded_send(Ok(Message::Pong)).unwrap();
     assert_eq!(talk.got(), []);
@@ -94,7 +95,7 @@ fn a_client_is_pinged_and_is_alive_while_it_answers() {
         talk.send.unbounded_send(Ok(Message::Pong)).unwrap();
         talk.got();
     }
-    // It falls silent: no pong, and no connection that breaks either.
+    // The client sends no pong, and the connection does not break.
     assert_eq!(talk.pass(15), [Message::Ping]);
     assert_eq!(talk.pass(15), [Message::Ping]);
     let got = talk.pass(15);
@@ -127,14 +128,14 @@ async fn no_timer_outlives_a_jump_of_the_clock() {
     let before = alarms.load(Ordering::Relaxed);
     send.unbounded_send(Ok(Message::Pong)).unwrap();
     assert_eq!(got().await, None);
-    assert!(alarms.load(Ordering::Relaxed) > before, "it is armed anew");
+    assert!(alarms.load(Ordering::Relaxed) > before, "it is armed again");
     clock.advance(Duration::from_secs(14));
     assert_eq!(got().await, None);
     clock.advance(Duration::from_secs(1));
     assert_eq!(got().await, Some(Message::Ping), "a heartbeat after the jump");
 }
 
-/// Counts how often an alarm is armed.
+/// Counts how often an alarm is set.
 #[derive(Debug)]
 struct Counting {
     clock: ByTimeOfDay,

@@ -1,4 +1,4 @@
-//! What the client is told, and when.
+//! The messages that the client gets.
 
 use super::support::*;
 use crate::{
@@ -45,7 +45,7 @@ fn a_gap_is_told_with_the_place_where_reading_goes_on() {
     };
     let got = Talk::of(stream::iter([gap(Some(at(5)))]).chain(quiet())).got();
     assert_eq!(types(&got), ["open", "stream.gap"]);
-    assert_eq!(parsed(&got[0])["id"], Value::Null, "no cursor before the gap is told");
+    assert_eq!(parsed(&got[0])["id"], Value::Null, "no cursor before the gap notice");
     let notice = parsed(&got[1]);
     assert_eq!(notice["id"], at(5).to_string());
     assert_eq!(notice["data"]["reason"], "trimmed");
@@ -114,7 +114,7 @@ fn a_client_that_closes_is_not_told_anything_more() {
 
 #[tokio::test]
 async fn a_busy_stream_does_not_keep_others_from_running() {
-    // The channel takes everything; were there no bound, this would never come back.
+    // The channel takes everything. Without a bound, this call would never return.
     let (outgoing, _receive) = mpsc::channel(1_000_000);
     let (_send, incoming) = mpsc::unbounded();
     let endless = stream::repeat_with(|| event("more"));
@@ -136,17 +136,21 @@ fn a_flood_of_messages_that_are_refused_is_two_lines_with_a_count() {
         talk.got();
         for _ in 0..1000 {
             talk.say("no JSON code=forged");
-            assert_eq!(parsed(&talk.got()[0])["type"], "error", "the client is told each time");
+            assert_eq!(
+                parsed(&talk.got()[0])["type"],
+                "error",
+                "the client gets a notice each time"
+            );
         }
         talk.send.close_channel();
         talk.step();
         assert!(talk.ended);
     });
     let text = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
-    let told: Vec<_> = text.lines().filter(|line| line.contains("INFO")).collect();
-    assert_eq!(told.len(), 2, "{text}");
-    assert!(told[0].contains("request refused") && told[0].contains("message.invalid"), "{text}");
-    assert!(told[1].contains("count=1000"), "{text}");
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("INFO")).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].contains("request refused") && lines[0].contains("message.invalid"), "{text}");
+    assert!(lines[1].contains("count=1000"), "{text}");
 }
 
 struct Lines(Arc<Mutex<Vec<u8>>>);

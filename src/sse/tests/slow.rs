@@ -1,4 +1,4 @@
-//! What a stream writes, when, and how much of it at once.
+//! The frames of a stream: their text, their time, and their size.
 
 use super::{
     CutOff, SseBody,
@@ -26,14 +26,14 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-/// A message as a log gives it.
+/// A message from a log.
 fn message(cursor: Cursor) -> Delivery {
     let event_type = EventType::new("message").unwrap();
     let draft = NewEvent::new(routing("t_a", "th"), event_type, "hi", None).unwrap();
     draft.seal(cursor, UNIX_EPOCH).into()
 }
 
-/// An event of a stream that has no log.
+/// An event of a stream without a log.
 fn own() -> Delivery {
     StreamEvent::new(routing("t_a", "th"), "x.y", "hi").unwrap().into()
 }
@@ -42,7 +42,7 @@ fn body<S: Stream<Item = Delivery>>(source: S) -> SseBody<S> {
     grant(scope("t_a"), "th").guard(source).into_sse()
 }
 
-/// The frames that are there now.
+/// The frames that are ready now.
 fn frames<S>(body: &mut std::pin::Pin<Box<SseBody<S>>>) -> Vec<String>
 where
     S: Stream,
@@ -151,7 +151,8 @@ fn a_stream_says_why_it_ends() {
     assert!(http_body::Body::is_end_stream(&*failed));
 }
 
-/// What Firefox and Safari drop, and what simple parsers take for an event without data.
+/// No block is without data: Firefox and Safari drop such a block, and simple parsers take it for an
+/// event without data.
 #[test]
 fn every_block_has_data_and_every_notice_names_its_request() {
     let clock = ManualClock::at(1000);
@@ -196,7 +197,7 @@ fn the_rest_of_a_large_event_is_shared_by_its_readers_and_nothing_comes_before_i
     let large = "x".repeat(2 * SHARED);
     let event = |data: &str| StreamEvent::new(routing("t_a", "th"), "x.y", data).unwrap();
     let events = [event("first"), event(&large), event("last")];
-    // A host that writes, and drops, each frame before it asks for the next.
+    // A host that writes and drops each frame before it polls for the next one.
     let [one, other] = [(); 2].map(|()| {
         let mut body = Box::pin(body(stream::iter(events.clone().map(Delivery::from))));
         let frames = std::iter::from_fn(|| body.frame().now_or_never().flatten());
@@ -217,21 +218,21 @@ fn the_rest_of_a_large_event_is_shared_by_its_readers_and_nothing_comes_before_i
     assert!(one[1].1.len() > 2 * SHARED && one[1].0 == other[1].0);
 }
 
-/// A scope that a switch withdraws, by this clock.
+/// A scope that a revocation withdraws, on this clock.
 fn withdrawable(clock: &ManualClock, switch: &Revocation) -> TenantScope {
     let auth = scopes::auth(&["t_a"], &["prod"]).with_clock(clock.shared());
     let auth = auth.with_revocation(switch.clone());
     TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap()
 }
 
-/// The host of a client that reads nothing: it keeps what the body gives.
+/// The host of a client that reads nothing: it keeps all frames.
 fn kept<S>(body: &mut std::pin::Pin<Box<SseBody<S>>>) -> Vec<bytes::Bytes>
 where
     S: Stream,
     S::Item: crate::stream::IntoDelivery,
 {
     let frames = std::iter::from_fn(|| body.frame().now_or_never().flatten());
-    // A body without a bound would never stop.
+    // Without a bound, the body would never stop.
     frames.take(1000).map(|frame| frame.unwrap().into_data().unwrap()).collect()
 }
 
@@ -239,7 +240,7 @@ fn bytes_of(frames: &[bytes::Bytes]) -> usize {
     frames.iter().map(bytes::Bytes::len).sum()
 }
 
-/// Events of this many bytes, for ever.
+/// Events of this many bytes, without end.
 fn endless(bytes: usize) -> impl Stream<Item = StreamEvent> {
     stream::repeat(StreamEvent::new(routing("t_a", "th"), "x.y", &"x".repeat(bytes)).unwrap())
 }
@@ -278,7 +279,7 @@ async fn a_body_whose_client_does_not_read_wakes_for_the_end_of_its_proof_and_fo
     let guarded = grant(withdrawable(&clock, &session), "th").guard(endless(100_000));
     let mut body = Box::pin(guarded.into_sse());
     let mut unread = kept(&mut body);
-    // The host writes all of it, late, and so asks for more.
+    // The host writes all of it, late, and then polls for more.
     for _ in 0..100 {
         let waiting = tokio::spawn(async move { (body.frame().await, body) });
         tokio::task::yield_now().await;
@@ -302,7 +303,7 @@ fn a_client_that_takes_nothing_in_for_too_long_is_cut_off() {
     let guarded = grant(withdrawable(&clock, &session), "th").guard(endless(5_000));
     let mut body = Box::pin(guarded.into_sse().timeout(Duration::from_secs(60)));
     let mut unread = kept(&mut body);
-    // Slow, but not too slow: it takes in what it has once in a while.
+    // The client reads what it has once in a while: that is slow, but not too slow.
     for _ in 0..5 {
         clock.advance(Duration::from_secs(59));
         assert!(body.frame().now_or_never().is_none());
@@ -325,7 +326,7 @@ fn a_client_that_takes_nothing_in_for_too_long_is_cut_off() {
 }
 
 proptest! {
-    /// A host that keeps any number of frames, and writes them in their order.
+    /// A host that keeps any number of frames, and writes them in order.
     #[test]
     fn at_most_64_kib_are_given_out_and_not_written(
         sizes in vec(1..40_000_usize, 1..40),
@@ -361,7 +362,7 @@ fn a_stream_whose_window_was_full_keeps_its_heartbeat() {
     let mut body = Box::pin(guarded.into_sse().heartbeat(Duration::from_secs(10)));
     let large = StreamEvent::new(routing("t_a", "th"), "x.y", &"x".repeat(20_000)).unwrap();
     send.unbounded_send(large).unwrap();
-    // hyper asks for the next frame before it writes the one that it has.
+    // hyper polls for the next frame before it writes the one that it has.
     let unwritten = kept(&mut body);
     assert!(!unwritten.is_empty());
     assert!(body.frame().now_or_never().is_none());
@@ -378,7 +379,7 @@ fn a_client_that_does_not_read_small_events_is_noticed_before_its_host_stops_to_
     let guarded = grant(withdrawable(&clock, &session), "th").guard(receive);
     let mut body = Box::pin(guarded.into_sse().timeout(Duration::from_secs(60)));
     let mut unread = kept(&mut body);
-    // An event a second, each in a frame of its own. hyper asks for no more than 16.
+    // One event a second, each in its own frame. hyper polls for no more than 16.
     for _ in 0..30 {
         send.unbounded_send(own()).unwrap();
         unread.extend(kept(&mut body));
@@ -392,7 +393,7 @@ fn a_client_that_does_not_read_small_events_is_noticed_before_its_host_stops_to_
     }
     assert_eq!(slow.unwrap().unwrap().err(), Some(CutOff::Slow));
 
-    // Not full yet, and blocked: the end of the proof does not wait behind what is not taken.
+    // The window is not full, and the socket is blocked: the end of the proof does not wait for it.
     let (send, receive) = mpsc::unbounded();
     let guarded = grant(withdrawable(&clock, &session), "th").guard(receive);
     let mut body = Box::pin(guarded.into_sse());
