@@ -12,6 +12,7 @@ fn source(module: &str) -> String {
             let path = entry.unwrap().path();
             if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
+        folders.retain(|folder| folder.file_name().unwrap() != "tests");
     }
     files.retain(|file| file.exists() && file.file_stem().unwrap() != "tests");
     files.iter().map(|file| without_tests(&fs::read_to_string(file).unwrap())).collect()
