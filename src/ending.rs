@@ -1,103 +1,67 @@
-//! The one table of endings: why streams end, and which word or number says so on each wire.
+//! The table of endings: why streams end, and the word or number for it in each protocol.
 
-use crate::framing;
+use crate::{codes::codes, event_stream};
 use serde_json::{Map, Value};
-use std::time::Duration;
+use std::{
+    hash::{BuildHasher as _, Hasher as _},
+    time::Duration,
+};
 
-/// One row of the table.
-struct Row {
-    code: &'static str,
-    websocket: u16,
-    grpc: u8,
-    /// How many times its usual delay a client waits before it comes back by itself.
-    patience: Option<u32>,
-    detail: &'static str,
-}
-
-macro_rules! endings {
-    ($(
-        $(#[doc = $doc:literal])+
-        $name:ident: $code:literal, $websocket:literal, $grpc:literal $status:literal, $patience:expr, $advice:literal, $detail:literal;
-    )+) => {
-        /// Why a stream ended, told to its client in a last notice, a close code or a status.
-        ///
-        /// | code | WebSocket | gRPC | client should |
-        /// |---|---|---|---|
-        $(#[doc = concat!("| `", $code, "` | ", $websocket, " | ", $grpc, " `", $status, "` | ", $advice, " |")])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum Ending {
-            $($(#[doc = $doc])+ $name,)+
-        }
-
-        impl Ending {
-            /// Every reason, in the order of the table.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            const fn row(self) -> Row {
-                match self {
-                    $(Self::$name => Row {
-                        code: $code,
-                        websocket: $websocket,
-                        grpc: $grpc,
-                        patience: $patience,
-                        detail: $detail,
-                    },)+
-                }
-            }
-
-            /// The table as Markdown, for the guide.
-            #[cfg(test)]
-            fn table() -> Vec<&'static str> {
-                vec![$(concat!("| `", $code, "` | ", $websocket, " | ", $grpc, " `", $status, "` | ", $advice, " |"),)+]
-            }
-        }
-    };
-}
-
-endings! {
-    /// The server is about to stop, and another one takes over.
-    Drain: "stream.drain", 1012, 14 "UNAVAILABLE", Some(1), "reconnect after the delay, with its cursor",
-        "The server is about to stop. Reconnect with your cursor.";
-    /// The client did not take in what was sent, or did not answer.
-    Slow: "stream.slow", 4408, 8 "RESOURCE_EXHAUSTED", None, "reconnect with its cursor",
-        "The client was too slow, or silent. Reconnect with your cursor.";
-    /// The token is over.
-    AuthExpired: "auth.expired", 4401, 16 "UNAUTHENTICATED", None, "renew the token, then reconnect with its cursor",
-        "The token has expired. Renew it, then reconnect with your cursor.";
-    /// What the stream was opened with does not hold any more: see
-    /// [`Revocation`](crate::auth::Revocation).
-    AccessRevoked: "access.revoked", 4403, 7 "PERMISSION_DENIED", None, "stop",
-        "Access was withdrawn. Do not reconnect.";
-    /// The source ended by intent: an agent is done.
-    Complete: "stream.complete", 1000, 0 "OK", None, "stop",
-        "The stream is complete. Do not reconnect.";
-    /// The source failed, or gave an event of another thread and the stream was to close then.
-    SourceFailed: "stream.source_failed", 1011, 14 "UNAVAILABLE", Some(1), "reconnect after the delay, with its cursor",
-        "The stream broke off. Reconnect, with your cursor if you have one.";
-    /// Too many streams, or too much on one.
-    Limit: "stream.limit", 1013, 8 "RESOURCE_EXHAUSTED", Some(10), "back off, then reconnect with its cursor",
-        "A limit was reached. Reconnect later, with your cursor.";
-    /// There is a gap, and the stream was to close then.
-    Gap: "stream.gap", 4410, 11 "OUT_OF_RANGE", None, "fetch the state anew, then connect without a cursor",
-        "Events were missed. Fetch the state anew, then connect without a cursor.";
+codes! {
+    /// Why a stream ended. The client reads it in a last notice, a close code or a status.
+    pub enum Ending {
+        /// The server is about to stop. Another server takes over.
+        Drain: "stream.drain", 200 OK, 14 "UNAVAILABLE", 1012, AfterDelay(1),
+            "reconnect after the delay, with its cursor",
+            "The server is about to stop. Reconnect with your cursor.";
+        /// The client did not read what was sent, or did not answer.
+        Slow: "stream.slow", 200 OK, 8 "RESOURCE_EXHAUSTED", 4408, AtOnce,
+            "reconnect with its cursor",
+            "The client was too slow, or silent. Reconnect with your cursor.";
+        /// The token has expired.
+        AuthExpired: "auth.expired", 200 OK, 16 "UNAUTHENTICATED", 4401, AfterChange,
+            "renew the token, then reconnect with its cursor",
+            "The token has expired. Renew it, then reconnect with your cursor.";
+        /// The access was withdrawn: see [`Revocation`](crate::auth::Revocation).
+        AccessRevoked: "access.revoked", 200 OK, 7 "PERMISSION_DENIED", 4403, Stop,
+            "stop",
+            "Access was withdrawn. Do not reconnect.";
+        /// The source ended on purpose. For example, an agent has finished.
+        Complete: "stream.complete", 200 OK, 0 "OK", 1000, Stop,
+            "stop",
+            "The stream is complete. Do not reconnect.";
+        /// The source failed. Or it gave an event of another thread, and
+        /// [`OnMismatch::Close`](crate::OnMismatch::Close) was set.
+        SourceFailed: "stream.source_failed", 200 OK, 14 "UNAVAILABLE", 1011, AfterDelay(1),
+            "reconnect after the delay, with its cursor",
+            "The stream broke off. Reconnect, with your cursor if you have one.";
+        /// There are too many streams, or there is too much on one stream.
+        Limit: "stream.limit", 200 OK, 8 "RESOURCE_EXHAUSTED", 1013, AfterDelay(10),
+            "back off, then reconnect with its cursor",
+            "A limit was reached. Reconnect later, with your cursor.";
+        /// There is a gap, and the stream was configured to close then.
+        Gap: "stream.gap", 200 OK, 11 "OUT_OF_RANGE", 4410, AfterChange,
+            "fetch the state again, then connect without a cursor",
+            "Events were missed. Fetch the state again, then connect without a cursor.";
+    }
 }
 
 impl Ending {
-    /// The stable code that clients match on, such as `auth.expired`: the name of the notice on SSE
-    /// and WebSocket, the reason of the close frame, `tenancy-code` in gRPC metadata.
+    /// The stable code that clients match on, such as `auth.expired`. It is the name of the notice on SSE
+    /// and WebSocket, the reason of the close frame, and `tenancy-code` in gRPC metadata.
     #[must_use]
     pub const fn code(self) -> &'static str {
         self.row().code
     }
 
-    /// What the client is told to do.
+    /// The text that the client reads: what it should do.
     #[must_use]
     pub const fn detail(self) -> &'static str {
         self.row().detail
     }
 
-    /// The WebSocket close code ([RFC 6455 section 7.4], and this crate's own from 4400 on).
+    /// The WebSocket close code: a code of [RFC 6455 section 7.4], or one of this crate's own, from 4400
+    /// on.
     ///
     /// [RFC 6455 section 7.4]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4
     #[must_use]
@@ -111,21 +75,34 @@ impl Ending {
         self.row().grpc
     }
 
-    /// Whether the client should come back by itself, after a while.
+    /// Whether the client should come back by itself after a delay.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        self.row().patience.is_some()
+        self.row().retry.delay_factor().is_some()
     }
 
-    /// What the notice says, on the transports that write JSON.
+    /// The members of the notice, for SSE and WebSocket.
     pub(crate) fn members(self) -> Map<String, Value> {
-        framing::members([("code", self.code()), ("detail", self.detail())])
+        event_stream::members([("code", self.code()), ("detail", self.detail())])
     }
 
-    /// How long a client waits that usually waits for `delay`, before it comes back by itself.
+    /// How long a client waits before it comes back by itself, if its usual delay is `delay`. `None` if
+    /// it should not come back by itself.
     pub(crate) fn retry_after(self, delay: Duration) -> Option<Duration> {
-        self.row().patience.map(|times| delay.saturating_mul(times))
+        self.row().retry.delay_factor().map(|factor| delay.saturating_mul(factor))
     }
+}
+
+/// The longest delay: a day.
+const LONGEST_DELAY: Duration = Duration::from_secs(86_400);
+
+/// A random delay between `base` and twice `base`: clients that lost their streams at the same time do
+/// not reconnect at the same time.
+pub(crate) fn jittered(base: Duration) -> Duration {
+    // Each `RandomState` has its own random keys. That is random enough to spread clients.
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    let base = base.min(LONGEST_DELAY);
+    base + base.mul_f64((random % 1024) as f64 / 1024.0)
 }
 
 #[cfg(test)]
@@ -133,18 +110,7 @@ mod tests {
     use super::Ending;
 
     #[test]
-    fn the_guide_shows_this_table() {
-        let guide = include_str!("../docs/guide.md");
-        let rows = Ending::table().join("\n");
-        assert!(guide.contains(&rows), "docs/guide.md must have these rows:\n{rows}");
-    }
-
-    #[test]
-    fn codes_differ_and_only_a_complete_stream_is_ok() {
-        let mut codes: Vec<_> = Ending::ALL.iter().map(|ending| ending.code()).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        assert_eq!(codes.len(), Ending::ALL.len());
+    fn only_a_complete_stream_is_ok() {
         for ending in Ending::ALL {
             assert_eq!(ending.grpc_code() == 0, *ending == Ending::Complete);
             assert_eq!(ending.close_code() == 1000, *ending == Ending::Complete);

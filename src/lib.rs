@@ -9,7 +9,9 @@ mod json;
 pub mod clock;
 mod sync;
 
-mod framing;
+mod event_stream;
+
+mod codes;
 
 mod ending;
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::rfc3339,
-    framing::Block,
+    event_stream::Block,
     id::{RequestId, ThreadKey},
 };
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 
 use crate::{
     context::X_REQUEST_ID,
-    rejection::{Rejection, nobody_stores},
+    rejection::{Rejection, forbid_storing},
     ws::Handshake,
 };
 use http::{Request, Response, header};
@@ -106,7 +106,7 @@ where
         for value in parts.headers.get_all(header::VARY) {
             accepted.headers_mut().append(header::VARY, value.clone());
         }
-        nobody_stores(accepted.headers_mut());
+        forbid_storing(accepted.headers_mut());
         *accepted.extensions_mut() = parts.extensions;
         Poll::Ready(Ok(accepted.map(|()| ResBody::default())))
     }

@@ -5,7 +5,7 @@ use crate::{
     context::X_REQUEST_ID,
     id::RequestId,
     rejection::{
-        Dialect, Plain, RejectWith, Rejection, belongs_to_body, nobody_sniffs, nobody_stores,
+        Dialect, Plain, RejectWith, Rejection, belongs_to_body, forbid_sniffing, forbid_storing,
     },
 };
 use http::{HeaderValue, Response};
@@ -101,9 +101,9 @@ impl<R> Reply<R> {
         rejection: Option<Rejection>,
     ) -> Response<B> {
         if let Some(rejection) = rejection {
-            nobody_stores(response.headers_mut());
+            forbid_storing(response.headers_mut());
             if self.dialect != Dialect::Grpc {
-                nobody_sniffs(response.headers_mut());
+                forbid_sniffing(response.headers_mut());
             }
             // Outer layers count refusals and restyle them by it.
             response.extensions_mut().insert(rejection);

@@ -1,14 +1,16 @@
 //! A guarded stream as a response body.
 
-use super::window::{PIECE, Window};
+use super::{
+    blocks::{FRAME, open, write},
+    cut_off::CutOff,
+    window::{PIECE, Window},
+};
 use crate::{
     access::Woken,
     delivery::Outbound,
     ending::Ending,
-    event::{Cursor, StreamEvent},
-    framing::{Block, HEARTBEAT, OPEN, jittered, members},
-    id::RequestId,
-    rejection::stream_headers,
+    event::StreamEvent,
+    event_stream::{HEARTBEAT, stream_headers},
     stream::{GuardedStream, IntoDelivery, Polled},
 };
 use bytes::Bytes;
@@ -23,12 +25,6 @@ use std::{
     task::{Context, Poll, ready},
     time::{Duration, SystemTime},
 };
-
-/// A frame takes no more events once it is this long: back-pressure stays in the log.
-pub(super) const FRAME: usize = 16 * 1024;
-/// From this length on, what comes after an event's trace id is shared by its readers, and given out
-/// in pieces. Below, a copy costs less than another frame.
-pub(super) const SHARED: usize = 8 * 1024;
 
 impl<S> GuardedStream<S> {
     /// The stream as the body of an event-stream response.
@@ -51,58 +47,39 @@ impl<S> GuardedStream<S> {
 pin_project! {
     /// The body of an event-stream response. Made by [`GuardedStream::into_sse`].
     ///
-    /// In axum it is a response by itself; elsewhere [`into_http`](Self::into_http) makes one. All
-    /// events that are ready leave in one frame.
+    /// In axum it is a response by itself; elsewhere [`into_http`](Self::into_http) makes a response. All
+    /// events that are ready go out in one frame.
     ///
     /// # A client that does not read
     ///
-    /// The body gives out at most 64 KiB that its host has not written. It learns what is written
-    /// when the host drops a frame, as hyper does once the socket took it. While a client takes
-    /// nothing in, the body waits for that, and for the end of the proof: then it fails with
-    /// [`CutOff`], and the host breaks the connection. So at most 64 KiB leave after the proof's end,
-    /// and a socket that is blocked is dropped with it.
+    /// At most 64 KiB of what the body has given out may be unwritten. The body learns that a frame is
+    /// written when the host drops it, as hyper does once the socket has taken it. While the client does
+    /// not read, the body waits for that, and for the end of the proof. At the end of the proof it fails
+    /// with [`CutOff`], and the host breaks the connection. So at most 64 KiB go out after the end of the
+    /// proof, and a blocked socket is closed with it.
     ///
-    /// - hyper copies what it is given where the transport has no vectored writes, and with
-    ///   `http1::Builder::writev(false)`. Bound what it keeps by `max_buf_size`. A blocked socket is not
-    ///   noticed there until it takes something again, neither by the timeout nor by the end of the
-    ///   proof. Over HTTP/2 it is the same for a client whose window is closed.
-    /// - Whatever keeps all frames of a body until its end, such as `BodyExt::collect` in a test,
-    ///   gets a stream of 64 KiB and no more. Read frame by frame, and drop each one.
+    /// - hyper copies each frame where the transport has no vectored writes, and with
+    ///   `http1::Builder::writev(false)`. Limit what it keeps by `max_buf_size`. The body cannot notice a
+    ///   blocked socket then, neither at the timeout nor at the end of the proof, until the socket takes
+    ///   something again. Over HTTP/2 the same is true for a client whose window is closed.
+    /// - Code that keeps all frames of a body until its end, such as `BodyExt::collect` in a test, gets
+    ///   64 KiB and no more. Read frame by frame, and drop each frame.
     #[must_use = "a body does nothing unless it is sent"]
     pub struct SseBody<S> {
         #[pin]
         guarded: GuardedStream<S>,
-        // In milliseconds, and no wider than they need: a body is kept for each stream.
+        // In milliseconds, in 32 bits: there is one body for each stream.
         retry: u32,
         heartbeat: Duration,
         timeout: Duration,
         last_write: SystemTime,
-        // The window has been full since.
+        // The time since when the window has been full.
         stalled_since: Option<SystemTime>,
         window: Window,
-        // What is left of a large event whose first part was given out.
+        // The rest of a large event whose first part was given out.
         rest: Option<Bytes>,
         phase: Phase,
     }
-}
-
-/// A stream was cut off while its client did not take in what it was given, perhaps in the middle of
-/// an event.
-///
-/// Nothing can be said there. A host that is given this error closes the connection without the mark
-/// of an end ([RFC 9112 section 8]; on HTTP/2 it resets the stream), so that no client takes half an
-/// event for a whole one. The answer to the client's next request tells it why.
-///
-/// [RFC 9112 section 8]: https://www.rfc-editor.org/rfc/rfc9112#section-8
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CutOff {
-    /// The token expired, or the access was withdrawn.
-    #[error("the stream was cut off: its proof ended while the client did not read")]
-    ProofEnded,
-    /// The client took nothing in for the [timeout](SseBody::timeout).
-    #[error("the stream was cut off: the client did not read for too long")]
-    Slow,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -119,15 +96,15 @@ impl<S> SseBody<S> {
         self
     }
 
-    /// How long the stream may be quiet before a comment is sent. Default: 15 seconds; shorter
-    /// than the idle timeout of every proxy on the way.
+    /// How long the stream may be quiet before it sends a comment. Default: 15 seconds. It must be
+    /// shorter than the idle timeout of every proxy on the way.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval.max(Duration::from_millis(1));
         self
     }
 
-    /// How long a client may take to take in what it was given, 64 KiB at most, before the stream is
-    /// cut off ([`CutOff::Slow`]). Default: two minutes; at least one heartbeat.
+    /// How long a client may leave what it was given (64 KiB at most) unread, before the stream is cut
+    /// off ([`CutOff::Slow`]). Default: two minutes; at least one heartbeat.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -140,8 +117,7 @@ impl<S> SseBody<S> {
         response
     }
 
-    /// Waits while the client takes nothing in: for room, for the end of the proof, or until it took
-    /// too long.
+    /// Waits while the client does not read: for room, for the end of the proof, or for the timeout.
     fn poll_room(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CutOff>> {
         let mut this = self.project();
         if this.window.poll_room(cx).is_ready() {
@@ -154,7 +130,7 @@ impl<S> SseBody<S> {
         let left =
             |now: SystemTime| timeout.saturating_sub(now.duration_since(since).unwrap_or_default());
         loop {
-            // The one alarm of the stream serves the heartbeat as well, so it is never set for longer.
+            // The heartbeat uses the same alarm, so the alarm is never set for longer than a heartbeat.
             let limit = |now| left(now).min(*this.heartbeat);
             match ready!(this.guarded.as_mut().poll_end(cx, limit)) {
                 Woken::ProofEnded(_) => return Poll::Ready(Err(CutOff::ProofEnded)),
@@ -163,7 +139,7 @@ impl<S> SseBody<S> {
                     return Poll::Ready(Err(CutOff::Slow));
                 }
                 Woken::AlarmFired(now) => {
-                    // A clock that was set back starts the time anew.
+                    // If the clock was set back, the time starts again.
                     let stalled = this.stalled_since.get_or_insert(now);
                     *stalled = (*stalled).min(now);
                 }
@@ -194,7 +170,7 @@ where
         }
         let mut this = self.project();
         if let Some(rest) = this.rest {
-            // The event was begun, so nothing can be said before its end.
+            // Part of the event was given out, so no notice can come before its end.
             let now = this.guarded.clock().now();
             if this.guarded.as_mut().end_with_proof(now).is_some() {
                 *this.rest = None;
@@ -217,8 +193,8 @@ where
             let last_write = *this.last_write;
             let polled = this.guarded.as_mut().poll_each(
                 cx,
-                // The alarm is set once an interval, not once an event: when it fires, what was
-                // written since then decides.
+                // The alarm is set once for each interval, not for each event. When it fires, the time of
+                // the last write decides.
                 |now| heartbeat.saturating_sub(now.duration_since(last_write).unwrap_or_default()),
                 |outbound, trace_id| {
                     if opening && frame.is_empty() {
@@ -245,7 +221,7 @@ where
                 Poll::Ready(Polled::Given(at)) => *this.last_write = at,
                 Poll::Ready(Polled::Ended) => *this.phase = Phase::Ended,
                 Poll::Ready(Polled::AlarmFired(now)) => {
-                    // A clock that was set back does not silence the stream.
+                    // If the clock was set back, a heartbeat is due all the same.
                     if now.duration_since(last_write).unwrap_or(heartbeat) < heartbeat {
                         continue;
                     }
@@ -259,7 +235,8 @@ where
                 Poll::Pending => {}
             }
             if proof_ended && this.window.waits() {
-                // The socket is blocked: nothing can be said, and nobody waits for it any more.
+                // The socket is blocked: the client cannot get a notice, and the host need not wait for
+                // it.
                 return Poll::Ready(Some(Err(CutOff::ProofEnded)));
             }
             if opening && frame.is_empty() {
@@ -269,7 +246,7 @@ where
             if frame.is_empty() {
                 return Poll::Ready(None);
             }
-            // What waits for a slow client is no larger than what it will get.
+            // The frame may wait for a slow client, so it takes no more memory than its text.
             frame.shrink_to_fit();
             let frame = this.window.give(frame.into_bytes().into());
             return Poll::Ready(Some(Ok(Frame::data(frame))));
@@ -279,61 +256,6 @@ where
     fn is_end_stream(&self) -> bool {
         self.phase == Phase::Ended
     }
-}
-
-/// Tells where reading starts, or goes on: the first block of a stream. It has data, since Firefox and
-/// Safari drop a block without data, and its `id` with it.
-fn open(
-    frame: &mut String,
-    trace_id: &RequestId,
-    position: Option<Cursor>,
-    retry: Option<Duration>,
-) {
-    let block = Block::new(frame).event(OPEN).id(position).retry(retry);
-    block.notice(members([("code", OPEN)]), Some(trace_id)).end();
-}
-
-/// Gives the event whose rest is still to be written.
-fn write(
-    frame: &mut String,
-    outbound: &Outbound,
-    trace_id: &RequestId,
-    retry: Duration,
-) -> Option<StreamEvent> {
-    match outbound {
-        Outbound::Event(stamped) => {
-            let mut pieces = stamped.block();
-            let [.., rest] = &mut pieces;
-            let is_large = rest.len() >= SHARED;
-            if is_large {
-                *rest = "";
-            }
-            let needed = pieces.iter().map(|piece| piece.len()).sum();
-            // Most frames hold one event: these take just what they need. Where there is a second
-            // there are more, and room for all is made at once. A large one is the last of its frame.
-            if frame.is_empty() || is_large {
-                frame.reserve_exact(needed);
-            } else if frame.capacity() - frame.len() < needed {
-                frame.reserve_exact(needed.max(FRAME.saturating_sub(frame.len())));
-            }
-            pieces.iter().for_each(|piece| frame.push_str(piece));
-            return is_large.then(|| stamped.event().clone());
-        }
-        Outbound::Position(position) => open(frame, trace_id, Some(position.cursor()), None),
-        // Notice and new position are one block, so that nothing can cut them apart.
-        Outbound::Gap(gap) => {
-            let block = Block::new(frame).event(Ending::Gap.code()).id(gap.resumes_at());
-            block.notice(gap.members(), Some(trace_id)).end();
-        }
-        // The gap itself was the notice.
-        Outbound::End(Ending::Gap) => {}
-        Outbound::End(ending) => {
-            let retry = ending.retry_after(retry).map(jittered);
-            let block = Block::new(frame).event(ending.code()).retry(retry);
-            block.notice(ending.members(), Some(trace_id)).end();
-        }
-    }
-    None
 }
 
 impl<S: fmt::Debug> fmt::Debug for SseBody<S> {

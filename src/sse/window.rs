@@ -1,4 +1,4 @@
-//! How much a body has given out that its host has not written yet.
+//! Counts what a body has given out and its host has not written yet.
 
 use bytes::Bytes;
 use std::{
@@ -6,12 +6,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// The longest piece of a large event that is given out at once, in bytes.
+/// The longest piece of a large event, in bytes.
 pub(super) const PIECE: usize = 32 * 1024;
-/// A frame is marked once this much is given out that no mark has seen written, in bytes or frames.
+/// A frame gets a mark once this much was given out since the last written mark, in bytes or frames.
 const MARK: Size = Size { bytes: 8 * 1024, frames: 4 };
-/// While more than this is given out and not known to be written, and a mark waits, nothing else is
-/// given out. hyper takes 16 frames before it stops to ask for more: the body must notice first.
+/// While a mark is unwritten, the body gives out nothing more once more than this is unwritten. hyper
+/// takes 16 frames before it stops: this limit must be reached first.
 const LIMIT: Size = Size { bytes: 8 * 1024, frames: 8 };
 
 /// How much was given out.
@@ -21,19 +21,19 @@ struct Size {
     frames: usize,
 }
 
-/// Bounds what a body has given out and its host has not written: at most 64 KiB.
+/// Limits what a body has given out and its host has not written: at most 64 KiB.
 ///
-/// A host such as hyper keeps the frames that its socket does not take, and drops each one once it
-/// is written. Now and then a frame is marked: when it is dropped, all before it is written as well.
-/// A host that copies what it is given, and drops it at once, bounds by itself what it keeps.
+/// A host such as hyper keeps the frames that its socket does not take, and drops each frame once it is
+/// written. Some frames have a mark: when a marked frame is dropped, all frames before it are written as
+/// well. A host that copies each frame, and drops it at once, limits by itself what it keeps.
 ///
-/// In numbers: while a mark waits at most [`LIMIT`] and one [`PIECE`] are given out. Once it is
-/// written, at most [`PIECE`] of that is left, and one more piece goes out with a mark of its own.
+/// In numbers: while a mark is unwritten, at most [`LIMIT`] and one [`PIECE`] are given out. Once it is
+/// written, at most [`PIECE`] of that is unwritten, and one more piece goes out with its own mark.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// Given out, and not known to be written.
+    /// What was given out and is not known to be written.
     unwritten: Size,
-    /// A frame whose writing is waited for, and what was unwritten up to its end.
+    /// The marked frame that is not written yet, and what was unwritten up to its end.
     mark: Option<(Arc<Mark>, Size)>,
 }
 
@@ -53,7 +53,7 @@ impl Mark {
     }
 }
 
-/// A frame that tells its mark when it is dropped.
+/// A frame that sets its mark when it is dropped.
 struct Marked {
     bytes: Bytes,
     mark: Arc<Mark>,
@@ -72,7 +72,7 @@ impl Drop for Marked {
             state.written = true;
             state.waker.take()
         };
-        // Outside the lock: to wake may run any code.
+        // Outside the lock, because a waker may run any code.
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -93,7 +93,7 @@ impl Window {
         Bytes::from_owner(Marked { bytes, mark })
     }
 
-    /// Whether a frame that was given out before still waits for the socket.
+    /// Whether a marked frame is not written yet.
     pub(super) fn waits(&self) -> bool {
         self.mark.as_ref().is_some_and(|(mark, _)| !mark.state().written)
     }

@@ -1,6 +1,6 @@
-//! What comes out of a guarded stream, and until when.
+//! The items of a guarded stream, and its end.
 
-use super::OnMismatch;
+use super::guarded::OnMismatch;
 use crate::{
     access::{Member, MemoryRegistry, ThreadRecord, verify_thread_access},
     auth::{AuthContext, Revocation},
@@ -30,7 +30,7 @@ fn event(tenant: &str, thread: &str) -> StreamEvent {
     StreamEvent::new(routing(tenant, thread), "x", "y").unwrap()
 }
 
-/// What comes out of a guarded stream that never has to wait.
+/// The items of a guarded stream that never waits.
 fn drained<S: Stream<Item = Outbound>>(stream: S) -> (Vec<StreamEvent>, Option<Ending>) {
     let mut events = Vec::new();
     let mut ending = None;
@@ -51,7 +51,7 @@ fn drained<S: Stream<Item = Outbound>>(stream: S) -> (Vec<StreamEvent>, Option<E
 proptest! {
     #[test]
     fn no_mismatch_gets_out_of_arbitrary_streams(
-        // A small hostile pool: prefixes of each other, same ids in two tenants.
+        // A small set of hostile ids: some are prefixes of others, and two tenants have the same ones.
         routes in vec(("a|b|a-b|ab", "a|b|a-b|ab"), 0..60),
         close: bool,
     ) {
@@ -122,7 +122,7 @@ async fn an_idle_stream_ends_with_the_token_and_its_leeway() {
     let guarded = grant(expiring(&clock, 8000, 60), "b").guard(source);
     let mut guarded = guarded.boxed();
     assert!(guarded.next().now_or_never().is_none());
-    // Past the farthest alarm, and then to the very second.
+    // Past the longest alarm, and then to the exact second.
     for step in [3600, 3400, 59] {
         clock.advance(Duration::from_secs(step));
         assert!(guarded.next().now_or_never().is_none(), "{step}");
@@ -219,7 +219,7 @@ async fn the_streams_of_a_member_end_when_the_member_is_removed_and_no_others_do
         }
     };
     settle().await;
-    // Twice, so that who stayed waits again.
+    // Twice, so that the members who stay wait again.
     threads.set_members(members(&["ada", "bob"]));
     let ended = eve.await.unwrap();
     assert!(matches!(ended, Some(Outbound::End(Ending::AccessRevoked))), "{ended:?}");
@@ -272,8 +272,8 @@ fn the_end_of_the_proof_overrules_what_the_source_says() {
     assert!(next().is_none());
 }
 
-/// tokio lets a task poll so much in a row, and then makes it yield. A stream that is first idle just
-/// then is woken by a withdrawal all the same.
+/// tokio makes a task yield after a number of polls. A stream that is idle for the first time at that
+/// moment still wakes at a revocation.
 #[tokio::test]
 async fn a_withdrawal_wakes_a_stream_that_was_idle_first_when_its_task_had_to_yield() {
     for items in 100..160 {
@@ -292,7 +292,7 @@ async fn a_withdrawal_wakes_a_stream_that_was_idle_first_when_its_task_had_to_yi
                 match guarded.next().await {
                     Some(Outbound::End(ending)) => return ending,
                     Some(_) => {}
-                    None => panic!("the end is told"),
+                    None => panic!("the stream gives its end"),
                 }
             }
         });

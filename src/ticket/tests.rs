@@ -1,4 +1,4 @@
-//! What a ticket is good for, by the clock and by the log.
+//! When a ticket can be used, by the clock and by the log.
 
 use super::{
     MemoryTickets, Opening, Redeemed, StoredTicket, Ticket, TicketFuture, TicketIssuer, TicketKey,
@@ -34,7 +34,7 @@ impl Desk {
         Self { clock, issuer, log: MemoryLog::new() }
     }
 
-    /// For a token that is good for ten minutes.
+    /// A scope for a token that is valid for ten minutes.
     fn scope(&self) -> TenantScope {
         self.scope_of(|auth| auth)
     }
@@ -115,10 +115,10 @@ fn a_used_ticket_opens_nothing_of_a_log_that_began_anew() {
         grant.subscribe(log, from).now_or_never().unwrap().map(drop).map_err(|error| error.code())
     };
     assert_eq!(subscribe(&desk.log, cursor.into()), Ok(()));
-    // Whoever has only an old cursor would be told the new epoch, and read on with that.
-    let anew = MemoryLog::new();
+    // Otherwise a client with only an old cursor would learn the new epoch, and read with that.
+    let new_log = MemoryLog::new();
     for from in [cursor.into(), LastEventId::Live, LastEventId::Earliest] {
-        assert_eq!(subscribe(&anew, from), Err("auth.invalid"));
+        assert_eq!(subscribe(&new_log, from), Err("auth.invalid"));
     }
 }
 
@@ -152,7 +152,7 @@ fn a_ticket_says_where_its_stream_starts_the_first_time() {
     let cursor = desk.head(&desk.log);
     let start =
         |ticket: &Ticket, from| desk.redeemed(ticket, from).unwrap().start().map(str::to_owned);
-    // From when it was issued, also if it is used later.
+    // From the time of issue, even if it is used later.
     let live = desk.issue();
     assert_eq!(live.starts_after(), Some(cursor));
     assert_eq!(start(&live, None), Some(cursor.to_string()));
@@ -170,7 +170,7 @@ fn a_ticket_that_is_given_back_opens_a_stream_once_more() {
     desk.issuer.give_back(opened).now_or_never().unwrap();
     let second = desk.redeemed(&ticket, None).unwrap();
     assert!(desk.redeem(&ticket, None).is_err());
-    // Late, once more: the ticket is not theirs any more.
+    // Give it back once more, late: another request has used the ticket since.
     desk.issuer.give_back(opened).now_or_never().unwrap();
     assert!(second.auth.remaining().is_ok());
     assert!(desk.redeem(&ticket, None).is_err());
@@ -190,7 +190,7 @@ fn a_ticket_that_is_given_back_is_as_old_as_it_was() {
 }
 
 #[test]
-fn who_was_displaced_stays_so_and_gives_nothing_back() {
+fn a_replaced_connection_stays_replaced_and_gives_nothing_back() {
     let desk = Desk::open();
     let ticket = desk.issue();
     let first = desk.redeemed(&ticket, None).unwrap();
@@ -215,7 +215,7 @@ fn a_stream_whose_ticket_was_forgotten_still_ends_with_its_session() {
     let oldest = issue();
     let stream = desk.redeem(&oldest, None).unwrap();
     let cursor = desk.head(&desk.log);
-    // All in use, so that the oldest makes room.
+    // All tickets are in use, so the oldest one is evicted.
     for _ in 0..64 {
         desk.redeem(&issue(), None).unwrap();
     }
@@ -225,7 +225,7 @@ fn a_stream_whose_ticket_was_forgotten_still_ends_with_its_session() {
     assert!(stream.remaining().is_err());
 }
 
-/// Takes its time for a swap.
+/// A store that takes long for a swap.
 struct Slow(MemoryTickets, ManualClock, Duration);
 
 impl TicketStore for Slow {
@@ -238,8 +238,8 @@ impl TicketStore for Slow {
         self.0.insert(key, record, now)
     }
 
-    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
-        self.0.look(key)
+    fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
+        self.0.get(key)
     }
 
     fn swap(
@@ -261,7 +261,7 @@ fn a_ticket_that_ends_while_the_store_swaps_opens_nothing() {
         desk.issuer = TicketIssuer::new(store).clock(desk.clock.shared());
         assert_eq!(desk.redeem(&desk.issue(), None).is_ok(), good, "{slow}");
     }
-    // And of a token that ends meanwhile, at 1600.
+    // The same for a token that ends meanwhile, at 1600.
     for (slow, good) in [(299, true), (300, false)] {
         let mut desk = Desk::open();
         let store = Slow(MemoryTickets::new(), desk.clock.clone(), Duration::from_secs(slow));
@@ -325,11 +325,14 @@ fn a_token_that_says_too_much_gets_no_ticket() {
     assert!(issue(&|auth| auth.with_roles(texts(half))).is_ok());
     assert!(issue(&|auth| auth.with_scopes(texts(half))).is_ok());
     let refused = Err("auth.insufficient_scope");
-    let told = |issued: Result<Ticket, &'static str>| issued.map(|_| ());
-    assert_eq!(told(issue(&|auth| auth.with_roles(texts(half)).with_scopes(texts(half)))), refused);
-    assert_eq!(told(issue(&|auth| auth.with_audiences(texts(half * 2)))), refused);
-    assert_eq!(told(issue(&|auth| auth.with_roles(["x".repeat(half * 2)]))), refused);
-    assert_eq!(told(issue(&|auth| auth.with_issuer("x".repeat(half * 2)))), refused);
+    let outcome = |issued: Result<Ticket, &'static str>| issued.map(|_| ());
+    assert_eq!(
+        outcome(issue(&|auth| auth.with_roles(texts(half)).with_scopes(texts(half)))),
+        refused
+    );
+    assert_eq!(outcome(issue(&|auth| auth.with_audiences(texts(half * 2)))), refused);
+    assert_eq!(outcome(issue(&|auth| auth.with_roles(["x".repeat(half * 2)]))), refused);
+    assert_eq!(outcome(issue(&|auth| auth.with_issuer("x".repeat(half * 2)))), refused);
 }
 
 #[test]

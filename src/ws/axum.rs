@@ -41,12 +41,12 @@ impl WsMessage for Message {
 }
 
 impl<S> WsSession<S> {
-    /// Answers the upgrade, and runs the session on its socket.
+    /// Accepts the upgrade, and runs the session on its socket.
     ///
-    /// If the handler chose none of the protocols that the client offers, the first is chosen that
-    /// bears no token: a browser closes a connection for which none is.
+    /// If the client offers protocols and the handler chose none, this chooses the first protocol that is
+    /// not a token: a browser closes a connection without a chosen protocol.
     ///
-    /// See [`run`](Self::run) for `on_message`, and the [module docs](super) for an example.
+    /// See [`run`](Self::run) for `on_message`, and the [module docs](crate::ws) for an example.
     pub fn on_upgrade<C, H, F, O, E>(
         self,
         mut upgrade: WebSocketUpgrade<C>,

@@ -1,40 +1,17 @@
-//! Sessions over tokio-tungstenite, and the upgrade of a bare hyper service.
+//! Messages and errors of tungstenite.
 
-use super::{WsKind, WsMessage, WsSession};
-use crate::{
-    auth::is_bearer_protocol,
-    clock,
-    inbound::ClientMessage,
-    rejection::{Rejection, RejectionKind},
-    request::{RequestHead, tokens},
-    stream::IntoDelivery,
-};
+use super::{WsKind, WsMessage};
 use bytes::Bytes;
-use futures_core::Stream;
-use futures_util::{SinkExt as _, StreamExt as _};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::{
-    ext::Protocol,
-    upgrade::{OnUpgrade, Upgraded},
-};
-use hyper_util::rt::TokioIo;
-use std::{fmt, future::Future, pin::pin, time::Duration};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Error, Message,
-        handshake::derive_accept_key,
-        protocol::{CloseFrame, Role, WebSocketConfig},
-    },
+use tokio_tungstenite::tungstenite::{
+    Error, Message,
+    error::ProtocolError,
+    protocol::{CloseFrame, WebSocketConfig},
 };
 
-/// Eagerly allocated for each connection, most of which are quiet.
+/// Small, because each connection allocates it at once, and most connections are quiet.
 const READ_BUFFER: usize = 4 * 1024;
-/// How long a client whose upgrade is refused may take to answer the close frame, and what is read
-/// of it meanwhile.
-const REFUSED_WAIT: Duration = Duration::from_secs(2);
-const REFUSED_MAX_MESSAGE: usize = 1024;
-/// What is ready leaves in writes of this size, as in a frame of server-sent events.
+
+/// All that is ready goes out in writes of this size, like a frame of server-sent events.
 const WRITE_BUFFER: usize = 16 * 1024;
 
 pub(super) fn config(max_message: usize) -> WebSocketConfig {
@@ -45,15 +22,14 @@ pub(super) fn config(max_message: usize) -> WebSocketConfig {
         .max_frame_size(Some(max_message))
 }
 
-/// RFC 6455 section 7.4.1.
+/// The close code of RFC 6455 section 7.4.1 for a fault of the client.
 pub(super) fn fault(error: &Error) -> Option<u16> {
     match error {
         Error::Capacity(_) => Some(1009),
         Error::Utf8(_) => Some(1007),
         Error::Protocol(error) => {
-            // Nobody is there to be told.
-            let gone =
-                tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+            // The client is gone.
+            let gone = ProtocolError::ResetWithoutClosingHandshake;
             (*error != gone).then_some(1002)
         }
         Error::ConnectionClosed
@@ -94,161 +70,5 @@ impl WsMessage for Message {
 
     fn fault(error: &Error) -> Option<u16> {
         fault(error)
-    }
-}
-
-/// A request for a WebSocket that hyper can upgrade, over HTTP/1.1 ([RFC 6455 section 4.2.1]) or HTTP/2
-/// ([RFC 8441 section 4]).
-///
-/// Over HTTP/2 the request is a `CONNECT`, and a server takes it only with
-/// `http2::Builder::enable_connect_protocol`.
-///
-/// In axum, `WebSocketUpgrade` does this.
-///
-/// ```
-/// use http::{Request, Response};
-/// use tower_tenancy::{
-///     LastEventId, MemoryLog, MemoryRegistry, Rejection, TenantScope, verify_thread_access,
-///     ws::Handshake,
-/// };
-///
-/// async fn talk<B>(
-///     request: Request<B>,
-///     threads: &MemoryRegistry,
-///     log: MemoryLog,
-/// ) -> Result<Response<()>, Rejection> {
-///     let scope = TenantScope::from_extensions(request.extensions())?;
-///     let from = LastEventId::of(request.headers(), request.uri())?.unwrap_or_default();
-///     let thread = request.uri().path().trim_start_matches("/ws/");
-///     let grant = verify_thread_access(threads, scope, thread).await?;
-///     let publisher = grant.publisher(&log);
-///     let events = grant.subscribe(&log, from).await?;
-///     let session = grant.guard(events).into_ws();
-///     Ok(Handshake::of(&request)?.run(session, move |message| {
-///         let publisher = publisher.clone();
-///         async move { publisher.publish_message(message).await }
-///     }))
-/// }
-/// ```
-///
-/// [RFC 6455 section 4.2.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
-/// [RFC 8441 section 4]: https://www.rfc-editor.org/rfc/rfc8441#section-4
-#[must_use = "the client waits for the response"]
-pub struct Handshake {
-    upgrade: OnUpgrade,
-    response: Response<()>,
-}
-
-impl Handshake {
-    /// The handshake that the request asks for. Takes nothing from the request.
-    ///
-    /// # Errors
-    ///
-    /// `context.invalid` if it asks for none, or the connection cannot be upgraded.
-    pub fn of<B>(request: &Request<B>) -> Result<Self, Rejection> {
-        let headers = request.headers();
-        let answer = if request.method() == Method::CONNECT {
-            let protocol = request.extensions().get::<Protocol>();
-            protocol.filter(|name| name.as_str() == "websocket").map(|_| Response::new(()))
-        } else {
-            switched(RequestHead::of(request))
-        };
-        let is_13 = |version: &HeaderValue| version == "13";
-        let is_13 = headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(is_13);
-        let (Some(mut response), true, Some(upgrade)) =
-            (answer, is_13, request.extensions().get::<OnUpgrade>().cloned())
-        else {
-            return Err(Rejection::new(RejectionKind::ContextInvalid)
-                .with_detail("This takes WebSocket upgrades of version 13."));
-        };
-        // A browser that offers protocols closes a connection for which none is chosen.
-        let mut offered = tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
-        if let Some(protocol) = offered.find(|name| !is_bearer_protocol(name))
-            && let Ok(protocol) = HeaderValue::try_from(protocol)
-        {
-            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-        }
-        drop(offered);
-        Ok(Self { upgrade, response })
-    }
-
-    /// Whether `status` accepts the upgrade.
-    pub(crate) fn is_accepted_by(&self, status: StatusCode) -> bool {
-        status == self.response.status()
-    }
-
-    /// Runs the session on the upgraded connection, in a task of its own, once the response was
-    /// sent. See [`WsSession::run`] for `on_message`.
-    pub fn run<S, H, F, O, E>(self, session: WsSession<S>, on_message: H) -> Response<()>
-    where
-        S: Stream + Send + 'static,
-        S::Item: IntoDelivery,
-        H: FnMut(ClientMessage) -> F + Send + 'static,
-        F: Future<Output = Result<O, E>> + Send + 'static,
-        O: 'static,
-        E: Into<Rejection> + 'static,
-    {
-        let max_message = session.options.max_message;
-        self.accept(max_message, move |socket| session.run(socket, on_message))
-    }
-
-    /// Accepts, and closes at once.
-    pub(crate) fn close(self, code: u16, reason: &'static str) -> Response<()> {
-        self.accept(REFUSED_MAX_MESSAGE, async move |mut socket| {
-            let goodbye = async {
-                // What fails here is a client that is gone.
-                if socket.send(Message::close(code, reason)).await.is_ok() {
-                    // What is unread when a connection closes is lost: the client answers first.
-                    while socket.next().await.is_some() {}
-                }
-            };
-            // The limit is looked at first: a peer that floods us would starve it.
-            futures_util::future::select(clock::system().sleep(REFUSED_WAIT), pin!(goodbye)).await;
-        })
-    }
-
-    /// Accepts, and hands the socket over.
-    fn accept<F>(
-        self,
-        max_message: usize,
-        run: impl FnOnce(WebSocketStream<TokioIo<Upgraded>>) -> F + Send + 'static,
-    ) -> Response<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let Self { upgrade, response } = self;
-        tokio::spawn(async move {
-            match upgrade.await {
-                Ok(upgraded) => {
-                    let (io, config) = (TokioIo::new(upgraded), config(max_message));
-                    run(WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await)
-                        .await;
-                }
-                Err(error) => tracing::debug!(%error, "a connection was not upgraded"),
-            }
-        });
-        response
-    }
-}
-
-/// What accepts an upgrade over HTTP/1.1, if the request asks for one.
-fn switched(head: RequestHead<'_>) -> Option<Response<()>> {
-    let upgrades = |name: &str| name.eq_ignore_ascii_case("upgrade");
-    let asks = head.is_upgrade() && tokens(head.headers, header::CONNECTION).any(upgrades);
-    let key = head.headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| asks)?;
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    // Base64 is a header value.
-    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()?;
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    Some(response)
-}
-
-impl fmt::Debug for Handshake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handshake").finish_non_exhaustive()
     }
 }

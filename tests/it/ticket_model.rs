@@ -52,10 +52,10 @@ impl TicketStore for Stepwise {
         self.tickets.insert(key, record, now)
     }
 
-    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
+    fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
-            self.tickets.look(key).await
+            self.tickets.get(key).await
         })
     }
 
@@ -69,7 +69,7 @@ impl TicketStore for Stepwise {
             tokio::task::yield_now().await;
             let mut revision = revision;
             if self.careless && next == TicketState::Unused {
-                revision = self.tickets.look(key).await?.unwrap().revision;
+                revision = self.tickets.get(key).await?.unwrap().revision;
             }
             let swapped = self.tickets.swap(key, revision, next).await?;
             if swapped.is_some() {

@@ -652,10 +652,10 @@ impl TicketStore for Gated {
         self.0.insert(key, record, now)
     }
 
-    fn look(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
+    fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
         Box::pin(async move {
             self.1.acquire().await?.forget();
-            self.0.look(key).await
+            self.0.get(key).await
         })
     }
 

@@ -45,7 +45,7 @@ impl ClaimsCheck {
             Err(Unmet::Scopes(scopes)) => {
                 let scope = scopes.join(" ");
                 let has = &auth.0.scopes;
-                Err(insufficient("these scopes", scope.clone(), has).with_scope(scope))
+                Err(insufficient("these scopes", scope.clone(), has).with_required_scopes(scope))
             }
             Err(Unmet::Roles(roles)) => {
                 Err(insufficient("one of these roles", roles.join(", "), &auth.0.roles))

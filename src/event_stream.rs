@@ -1,25 +1,26 @@
-//! Server-sent events as text: [WHATWG HTML section 9.2][sse], pure functions over a buffer.
+//! Server-sent events: the text ([WHATWG HTML section 9.2][sse]) and the headers of a stream.
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 
 use crate::id::RequestId;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value, json};
 use std::{
     fmt::{Display, Write as _},
-    hash::{BuildHasher, Hasher},
     time::Duration,
 };
 
-/// A comment, which no parser reports: keeps proxies and readers from giving up on a quiet stream. No
-/// blank line comes after it: simple parsers take that for the end of an event without data.
+/// A heartbeat: a comment, which parsers ignore. It keeps proxies and clients from closing a quiet
+/// stream. No blank line follows: simple parsers take a blank line for the end of an event without data.
 pub(crate) const HEARTBEAT: &[u8] = b":\n";
 
-/// The name of the notice that opens a stream. `open` is an event of `EventSource` itself.
+/// The name of the notice that opens a stream. The name `open` is taken: `EventSource` has an event of
+/// that name.
 pub(crate) const OPEN: &str = "stream.open";
 
-/// Appends one block of fields to a text; [`Block::end`] dispatches it.
+/// Appends one block of fields to a text. [`Block::end`] ends the block, and the client dispatches it.
 ///
-/// `event` and `id` values come from types whose charset has no line ends and no NUL.
+/// The types of the `event` and `id` values allow no line end and no NUL.
 #[derive(Debug)]
 pub(crate) struct Block<'a>(&'a mut String);
 
@@ -28,13 +29,13 @@ impl<'a> Block<'a> {
         Self(out)
     }
 
-    /// The type of the event. `message` is what a client assumes, so it is left out.
+    /// The type of the event. The type `message` is the client's default, so it is not written.
     pub(crate) fn event(self, name: &str) -> Self {
         if name == "message" { self } else { self.field("event", name) }
     }
 
-    /// Moves the client's last event id when the block ends. The block must have data: Firefox and
-    /// Safari drop one without, and its id with it.
+    /// Sets the client's last event id when the block ends. The block must have data: Firefox and Safari
+    /// drop a block without data, and its id with it.
     pub(crate) fn id(self, id: Option<impl Display>) -> Self {
         match id {
             Some(id) => self.field("id", id),
@@ -50,8 +51,7 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// The data of a notice: these members, and the request that it is told to, in the same place as
-    /// in events.
+    /// The data of a notice: `members`, and the id of the request in `meta.trace_id`, as in events.
     pub(crate) fn notice(
         self,
         mut members: Map<String, Value>,
@@ -63,7 +63,8 @@ impl<'a> Block<'a> {
         self.data(&Value::Object(members).to_string())
     }
 
-    /// Any text, one `data` field a line. A client joins them with LF: CR and CRLF arrive as LF.
+    /// Any text, with one `data` field for each line. The client joins the lines with LF, so CR and CRLF
+    /// arrive as LF.
     pub(crate) fn data(mut self, text: &str) -> Self {
         let mut rest = text;
         while let Some(at) = rest.find(['\r', '\n']) {
@@ -74,7 +75,7 @@ impl<'a> Block<'a> {
         self.field("data", rest)
     }
 
-    /// One `data` field, of what `write` appends: no line end.
+    /// One `data` field. `write` appends its text, which must not have a line end.
     pub(crate) fn data_line(self, write: impl FnOnce(&mut String)) -> Self {
         self.0.push_str("data: ");
         write(self.0);
@@ -87,26 +88,22 @@ impl<'a> Block<'a> {
     }
 
     fn field(self, name: &str, value: impl Display) -> Self {
-        // A `String` takes whatever is written.
+        // Writing to a `String` never fails.
         let _infallible = writeln!(self.0, "{name}: {value}");
         self
     }
 }
 
-/// What a notice says, to which more may be added.
+/// The members of a notice. The caller may add more.
 pub(crate) fn members<const N: usize>(said: [(&str, &str); N]) -> Map<String, Value> {
     said.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
 }
 
-/// No client is sent away for longer than a day.
-const LONGEST_DELAY: Duration = Duration::from_secs(86_400);
-
-/// A delay between `base` and twice `base`, so that clients cut together do not return together.
-pub(crate) fn jittered(base: Duration) -> Duration {
-    // Each `RandomState` has its own keys: enough randomness to spread clients.
-    let random = std::hash::RandomState::new().build_hasher().finish();
-    let base = base.min(LONGEST_DELAY);
-    base + base.mul_f64((random % 1024) as f64 / 1024.0)
+/// Sets the headers of an event stream: its type, and that nobody may store, transform or buffer it.
+pub(crate) fn stream_headers(headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 }
 
 #[cfg(test)]
@@ -117,7 +114,7 @@ mod tests {
     use proptest::{prop_assert_eq, proptest};
     use std::convert::Infallible;
 
-    /// What an independent parser makes of `bytes`, however they are cut into chunks.
+    /// The events that an independent parser reads from `bytes`, which come in pieces of `chunk` bytes.
     fn parse(bytes: &[u8], chunk: usize) -> Vec<eventsource_stream::Event> {
         let chunks = futures_util::stream::iter(bytes.chunks(chunk).map(Ok::<_, Infallible>));
         let events = EventStream::new(chunks).map(Result::unwrap).collect::<Vec<_>>();
@@ -127,7 +124,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_survives_framing_as_one_event(
-            // U+FEFF at the very start of a stream is a byte order mark; ours starts with a field.
+            // U+FEFF at the start of a stream is a byte order mark. Our streams start with a field.
             data in "(\r|\n|\r\n|:| |data|\u{0}|\u{feff}|[a-z]|\\PC){0,40}",
             name in "[A-Za-z0-9._:/~-]{1,20}",
             chunk in 1..64_usize,

@@ -1,0 +1,151 @@
+//! A session before it runs on its socket.
+
+use super::{message::WsMessage, pump::Pump};
+use crate::{
+    inbound::{ClientMessage, OnForeignMembers},
+    rejection::{Rejection, RejectionKind},
+    stream::{GuardedStream, IntoDelivery},
+};
+use futures_core::Stream;
+use futures_sink::Sink;
+use std::{fmt, future::Future, pin::pin, time::Duration};
+use tracing::Instrument as _;
+
+impl<S> GuardedStream<S> {
+    /// The stream as a WebSocket session.
+    pub fn into_ws(self) -> WsSession<S> {
+        WsSession {
+            guarded: self,
+            options: Options {
+                retry: Duration::from_secs(3),
+                heartbeat: Duration::from_secs(15),
+                timeout: Duration::from_secs(45),
+                max_message: 64 * 1024,
+                on_foreign_members: OnForeignMembers::default(),
+            },
+        }
+    }
+}
+
+/// A WebSocket session that is not running yet. Made by [`GuardedStream::into_ws`].
+///
+/// See the [module docs](crate::ws) for an example, and for the messages of client and server.
+#[must_use = "a session does nothing until it runs"]
+pub struct WsSession<S> {
+    guarded: GuardedStream<S>,
+    pub(super) options: Options,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    pub(super) retry: Duration,
+    pub(super) heartbeat: Duration,
+    pub(super) timeout: Duration,
+    pub(super) max_message: usize,
+    pub(super) on_foreign_members: OnForeignMembers,
+}
+
+impl<S> WsSession<S> {
+    /// The delay before a client comes back by itself, where it should. The client gets a random delay
+    /// between this and twice this. Default: 3 seconds.
+    pub fn retry(mut self, delay: Duration) -> Self {
+        self.options.retry = delay;
+        self
+    }
+
+    /// How often the session pings the client. Default: 15 seconds. It must be shorter than the idle
+    /// timeout of every proxy on the way.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.options.heartbeat = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long a client may send nothing, not even a pong, or leave one message unread, before the
+    /// session ends with [`Ending::Slow`](crate::Ending::Slow). Default: 45 seconds; at least one
+    /// heartbeat.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// The longest message that the client may send, in bytes. Default: 64 KiB. Where the adapter sets up
+    /// the socket, a longer message is not even read.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.options.max_message = bytes;
+        self
+    }
+
+    /// What happens to a client's message that sets its tenant, env, thread or actor. Default: it is
+    /// refused.
+    pub fn on_foreign_members(mut self, choice: OnForeignMembers) -> Self {
+        self.options.on_foreign_members = choice;
+        self
+    }
+
+    /// Runs the session on `socket` until either side ends it, in the span of its request.
+    ///
+    /// `on_message` gets each message of the client, and may give it to
+    /// [`Publisher::publish_message`](crate::Publisher::publish_message): the message has the routing,
+    /// actor and request id of the grant. If `on_message` fails, the client gets an `error` notice. A
+    /// call of `on_message` that has begun runs to its end, even if the client is gone.
+    ///
+    /// The socket should refuse messages that are longer than [`max_message`](Self::max_message). The
+    /// adapters `on_upgrade` and [`Handshake::run`](crate::ws::Handshake::run) set it up so.
+    pub async fn run<T, M, H, F, O, E>(self, socket: T, on_message: H)
+    where
+        T: Stream<Item = Result<M, M::Error>> + Sink<M, Error = M::Error>,
+        M: WsMessage,
+        S: Stream,
+        S::Item: IntoDelivery,
+        H: FnMut(ClientMessage) -> F,
+        F: Future<Output = Result<O, E>>,
+        E: Into<Rejection>,
+    {
+        let span = self.guarded.span().clone();
+        let session = async move {
+            let left = {
+                let pump = Pump::new(socket, self.guarded, on_message, self.options);
+                let mut pump = pin!(pump);
+                std::future::poll_fn(|cx| pump.as_mut().poll(cx)).await
+            };
+            // The socket is dropped by now. The message that was being handled is still handled to its
+            // end.
+            if let Some(handling) = left
+                && let Err(error) = handling.await
+            {
+                error.into().log();
+            }
+        };
+        session.instrument(span).await;
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for WsSession<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WsSession")
+            .field("guarded", &self.guarded)
+            .field("options", &self.options)
+            .finish()
+    }
+}
+
+/// Refuses each message: for sessions that only send.
+///
+/// ```
+/// use tower_tenancy::{GuardedStream, StreamEvent, ws};
+///
+/// fn session(
+///     upgrade: axum::extract::WebSocketUpgrade,
+///     tokens: GuardedStream<impl futures_util::Stream<Item = StreamEvent> + Send + 'static>,
+/// ) -> axum::response::Response {
+///     tokens.into_ws().on_upgrade(upgrade, ws::no_messages)
+/// }
+/// ```
+///
+/// # Errors
+///
+/// Always `message.invalid`.
+pub async fn no_messages(_: ClientMessage) -> Result<(), Rejection> {
+    Err(Rejection::new(RejectionKind::MessageInvalid)
+        .with_detail("This stream accepts no messages."))
+}
