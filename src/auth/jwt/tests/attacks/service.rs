@@ -1,0 +1,144 @@
+//! A service under attack: our verifier, and jsonwebtoken alone with the same configuration.
+
+use super::super::support::{SECRET, backends, builder, pem, private, sign, verify};
+use crate::{
+    auth::{
+        AuthContext,
+        jwt::{Algorithm, JwtKey, JwtVerifierBuilder},
+    },
+    clock::manual::ManualClock,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{DecodingKey, EncodingKey, Validation, get_current_timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+pub(super) use Alone::{Accepts, Refuses};
+
+/// What jsonwebtoken alone does with a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alone {
+    Accepts,
+    Refuses,
+}
+
+/// jsonwebtoken only knows the time of day, so these tokens are of today.
+pub(super) fn now() -> u64 {
+    get_current_timestamp()
+}
+
+pub(super) fn claims() -> Value {
+    json!({
+        "iss": "https://id.example", "aud": "chat", "sub": "auth0|ada", "exp": now() + 600,
+        "tenant_id": "t_a", "env": "prod",
+    })
+}
+
+/// `object` with a member set, or without it.
+pub(super) fn with(mut object: Value, name: &str, value: Option<Value>) -> Value {
+    let members = object.as_object_mut().unwrap();
+    match value {
+        Some(value) => members.insert(name.into(), value),
+        None => members.remove(name),
+    };
+    object
+}
+
+/// A verifier of ours and jsonwebtoken's configuration for the same issuer, audience and key.
+pub(super) struct Service {
+    pub(super) ours: JwtVerifierBuilder,
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl Service {
+    pub(super) fn of(algorithm: Algorithm) -> Self {
+        let public = |name| JwtKey::public_pem(pem(name)).unwrap();
+        let (key, decoding) = match algorithm.family() {
+            jsonwebtoken::AlgorithmFamily::Hmac => {
+                (JwtKey::hmac(algorithm, SECRET).unwrap(), DecodingKey::from_secret(SECRET))
+            }
+            jsonwebtoken::AlgorithmFamily::Rsa => {
+                (public("rsa.pub"), DecodingKey::from_rsa_pem(&pem("rsa.pub")).unwrap())
+            }
+            jsonwebtoken::AlgorithmFamily::Ec => {
+                (public("p256.pub"), DecodingKey::from_ec_pem(&pem("p256.pub")).unwrap())
+            }
+            jsonwebtoken::AlgorithmFamily::Ed => {
+                (public("ed25519.pub"), DecodingKey::from_ed_pem(&pem("ed25519.pub")).unwrap())
+            }
+        };
+        let clock = ManualClock::at(now()).shared();
+        let mut validation = Validation::new(algorithm);
+        validation.set_issuer(&["https://id.example"]);
+        validation.set_audience(&["chat"]);
+        let ours = JwtVerifierBuilder { keys: vec![key], ..builder().clock(clock) };
+        Self { ours, key: decoding, validation }
+    }
+
+    /// The same, with a name for our key.
+    pub(super) fn named(algorithm: Algorithm, kid: &str) -> Self {
+        let mut service = Self::of(algorithm);
+        service.ours.keys = service.ours.keys.into_iter().map(|key| key.with_kid(kid)).collect();
+        service
+    }
+
+    pub(super) fn ours(&self, token: &str) -> Result<AuthContext, &'static str> {
+        verify(&self.ours, token)
+    }
+
+    /// Accepted by either usual way of reading the claims: into a struct, or as any JSON.
+    pub(super) fn alone(&self, token: &str) -> Alone {
+        #[derive(Deserialize)]
+        struct Claims {
+            #[serde(rename = "sub")]
+            _sub: String,
+        }
+        // One process has one provider; with both backends on there is none unless one installs
+        // it. Whoever comes second finds the same one there.
+        let _ = backends()[0].provider().install_default();
+        let read = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).is_ok();
+        let value = jsonwebtoken::decode::<Value>(token, &self.key, &self.validation).is_ok();
+        if read || value { Accepts } else { Refuses }
+    }
+
+    /// The attack is refused with `code`, its control passes, and jsonwebtoken does as is said.
+    pub(super) fn withstands(
+        &self,
+        name: &str,
+        attack: &str,
+        control: &str,
+        code: &str,
+        alone: Alone,
+    ) {
+        assert_ne!(attack, control, "{name}");
+        assert_eq!(self.ours(attack).err(), Some(code), "{name}");
+        let passed = self.ours(control);
+        assert!(passed.is_ok(), "control of {name}: {:?}", passed.err());
+        assert_eq!(self.alone(attack), alone, "jsonwebtoken alone: {name}");
+        assert_eq!(self.alone(control), Accepts, "jsonwebtoken alone: control of {name}");
+    }
+}
+
+pub(super) fn hs256(header: &Value, claims: &Value) -> String {
+    sign(header, claims, Algorithm::HS256)
+}
+
+pub(super) fn plain(algorithm: Algorithm) -> Value {
+    json!({"alg": format!("{algorithm:?}")})
+}
+
+/// Signs any text, also what no encoder would make.
+pub(super) fn seal(message: &str, algorithm: Algorithm, key: &EncodingKey) -> String {
+    let signer = (backends()[0].provider().signer_factory)(&algorithm, key).unwrap();
+    let signature = signer.try_sign(message.as_bytes()).unwrap();
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// A token whose first two parts are taken as they are, with the right signature.
+pub(super) fn sealed(header: &str, claims: &str) -> String {
+    seal(&format!("{header}.{claims}"), Algorithm::HS256, &private(Algorithm::HS256))
+}
+
+/// A member of header or claims: the value of the attack and of its control; none is no member.
+pub(super) type Member = (&'static str, Option<Value>, Option<Value>, &'static str, Alone);

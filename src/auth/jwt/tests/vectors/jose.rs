@@ -1,0 +1,97 @@
+//! Wycheproof's vectors for JWS and JWK, which are in no crate.
+
+use super::{
+    super::support::backends,
+    support::{list, opens},
+};
+use crate::auth::jwt::{JwtKey, JwtVerifier};
+use serde_json::Value;
+
+const ABSENT: &str = "needs the Wycheproof vectors for JWS and JWK, which no crate has: \
+     testvectors_v1 of C2SP/wycheproof, two files, beside the project in shared/wycheproof";
+
+/// One of the two files that lie beside the project.
+fn beside(name: &str) -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/wycheproof/").to_owned() + name;
+    let text = std::fs::read_to_string(&path);
+    let text = text.unwrap_or_else(|error| panic!("{path}: {error}; this {ABSENT}"));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Holds the file's tests, each under its group's keys, against the file's verdicts: those that are
+/// not ours must be the `exceptions`, and no others.
+fn hold_against(
+    file: &str,
+    tests: usize,
+    exceptions: &[(u64, &str)],
+    keys: impl Fn(&Value) -> Option<Vec<JwtKey>>,
+) {
+    let json = beside(file);
+    for backend in backends() {
+        let (mut seen, mut accepted, mut differ) = (0, 0, Vec::new());
+        for group in list(&json, "testGroups") {
+            let keys = keys(group);
+            let verifier = keys.map(|keys| JwtVerifier::builder().keys(keys).backend(backend));
+            let verifier = verifier.and_then(|verifier| verifier.build().ok());
+            for test in list(group, "tests") {
+                let token = test["jws"].as_str().unwrap();
+                let ours = verifier.as_ref().is_some_and(|verifier| opens(verifier, token));
+                if ours != (test["result"] == "valid") {
+                    differ.push(test["tcId"].as_u64().unwrap());
+                }
+                accepted += usize::from(ours);
+                seen += 1;
+            }
+        }
+        let listed: Vec<u64> = exceptions.iter().map(|(id, _)| *id).collect();
+        assert_eq!(differ, listed, "{file} on {backend:?}");
+        assert_eq!(seen, tests, "{file}");
+        let valid = list(&json, "testGroups").iter().flat_map(|group| list(group, "tests"));
+        let valid = valid.filter(|test| test["result"] == "valid").count();
+        assert!(accepted > valid / 2, "{file} on {backend:?}: only {accepted} accepted");
+    }
+}
+
+/// Where our verdict on a JWS vector is not the vector's.
+const JWS_EXCEPTIONS: [(u64, &str); 8] = [
+    (346, "RFC 7520 figure 20: a PS384 token, but the JWK says PS256, and the key's word counts"),
+    (347, "RFC 7520 figure 27: P-521, which neither backend verifies"),
+    (350, "as 346, with `key_ops`"),
+    (351, "as 347, with `key_ops`"),
+    (367, "a defect of the vector: labelled as wrongly padded, stored without padding; as 357"),
+    (370, "the same defect, in the payload"),
+    (372, "a stray `?` in the header, which the vector has a decoder skip: we are strict"),
+    (373, "the same in the payload"),
+];
+
+#[test]
+#[ignore = "needs the Wycheproof JSON vectors beside the project; scripts/test runs it"]
+fn wycheproof_jws_is_judged_as_wycheproof_does_but_for_eight_listed_tests() {
+    assert_eq!(JWS_EXCEPTIONS.len(), 8);
+    hold_against("json_web_signature_test.json", 401, &JWS_EXCEPTIONS, |group| {
+        // Secrets have no public half.
+        let jwk = group.get("public").unwrap_or(&group["private"]);
+        JwtKey::jwk(&jwk.to_string()).ok().map(|key| vec![key])
+    });
+}
+
+/// Where our verdict on a JWK vector is not the vector's.
+const JWK_EXCEPTIONS: [(u64, &str); 1] =
+    [(7, "a ROCA key (CVE-2017-15361): neither we nor the backends look for how a key was made")];
+
+#[test]
+#[ignore = "needs the Wycheproof JSON vectors beside the project; scripts/test runs it"]
+fn wycheproof_jwk_is_judged_as_wycheproof_does_but_for_one_listed_test() {
+    assert_eq!(JWK_EXCEPTIONS.len(), 1);
+    hold_against("json_web_key_test.json", 26, &JWK_EXCEPTIONS, |group| {
+        // A key set is what an issuer publishes, so a secret in it is none: it is left out of a
+        // mixed set, which the vectors want. Where there are only secrets, the vectors mean them;
+        // then the application hands them over one by one, and one bad key spoils the lot.
+        let set = group.get("public").unwrap_or(&group["private"]);
+        let one_by_one = || {
+            let jwks = list(set, "keys").iter();
+            jwks.map(|jwk| JwtKey::jwk(&jwk.to_string()).ok()).collect()
+        };
+        JwtKey::jwks(&set.to_string()).ok().or_else(one_by_one)
+    });
+}
