@@ -1,8 +1,7 @@
 //! The mappings of the page on identity providers, held against tokens of the shapes that these
 //! document.
 
-use crate::support::now;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use crate::{minter::Minter, support::now};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use serde_json::{Value, json};
 use tower_tenancy::auth::{
@@ -151,12 +150,8 @@ fn sign(header: &Value, claims: &Value) -> String {
     claims["iat"] = json!(now() - 10);
     claims["nbf"] = json!(now() - 10);
     claims["exp"] = json!(now() + 3600);
-    let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let message = format!("{}.{}", encode(header), encode(&claims));
     let key = EncodingKey::from_ec_pem(include_bytes!("../keys/p256.pem")).unwrap();
-    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::ES256, &key).unwrap();
-    let signature = signer.try_sign(message.as_bytes()).unwrap();
-    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    Minter::new(&DEFAULT_PROVIDER, Algorithm::ES256, key).sign(header, claims)
 }
 
 fn texts<'a>(texts: impl Iterator<Item = &'a str>) -> Value {

@@ -1,6 +1,6 @@
 //! Tokens, the example servers as processes, and readers of event streams and WebSockets.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use crate::minter::Minter;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::HeaderName;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
@@ -33,12 +33,8 @@ pub(crate) fn claims(tenant: &str, env: &str, sub: &str) -> Value {
 }
 
 pub(crate) fn sign(claims: &Value) -> String {
-    let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let message = format!("{}.{}", encode(&json!({"alg": "HS256"})), encode(claims));
     let key = EncodingKey::from_secret(SECRET.as_bytes());
-    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::HS256, &key).unwrap();
-    let signature = signer.try_sign(message.as_bytes()).unwrap();
-    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    Minter::new(&DEFAULT_PROVIDER, Algorithm::HS256, key).sign(r#"{"alg":"HS256"}"#, claims)
 }
 
 pub(crate) fn token(tenant: &str, env: &str, sub: &str) -> String {

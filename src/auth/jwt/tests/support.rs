@@ -1,5 +1,8 @@
 //! What the tests of tokens share: keys, good claims, and a verifier that takes them.
 
+#[path = "../../../../tests/minter/mod.rs"]
+mod minter;
+
 use crate::{
     auth::{
         AuthContext,
@@ -9,6 +12,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::EncodingKey;
+use minter::Minter;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -99,15 +103,17 @@ pub(super) fn extended(own: &Value) -> Value {
     claims
 }
 
+pub(super) fn minter(algorithm: Algorithm, key: EncodingKey) -> Minter {
+    Minter::new(backends()[0].provider(), algorithm, key)
+}
+
+/// A token of header and claims as they are, JSON or not.
 pub(super) fn sign_text(header: &str, claims: &str, algorithm: Algorithm) -> String {
-    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-    let factory = backends()[0].provider().signer_factory;
-    let signature = factory(&algorithm, &private(algorithm)).unwrap().try_sign(message.as_bytes());
-    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
+    minter(algorithm, private(algorithm)).sign(header, claims)
 }
 
 pub(super) fn sign(header: &Value, claims: &Value, algorithm: Algorithm) -> String {
-    sign_text(&header.to_string(), &claims.to_string(), algorithm)
+    minter(algorithm, private(algorithm)).sign(header, claims)
 }
 
 pub(super) fn hs256(claims: &Value) -> String {

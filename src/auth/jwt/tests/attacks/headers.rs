@@ -1,8 +1,8 @@
 //! Headers that change what was signed, or that bring their own key.
 
 use super::{
-    super::support::{sign, verify},
-    service::{Accepts, Member, Refuses, Service, claims, hs256, plain, seal, with},
+    super::support::{minter, sign, verify},
+    service::{Accepts, Member, Refuses, Service, claims, hs256, plain, with},
 };
 use crate::auth::jwt::{Algorithm, JwtKey, JwtVerifierBuilder};
 use base64::{
@@ -89,7 +89,7 @@ fn a_kid_is_a_name_and_nothing_else() {
     // The file that a traversal would find is empty, and so is the secret it would be.
     let message = token("../../../../dev/null");
     let message = message.rsplit_once('.').unwrap().0;
-    let attack = seal(message, Algorithm::HS256, &EncodingKey::from_secret(b""));
+    let attack = minter(Algorithm::HS256, EncodingKey::from_secret(b"")).seal(message);
     service.withstands("an empty secret", &attack, &control, "auth.invalid", Refuses);
 }
 
@@ -99,6 +99,7 @@ fn a_key_that_a_token_brings_along_is_not_used() {
     let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
     let pkcs8 = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
     let attacker = EncodingKey::from_ed_der(&[&pkcs8[..], &seed].concat());
+    let attacker = minter(Algorithm::EdDSA, attacker);
     let jwk = json!({
         "kty": "OKP", "crv": "Ed25519", "kid": "evil",
         "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
@@ -121,7 +122,7 @@ fn a_key_that_a_token_brings_along_is_not_used() {
             // Its control says the same, but is signed with our key: the member goes unread.
             let control = sign(&header, &claims(), Algorithm::EdDSA);
             let message = control.rsplit_once('.').unwrap().0;
-            let attack = seal(message, Algorithm::EdDSA, &attacker);
+            let attack = attacker.seal(message);
             service.withstands(name, &attack, &control, "auth.invalid", Refuses);
         }
     }
@@ -130,7 +131,6 @@ fn a_key_that_a_token_brings_along_is_not_used() {
     // The pair is a pair: who trusts it is convinced by the same tokens.
     let trusting =
         JwtVerifierBuilder { keys: vec![JwtKey::jwk(&jwk.to_string()).unwrap()], ..service.ours };
-    let message = sign(&plain(Algorithm::EdDSA), &claims(), Algorithm::EdDSA);
-    let token = seal(message.rsplit_once('.').unwrap().0, Algorithm::EdDSA, &attacker);
+    let token = attacker.sign(plain(Algorithm::EdDSA), claims());
     assert!(verify(&trusting, &token).is_ok());
 }

@@ -1,6 +1,6 @@
 //! A service under attack: our verifier, and jsonwebtoken alone with the same configuration.
 
-use super::super::support::{SECRET, backends, builder, pem, private, sign, verify};
+use super::super::support::{SECRET, backends, builder, minter, pem, private, sign, verify};
 use crate::{
     auth::{
         AuthContext,
@@ -8,8 +8,7 @@ use crate::{
     },
     clock::manual::ManualClock,
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{DecodingKey, EncodingKey, Validation, get_current_timestamp};
+use jsonwebtoken::{DecodingKey, Validation, get_current_timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -128,16 +127,10 @@ pub(super) fn plain(algorithm: Algorithm) -> Value {
     json!({"alg": format!("{algorithm:?}")})
 }
 
-/// Signs any text, also what no encoder would make.
-pub(super) fn seal(message: &str, algorithm: Algorithm, key: &EncodingKey) -> String {
-    let signer = (backends()[0].provider().signer_factory)(&algorithm, key).unwrap();
-    let signature = signer.try_sign(message.as_bytes()).unwrap();
-    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
-}
-
 /// A token whose first two parts are taken as they are, with the right signature.
 pub(super) fn sealed(header: &str, claims: &str) -> String {
-    seal(&format!("{header}.{claims}"), Algorithm::HS256, &private(Algorithm::HS256))
+    let minter = minter(Algorithm::HS256, private(Algorithm::HS256));
+    minter.seal(&format!("{header}.{claims}"))
 }
 
 /// A member of header or claims: the value of the attack and of its control; none is no member.

@@ -1,8 +1,8 @@
 //! Signatures that prove nothing, and keys that are taken for another kind.
 
 use super::{
-    super::support::{pem, sign},
-    service::{Refuses, Service, claims, hs256, plain, seal, with},
+    super::support::{minter, pem, sign},
+    service::{Refuses, Service, claims, hs256, plain, with},
 };
 use crate::auth::jwt::Algorithm;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -99,9 +99,8 @@ fn a_public_key_in_any_of_its_forms_is_no_secret() {
         let raw = der[der.len() - 32..].to_vec();
         for secret in [pem.clone(), unbroken, der, raw, vec![]] {
             for hash in [Algorithm::HS256, Algorithm::HS512] {
-                let header = URL_SAFE_NO_PAD.encode(plain(hash).to_string());
-                let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims().to_string()));
-                let attack = seal(&message, hash, &EncodingKey::from_secret(&secret));
+                let attacker = minter(hash, EncodingKey::from_secret(&secret));
+                let attack = attacker.sign(plain(hash), claims());
                 let name = format!("{name} as a secret of {} bytes", secret.len());
                 service.withstands(&name, &attack, &control, "auth.invalid", Refuses);
             }

@@ -1,8 +1,8 @@
 //! Tokens in another spelling.
 
 use super::{
-    super::support::{private, sign_text},
-    service::{Accepts, Refuses, Service, claims, hs256, now, plain, seal, sealed, with},
+    super::support::{minter, private, sign_text},
+    service::{Accepts, Refuses, Service, claims, hs256, now, plain, sealed, with},
 };
 use crate::auth::jwt::Algorithm;
 use base64::{
@@ -17,7 +17,8 @@ fn only_the_compact_serialization_of_three_parts_is_read() {
     let control = hs256(&plain(Algorithm::HS256), &claims());
     let parts: Vec<&str> = control.split('.').collect();
     let (header, payload, signature) = (parts[0], parts[1], parts[2]);
-    let signed = |message: &str| seal(message, Algorithm::HS256, &private(Algorithm::HS256));
+    let minter = minter(Algorithm::HS256, private(Algorithm::HS256));
+    let signed = |message: &str| minter.seal(message);
     let flattened = json!({"protected": header, "payload": payload, "signature": signature});
     let general = json!({
         "payload": payload, "signatures": [{"protected": header, "signature": signature}],
