@@ -7,6 +7,7 @@
 
 mod claims;
 mod headers;
+mod keys;
 mod service;
 mod signatures;
 mod size;

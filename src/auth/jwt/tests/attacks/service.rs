@@ -57,9 +57,10 @@ impl Service {
             jsonwebtoken::AlgorithmFamily::Hmac => {
                 (JwtKey::hmac(algorithm, SECRET).unwrap(), DecodingKey::from_secret(SECRET))
             }
-            jsonwebtoken::AlgorithmFamily::Rsa => {
-                (public("rsa.pub"), DecodingKey::from_rsa_pem(&pem("rsa.pub")).unwrap())
-            }
+            jsonwebtoken::AlgorithmFamily::Rsa => (
+                public("rsa.pub").with_algorithm(algorithm).unwrap(),
+                DecodingKey::from_rsa_pem(&pem("rsa.pub")).unwrap(),
+            ),
             jsonwebtoken::AlgorithmFamily::Ec => {
                 (public("p256.pub"), DecodingKey::from_ec_pem(&pem("p256.pub")).unwrap())
             }

@@ -76,6 +76,9 @@ fn a_token_has_one_spelling() {
         assert_ne!(other, part);
         other
     };
+    // Four letters are three bytes, so that a decoder that skips the stray one reads the same.
+    let within = |part: &str| format!("{}?{}", &part[..8], &part[8..]);
+    let broken = |part: &str| format!("{}\n{}", &part[..8], &part[8..]);
     for (name, attack) in [
         ("padded header", sealed(&format!("{header}=="), &payload)),
         ("padded payload", sealed(&header, &format!("{payload}="))),
@@ -87,6 +90,10 @@ fn a_token_has_one_spelling() {
         ("a line break in the header", sealed(&format!("{header}\r\n"), &payload)),
         ("a space in the payload", sealed(&header, &format!(" {payload}"))),
         ("a space in the signature", control.replace(signature, &format!(" {signature}"))),
+        ("a stray letter within the header", sealed(&within(&header), &payload)),
+        ("a stray letter within the payload", sealed(&header, &within(&payload))),
+        ("a stray letter within the signature", control.replace(signature, &within(signature))),
+        ("a line break within the signature", control.replace(signature, &broken(signature))),
         ("the other alphabet in the payload", sealed(&header, &standard(&payload))),
         ("percent encoding", sealed(&header, &payload.replace('_', "%5F"))),
     ] {
