@@ -1,4 +1,6 @@
-//! Wycheproof's vectors for JWS and JWK, which are in no crate.
+//! Wycheproof's vectors for JWS and JWK. They are in no crate, so these tests are ignored by default.
+//!
+//! The attacks next door make tokens of the same classes and need no files.
 
 use super::{
     super::support::backends,
@@ -7,14 +9,22 @@ use super::{
 use crate::auth::jwt::{JwtKey, JwtVerifier};
 use serde_json::Value;
 
-const ABSENT: &str = "needs the Wycheproof vectors for JWS and JWK, which no crate has: \
-     testvectors_v1 of C2SP/wycheproof, two files, beside the project in shared/wycheproof";
-
-/// One of the two files that lie beside the project.
-fn beside(name: &str) -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/wycheproof/").to_owned() + name;
+/// Reads a file of the directory that the environment variable `WYCHEPROOF_DIR` names.
+///
+/// No crate has these files, and they are not committed here: take `json_web_signature_test.json`
+/// and `json_web_key_test.json` from the folder `testvectors_v1` of the repository C2SP/wycheproof.
+/// A test that is run without them fails, since it has held nothing against anything.
+fn vectors(file: &str) -> Value {
+    let directory = std::env::var_os("WYCHEPROOF_DIR").filter(|directory| !directory.is_empty());
+    let directory = directory.expect(
+        "WYCHEPROOF_DIR is not set: it names the directory that holds json_web_signature_test.json \
+         and json_web_key_test.json, from testvectors_v1 of https://github.com/C2SP/wycheproof",
+    );
+    let path = std::path::Path::new(&directory).join(file);
     let text = std::fs::read_to_string(&path);
-    let text = text.unwrap_or_else(|error| panic!("{path}: {error}; this {ABSENT}"));
+    let text = text.unwrap_or_else(|error| {
+        panic!("WYCHEPROOF_DIR has no file that can be read: {}: {error}", path.display())
+    });
     serde_json::from_str(&text).unwrap()
 }
 
@@ -26,7 +36,7 @@ fn hold_against(
     exceptions: &[(u64, &str)],
     keys: impl Fn(&Value) -> Option<Vec<JwtKey>>,
 ) {
-    let json = beside(file);
+    let json = vectors(file);
     for backend in backends() {
         let (mut seen, mut accepted, mut differ) = (0, 0, Vec::new());
         for group in list(&json, "testGroups") {
@@ -65,7 +75,7 @@ const JWS_EXCEPTIONS: [(u64, &str); 8] = [
 ];
 
 #[test]
-#[ignore = "needs the Wycheproof JSON vectors beside the project; scripts/test runs it"]
+#[ignore = "reads Wycheproof's vectors: set WYCHEPROOF_DIR"]
 fn wycheproof_jws_is_judged_as_wycheproof_does_but_for_eight_listed_tests() {
     assert_eq!(JWS_EXCEPTIONS.len(), 8);
     hold_against("json_web_signature_test.json", 401, &JWS_EXCEPTIONS, |group| {
@@ -80,7 +90,7 @@ const JWK_EXCEPTIONS: [(u64, &str); 1] =
     [(7, "a ROCA key (CVE-2017-15361): neither we nor the backends look for how a key was made")];
 
 #[test]
-#[ignore = "needs the Wycheproof JSON vectors beside the project; scripts/test runs it"]
+#[ignore = "reads Wycheproof's vectors: set WYCHEPROOF_DIR"]
 fn wycheproof_jwk_is_judged_as_wycheproof_does_but_for_one_listed_test() {
     assert_eq!(JWK_EXCEPTIONS.len(), 1);
     hold_against("json_web_key_test.json", 26, &JWK_EXCEPTIONS, |group| {
