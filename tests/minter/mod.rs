@@ -1,7 +1,7 @@
-//! The one place where tests sign tokens. Unit tests, integration tests and benches include it.
-//!
-//! Tests of applications use `tower_tenancy::testing::TestIssuer`, which signs with ES256 and keys
-//! of its own. Here any algorithm, any key and any text will do, and no feature is needed.
+// The one place where tests sign tokens. Unit tests, integration tests and benches include it.
+//
+// Tests of applications use `tower_tenancy::testing::TestIssuer`, which signs with ES256 and keys
+// of its own. Here any algorithm, any key and any text will do, and no feature is needed.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::CryptoProvider};
