@@ -76,11 +76,9 @@ fn trust(issuer: &TestIssuer, rest: &str) -> String {
     format!("issuer={},jwks={},audience=chat{rest}", issuer.url(), issuer.jwks_url())
 }
 
-/// A token for the chat.
-fn token(issuer: &TestIssuer, tenant: &str, subject: &str) -> String {
-    let mut claims = issuer.claims(tenant, "prod", subject);
-    claims["aud"] = json!("chat");
-    issuer.sign(&claims)
+/// An issuer whose tokens are for the chat.
+async fn issuer_for_chat() -> TestIssuer {
+    TestIssuer::start().await.unwrap().with_audience("chat")
 }
 
 fn chat(args: &[&str]) -> Chat {
@@ -101,13 +99,13 @@ async fn readiness(chat: &Chat) -> (u16, Value) {
 
 #[tokio::test]
 async fn keys_rotate_while_requests_flow_and_no_valid_one_is_refused() {
-    let issuer = TestIssuer::start().await.unwrap();
+    let issuer = issuer_for_chat().await;
     let chat = chat(&["--trust", &trust(&issuer, ""), "--token-cache", "100"]);
     for round in 0..5 {
-        let old = token(&issuer, "t_alpha", "ada");
+        let old = issuer.token("t_alpha", "prod", "ada");
         // Published and used at once, as badly as it gets.
         issuer.rotate();
-        let new = token(&issuer, "t_alpha", "eve");
+        let new = issuer.token("t_alpha", "prod", "eve");
         let requests = (0..8).map(|i| {
             let (chat, bearer) = (&chat, if i % 2 == 0 { &old } else { &new });
             async move { listen(chat, "t_alpha", bearer).await.status().as_u16() }
@@ -359,14 +357,13 @@ async fn a_discovery_document_may_be_elsewhere_and_requests_say_who_asks() {
 
 #[tokio::test]
 async fn a_flood_of_unknown_names_causes_one_fetch_and_known_keys_go_on() {
-    let issuer = TestIssuer::start().await.unwrap();
+    let issuer = issuer_for_chat().await;
     let chat = chat(&["--trust", &trust(&issuer, "")]);
-    let good = token(&issuer, "t_alpha", "ada");
+    let good = issuer.token("t_alpha", "prod", "ada");
     assert_eq!(listen(&chat, "t_alpha", &good).await.status(), 200);
     let before = issuer.fetches();
     for i in 0..100 {
-        let mut claims = issuer.claims("t_alpha", "prod", "ada");
-        claims["aud"] = json!("chat");
+        let claims = issuer.claims("t_alpha", "prod", "ada");
         let kid = format!("made-up-{i}");
         let forged = issuer.sign_as(&json!({"alg": "ES256", "kid": kid}), &claims);
         let refused = refusal(listen(&chat, "t_alpha", &forged).await).await;
@@ -394,10 +391,10 @@ async fn a_name_that_is_not_held_is_worth_a_fetch_next_to_unnamed_keys_as_well()
 
 #[tokio::test]
 async fn a_service_that_starts_without_its_issuer_waits_for_it() {
-    let issuer = TestIssuer::start().await.unwrap();
+    let issuer = issuer_for_chat().await;
     issuer.conduct(Conduct::Status(503));
     let chat = chat(&["--trust", &trust(&issuer, "")]);
-    let good = token(&issuer, "t_alpha", "ada");
+    let good = issuer.token("t_alpha", "prod", "ada");
     let response = listen(&chat, "t_alpha", &good).await;
     assert!(response.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
     assert_eq!(refusal(response).await, (503, "auth.keys_unavailable".to_owned()));
@@ -415,8 +412,8 @@ async fn a_service_that_starts_without_its_issuer_waits_for_it() {
 
 #[tokio::test]
 async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
-    let alpha = TestIssuer::start().await.unwrap();
-    let beta = TestIssuer::start().await.unwrap();
+    let alpha = issuer_for_chat().await;
+    let beta = issuer_for_chat().await;
     let chat = chat(&[
         "--trust",
         &trust(&alpha, ",tenants=t_alpha,envs=prod|staging"),
@@ -434,25 +431,21 @@ async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
     // Both call their first key the same, which is how keys of two issuers get mixed up.
     let mut borrowed = alpha.claims("t_beta", "prod", "mallory");
     borrowed["iss"] = json!(beta.url());
-    borrowed["aud"] = json!("chat");
     let mut stranger = beta.claims("t_beta", "prod", "mallory");
     stranger["iss"] = json!("https://stranger.example");
-    stranger["aud"] = json!("chat");
     let mut elsewhere = alpha.claims("t_alpha", "prod", "ada");
     elsewhere["aud"] = json!("another service");
-    let mut dev = alpha.claims("t_alpha", "dev", "ada");
-    dev["aud"] = json!("chat");
     for _ in 0..2 {
         for (tenant, bearer, expected) in [
-            ("t_alpha", token(&alpha, "t_alpha", "ada"), "200 "),
-            ("t_beta", token(&beta, "t_beta", "bob"), "200 "),
-            ("t_beta", token(&alpha, "t_beta", "mallory"), "403 tenant.mismatch"),
-            ("t_alpha", token(&alpha, "t_beta", "mallory"), "403 tenant.mismatch"),
-            ("t_alpha", token(&beta, "t_alpha", "mallory"), "403 tenant.mismatch"),
+            ("t_alpha", alpha.token("t_alpha", "prod", "ada"), "200 "),
+            ("t_beta", beta.token("t_beta", "prod", "bob"), "200 "),
+            ("t_beta", alpha.token("t_beta", "prod", "mallory"), "403 tenant.mismatch"),
+            ("t_alpha", alpha.token("t_beta", "prod", "mallory"), "403 tenant.mismatch"),
+            ("t_alpha", beta.token("t_alpha", "prod", "mallory"), "403 tenant.mismatch"),
             ("t_beta", alpha.sign(&borrowed), "401 auth.invalid"),
             ("t_beta", beta.sign(&stranger), "401 auth.invalid"),
             ("t_alpha", alpha.sign(&elsewhere), "401 auth.invalid"),
-            ("t_alpha", alpha.sign(&dev), "403 env.mismatch"),
+            ("t_alpha", alpha.token("t_alpha", "dev", "ada"), "403 env.mismatch"),
             // The owner of the secret, which names no issuer.
             ("t_alpha", crate::support::token("t_alpha", "prod", "ada"), "200 "),
             ("t_beta", crate::support::token("t_beta", "prod", "bob"), "403 tenant.mismatch"),
