@@ -1,5 +1,5 @@
-//! The page on identity providers runs its own mappings as tests. Here: that it leaves none out, and what
-//! the log says of a claim that is malformed and that no rule needs.
+//! The page on identity providers runs its own mappings as tests. The tests here check that it leaves
+//! none out, and what the log says of a malformed claim that no rule needs.
 
 use crate::support::{SECRET, claims, sign};
 use serde_json::json;
@@ -17,7 +17,7 @@ fn the_page_holds_a_mapping_against_each_token_of_a_provider() {
         let name = token.file_stem().unwrap().to_str().unwrap();
         assert!(page.contains(&format!("# provider::holds(\"{name}\", ")), "{name}");
     }
-    // A mapping ends in `build`, but for the place of organizations, and each is held.
+    // Each mapping ends in `build`, except the place of organizations, and the page holds each.
     assert_eq!(page.matches("\n        .build()\n").count() + 1, tokens.len());
     assert_eq!(page.matches("# provider::holds(").count(), tokens.len());
 }

@@ -29,7 +29,7 @@ impl Minter {
         self.seal(&format!("{}.{}", encode(header.to_string()), encode(claims.to_string())))
     }
 
-    /// This text and its signature, also where no encoder would make such a text.
+    /// This text and its signature, also if no encoder would make such a text.
     pub(crate) fn seal(&self, message: &str) -> String {
         let signer = (self.provider.signer_factory)(&self.algorithm, &self.key).unwrap();
         let signature = signer.try_sign(message.as_bytes()).unwrap();

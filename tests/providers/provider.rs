@@ -1,5 +1,5 @@
-// The examples of the page on identity providers include this file. It holds the mapping that the
-// page shows against a token of the shape that the provider documents, in `tests/providers`.
+// The examples of the page on identity providers include this file. It checks the mapping that the
+// page shows against a token of the shape that the provider documents. The tokens stand beside it.
 
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use minter::Minter;
@@ -25,7 +25,7 @@ fn sign(header: &Value, claims: &Value) -> String {
     Minter::new(&DEFAULT_PROVIDER, Algorithm::ES256, key).sign(header, claims)
 }
 
-/// Whether the token proves what is `expected`, which need not say everything.
+/// Checks that the token proves what is `expected`. What `expected` does not name may be anything.
 fn proves(auth: &AuthContext, expected: &Value, what: &str) {
     for (name, expected) in expected.as_object().unwrap() {
         let proven = match name.as_str() {
@@ -40,7 +40,7 @@ fn proves(auth: &AuthContext, expected: &Value, what: &str) {
     }
 }
 
-/// Holds `mapping` against the file of this name.
+/// Checks `mapping` against the file of this name.
 pub fn holds(
     name: &str,
     mapping: impl Fn(JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError>,

@@ -28,7 +28,7 @@ async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
     ]);
     let mut strange = crate::support::claims("t_alpha", "prod", "ada");
     strange["iss"] = json!("https://stranger.example");
-    // Both call their first key the same, which is how keys of two issuers get mixed up.
+    // Both issuers call their first key the same, so a mix-up of their keys would show here.
     let mut borrowed = alpha.claims("t_beta", "prod", "mallory");
     borrowed["iss"] = json!(beta.url());
     let mut stranger = beta.claims("t_beta", "prod", "mallory");
@@ -46,10 +46,10 @@ async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
             ("t_beta", beta.sign(&stranger), "401 auth.invalid"),
             ("t_alpha", alpha.sign(&elsewhere), "401 auth.invalid"),
             ("t_alpha", alpha.token("t_alpha", "dev", "ada"), "403 env.mismatch"),
-            // The owner of the secret, which names no issuer.
+            // Tokens by the shared secret name no issuer.
             ("t_alpha", crate::support::token("t_alpha", "prod", "ada"), "200 "),
             ("t_beta", crate::support::token("t_beta", "prod", "bob"), "403 tenant.mismatch"),
-            // To name a stranger is not to name nobody.
+            // A token that names an unknown issuer is refused, though the secret would verify it.
             ("t_alpha", crate::support::sign(&strange), "401 auth.invalid"),
         ] {
             let response = listen(&chat, tenant, &bearer).await;
@@ -158,7 +158,7 @@ fn whoever_is_trusted_next_to_others_says_for_which_tenants() {
             assert!(error.contains("tenants=T1|T2") && error.contains("tenants=*"), "{error}");
         }
     }
-    // Its start is told by its first line.
+    // The first line says that the server has started.
     chat(&["--trust", a]);
     chat(&["--trust", any, "--trust", bound, "--hs256-secret", secret]);
 }
@@ -180,7 +180,7 @@ fn a_fixed_key_that_speaks_for_every_tenant_next_to_others_is_told_at_start() {
         command.args(["--addr", "127.0.0.1:0"]).args(&args).env("RUST_LOG", "warn");
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         let mut process = command.spawn().unwrap();
-        // It listens once all was said.
+        // The server listens after the last warning.
         let mut first = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut first).unwrap();
         process.kill().unwrap();

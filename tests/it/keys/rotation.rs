@@ -15,7 +15,7 @@ async fn keys_rotate_while_requests_flow_and_no_valid_one_is_refused() {
     let chat = chat(&["--trust", &trust(&issuer, ""), "--token-cache", "100"]);
     for round in 0..5 {
         let old = issuer.token("t_alpha", "prod", "ada");
-        // Published and used at once, as badly as it gets.
+        // The issuer publishes a key and signs with it at once, which is the worst case.
         issuer.rotate();
         let new = issuer.token("t_alpha", "prod", "eve");
         let requests = (0..8).map(|i| {
@@ -57,7 +57,7 @@ async fn an_hour_without_the_issuer_is_invisible_to_known_keys_and_it_recovers_b
     clock.advance(61 * SECOND);
     until(|| keys.health().error.is_none()).await;
     assert_eq!(code(&verifier, &unknown).await, "good");
-    // What is held is not trusted for ever.
+    // Held keys are not trusted for ever.
     issuer.conduct(Conduct::Down);
     clock.advance(25 * 3600 * SECOND);
     until(|| keys.health().error.is_some()).await;
@@ -90,7 +90,7 @@ async fn a_name_that_is_not_held_is_worth_a_fetch_next_to_unnamed_keys_as_well()
     set["keys"][0].as_object_mut().unwrap().remove("kid").unwrap();
     issuer.conduct(Conduct::Text(set.to_string()));
     let (_keys, verifier) = loaded(&issuer, &clock()).await;
-    // The unnamed key is tried for any name.
+    // A key without a name is tried for every `kid`.
     assert!(is_good_at_once(&verifier, &issuer.token("t_alpha", "prod", "ada")));
     let before = issuer.fetches();
     issuer.rotate();

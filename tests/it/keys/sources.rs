@@ -59,7 +59,7 @@ async fn discovery_leads_to_the_keys_of_the_issuer_that_was_asked_for() {
     };
     let found = Discovery::new(issuer.url(), client.clone()).allow_http();
     assert_eq!(start(KeySet::builder(found)).await.keys, 1);
-    // To the letter.
+    // The issuer must be the same to the letter.
     let other = Discovery::new(format!("{}/", issuer.url()), client.clone()).allow_http();
     let health = start(KeySet::builder(other)).await;
     assert!(health.keys == 0 && health.error.unwrap().contains("describes the issuer"));

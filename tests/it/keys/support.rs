@@ -18,7 +18,7 @@ pub(super) fn source(issuer: &TestIssuer) -> JwksUrl {
     JwksUrl::new(issuer.jwks_url(), HttpClient::new().unwrap()).allow_http()
 }
 
-/// A key set on a clock of its own, and its verifier.
+/// A key set with this clock, and its verifier.
 pub(super) async fn loaded(issuer: &TestIssuer, clock: &ManualClock) -> (KeySet, JwtVerifier) {
     let keys = KeySet::builder(source(issuer)).clock(clock.shared()).start().unwrap();
     keys.loaded().await;
@@ -26,7 +26,7 @@ pub(super) async fn loaded(issuer: &TestIssuer, clock: &ManualClock) -> (KeySet,
     (keys, verifier.build().unwrap())
 }
 
-/// Now, for keys whose tokens go by the system's clock.
+/// A clock that starts now, since the tokens of the issuer are valid from now.
 pub(super) fn clock() -> ManualClock {
     ManualClock::at(crate::support::now())
 }
@@ -41,7 +41,7 @@ pub(super) async fn authenticate(verifier: &JwtVerifier, token: &str) -> Result<
     auth.map(|auth| auth.subject().to_string())
 }
 
-/// Whether the token passes without a wait for anything.
+/// Whether the token passes without waiting.
 pub(super) fn is_good_at_once(verifier: &JwtVerifier, token: &str) -> bool {
     let request = http::Request::builder().header("authorization", format!("Bearer {token}"));
     let verdict = verifier.authenticate(&AuthRequest::of(&request.body(()).unwrap()));
@@ -85,12 +85,12 @@ pub(super) async fn readiness(chat: &Chat) -> (u16, Value) {
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-/// Moves the clock until the future is over.
+/// Moves the clock, a second at a time, until the future is ready.
 pub(super) async fn ticking<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
     stepping(clock, SECOND, future).await
 }
 
-/// Moves the clock by such steps until the future is over.
+/// Moves the clock by `step` until the future is ready.
 pub(super) async fn stepping<T>(
     clock: &ManualClock,
     step: Duration,

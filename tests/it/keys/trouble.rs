@@ -94,7 +94,7 @@ async fn trouble_with_keys_is_told_once_with_all_that_helps_to_mend_it() {
             until(|| issuer.fetches() > before && keys.health().age == Some(Duration::ZERO)).await;
             assert_eq!(code(&verifier, &known).await, "good");
         };
-        // The same document, and one in which another key is as bad.
+        // The same document, and one in which another key has the same fault.
         again().await;
         set["keys"] = json!([tiny, good, {"kty": "OKP", "crv": "Ed448", "kid": "new"}]);
         issuer.conduct(Conduct::Text(set.to_string()));
@@ -110,7 +110,7 @@ async fn trouble_with_keys_is_told_once_with_all_that_helps_to_mend_it() {
         assert!(line.len() < 500 && !line.contains('\u{1b}'), "{line}");
     }
     let named = format!("issuer=\"{}\"", issuer.url());
-    // What is told of the source before there is a verifier names no issuer, so a line ties the two.
+    // Lines from before the verifier was built name no issuer, so one line names source and issuer.
     let tied = log.lines().filter(|line| line.contains("verify the tokens of an issuer"));
     let tied: Vec<_> = tied.collect();
     assert!(tied.len() == 1 && tied[0].contains(&named) && tied[0].contains(&issuer.jwks_url()));
@@ -132,7 +132,7 @@ async fn a_set_that_holds_nothing_usable_says_so_in_the_log_and_behind_the_refus
         let source = std::error::Error::source(&refused).unwrap().to_string();
         assert!(source.contains(why) && source.contains(&issuer.jwks_url()), "{source}");
         assert!(!refused.detail().contains("tiny"));
-        // It fails in the same way again.
+        // The same failure again is not logged again.
         let before = issuer.fetches();
         clock.advance(61 * SECOND);
         until(|| issuer.fetches() > before).await;
@@ -145,7 +145,7 @@ async fn a_set_that_holds_nothing_usable_says_so_in_the_log_and_behind_the_refus
     assert!(lines[0].contains("shorter than 2048 bits") && lines[0].contains("tiny"), "{log}");
 }
 
-/// An error may repeat the document that it is about, and each refusal has it as its cause.
+/// An error may quote the whole document, and it is the source of every refusal.
 #[tokio::test]
 async fn what_an_issuer_answers_makes_no_line_of_the_log_long() {
     let url = format!("ftp://127.0.0.1:9/{}", "y".repeat(60_000));
@@ -183,7 +183,7 @@ async fn no_secret_of_a_url_or_a_client_is_shown() {
         let client = reqwest::Client::builder().proxy(proxy).default_headers(headers);
         HttpClient::of(client.build().unwrap())
     };
-    /// As others make one: it tells the URL in its errors.
+    /// A client as others make one: its errors name the URL.
     struct Telling;
     impl HttpGet for Telling {
         fn get(&self, uri: &http::Uri, _: usize) -> HttpFuture {

@@ -30,7 +30,7 @@ async fn a_request_that_is_given_up_does_not_take_the_fetch_with_it() {
     assert_eq!(issuer.fetches(), 2);
 }
 
-/// What a source does that does not answer.
+/// The ways in which a source does not answer.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     PanicsAtOnce,
@@ -39,7 +39,7 @@ enum Fault {
     BlocksItsThread,
 }
 
-/// Keys of an issuer, from a source that has a fault until the switch is off.
+/// The keys of an issuer, from a source that has a fault while `is_faulty` is set.
 fn faulty(
     fault: Fault,
     is_faulty: &Arc<AtomicBool>,
@@ -76,7 +76,7 @@ fn faulty(
 async fn a_source_that_dies_or_hangs_makes_nobody_wait_for_longer_than_the_timeout() {
     let issuer = TestIssuer::start().await.unwrap();
     let good = issuer.token("t_alpha", "prod", "ada");
-    // A panic is an answer: no time has to go by.
+    // A panic ends the wait at once.
     for (fault, told, step) in [
         (Fault::PanicsAtOnce, "panicked", Duration::ZERO),
         (Fault::PanicsLater, "panicked", Duration::ZERO),
@@ -98,7 +98,7 @@ async fn a_source_that_dies_or_hangs_makes_nobody_wait_for_longer_than_the_timeo
         stepping(&clock, step, keys.loaded()).await;
         let error = keys.health().error.unwrap();
         assert!(error.contains(told), "{fault:?}: {error}");
-        // It goes on, however long it lasts.
+        // The fault lasts, and requests still go on.
         for _ in 0..5 {
             let code = stepping(&clock, step, code(&verifier, &good)).await;
             assert_eq!(code, "auth.keys_unavailable", "{fault:?}");
@@ -134,12 +134,12 @@ async fn a_set_that_is_loaded_does_not_hang_for_a_source_that_does_later() {
     is_faulty.store(false, Ordering::SeqCst);
 }
 
-/// A runtime that may be dropped, or forgotten about.
+/// Another runtime, which the test may drop or leave idle.
 fn elsewhere() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// Runs a future on a thread that may block.
+/// Runs a future on another thread, which may block.
 trait BlockElsewhere {
     fn block_on_elsewhere<T: Send>(&self, future: impl Future<Output = T> + Send) -> T;
 }
@@ -173,7 +173,7 @@ async fn a_set_outlives_the_runtime_that_it_was_started_in() {
         let verifier = verifier.build().unwrap();
         is_faulty.store(false, Ordering::SeqCst);
         if is_loaded {
-            // Its own keys are good; a new one is fetched in the runtime of the request.
+            // Its own keys are good. A new key is fetched in the runtime of the request.
             assert_eq!(code(&verifier, &good).await, "good");
         }
         let ended = async {

@@ -33,7 +33,7 @@ fn every_kind_of_key_verifies_its_algorithm_and_no_other() {
 
 #[test]
 fn a_public_key_is_never_taken_for_a_secret() {
-    // The classic confusion: the attacker signs with the text of the public key.
+    // The attacker signs with the text of the public key as a secret.
     let key = EncodingKey::from_secret(&pem("rsa.pub"));
     let token = minter(Algorithm::HS256, key).sign(r#"{"alg":"HS256"}"#, good_claims());
     let rsa = JwtVerifierBuilder { keys: vec![public("rsa.pub")], ..builder() };

@@ -17,7 +17,7 @@ fn what_an_issuer_may_speak_for_is_all_that_its_tokens_prove() {
     for (bound, code) in [
         (builder().tenants(["t_x"]), "tenant.mismatch"),
         (builder().tenants(Vec::<String>::new()), "tenant.mismatch"),
-        // Both bounds hold.
+        // Both bounds apply.
         (builder().tenants(["t_b"]).tenants(["t_c"]), "tenant.mismatch"),
         (builder().tenants(["t_x"]).any_tenant(), "tenant.mismatch"),
         (builder().any_tenant().tenants(["t_x"]), "tenant.mismatch"),
@@ -37,7 +37,7 @@ fn a_token_left_with_nothing_is_refused_last_and_the_log_says_why() {
     for told in ["https://id.example", "envs", r#"["pr\nod"]"#] {
         assert!(source.contains(told), "{source}");
     }
-    // The client hears what it hears of any mismatch.
+    // The client gets the same text as for any mismatch.
     assert_eq!(refused.detail(), Rejection::new(RejectionKind::EnvMismatch).detail());
     let mut over = with("env", json!("prod"));
     over["exp"] = json!(NOW - 60);
@@ -56,15 +56,15 @@ fn a_default_is_for_a_claim_that_is_absent_and_comes_before_the_bound() {
         (json!({"env": "prod"}), Err("env.mismatch")),
         (json!({"envs": ["prod", "staging"]}), Err("env.mismatch")),
         (json!({"env": ""}), Err("env.mismatch")),
-        // It says: none.
+        // The claim is there and names none.
         (json!({"envs": []}), Ok(vec![])),
         (json!({"envs": [null]}), Ok(vec![])),
         (json!({"envs": "qa"}), Ok(vec!["qa"])),
-        // It says nothing.
+        // The claim is absent.
         (json!({"env": null}), Ok(vec!["dev"])),
         (json!({"env": null, "envs": null}), Ok(vec!["dev"])),
         (json!({"env": null, "envs": ["prod"]}), Err("env.mismatch")),
-        // It says something that nobody understands, so no default may take its place.
+        // The claim is there and cannot be read, so no default applies.
         (json!({"env": {}}), Err("auth.invalid")),
         (json!({"env": 1}), Err("auth.invalid")),
         (json!({"envs": {"dev": true}}), Err("auth.invalid")),
@@ -104,7 +104,7 @@ fn a_default_is_for_a_claim_that_is_absent_and_comes_before_the_bound() {
         let expected = expected.map(|all| all.into_iter().map(str::to_owned).collect());
         assert_eq!(said, expected, "{meta}");
     }
-    // Null says nothing, also above a claim.
+    // Null is absent, also above a claim.
     for null in [json!({"meta": null}), json!({"meta": {"tenant": null, "env": null}})] {
         let auth = verify(&nested(), &hs256(&extended(&null))).unwrap();
         assert!(auth.tenants().chain(auth.envs()).eq(["t_x", "dev"]), "{null}");
@@ -117,7 +117,7 @@ fn a_default_is_for_a_claim_that_is_absent_and_comes_before_the_bound() {
     let auth = verify(&of_a, &hs256(&with("tenant_id", json!("t_c")))).unwrap();
     assert_eq!(auth.tenants().collect::<Vec<_>>(), ["t_c"]);
 
-    // Whichever is said first.
+    // The order of the calls does not matter.
     for (wrong, told) in [
         (builder().envs(["dev"]).default_envs(["prod"]), "prod"),
         (builder().default_envs(["dev", "prod"]).envs(["dev"]), "prod"),
@@ -133,8 +133,7 @@ fn a_default_is_for_a_claim_that_is_absent_and_comes_before_the_bound() {
 }
 
 proptest! {
-    /// Held against the rule in one sentence: what is claimed, or the default if nothing is, as far as
-    /// the bound allows it.
+    /// The rule: a token proves what it claims, or else the default, as far as the bound allows it.
     #[test]
     fn no_order_of_claims_bounds_and_defaults_proves_more_than_the_bound(
         one in proptest::option::of("[abc]"),

@@ -15,7 +15,7 @@ use proptest::{
 use serde_json::json;
 use std::{sync::LazyLock, time::Duration};
 
-/// Key sets that follow each other: names that come, go, and change their key.
+/// Key sets of one issuer over time: names come, go, and change their key.
 static DOCUMENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let der =
         |name: &str| spki::Document::from_pem(std::str::from_utf8(&pem(name)).unwrap()).unwrap().1;
@@ -46,7 +46,7 @@ static TOKENS: LazyLock<Vec<String>> = LazyLock::new(|| {
             }
         }
     }
-    // A good one with another signature.
+    // A good token with the signature of another one.
     let (good, other) = (tokens[0].rsplit_once('.').unwrap(), tokens[1].rsplit_once('.').unwrap());
     let forged = format!("{}.{}", good.0, other.1);
     tokens.push(forged);
@@ -85,7 +85,7 @@ proptest! {
             .clock(clock.shared());
         let plain = build().build().unwrap();
         let cached = build().cache(cache.clone()).build().unwrap();
-        // Another one that shares the cache, and must not share what it holds.
+        // Another verifier uses the same cache, and must not use the entries of the first one.
         let narrow = build().cache(cache.clone()).tenants(["t_other"]).build().unwrap();
         install(&DOCUMENTS[0]);
         for step in steps {
@@ -128,13 +128,13 @@ fn a_good_token_is_verified_once_and_what_is_forgotten_once_more() {
     cache.forget(|auth| auth.subject().as_str() == "ada");
     assert_eq!(cache.len(), 1);
     assert!(!format!("{cache:?}{verifier:?}").contains(&token("bob")));
-    // Those of a verifier go with its last clone.
+    // The last clone of a verifier takes its entries along.
     let (clone, len) = (verifier.clone(), cache.len());
     drop(verifier);
     assert_eq!(cache.len(), len);
     drop(clone);
     assert_eq!((cache.len(), cache.bytes()), (0, 0));
-    // Bytes bound it as well.
+    // The number of bytes is bounded as well.
     let small = TokenCache::bounded(100, 3000);
     let verifier = builder().cache(small.clone()).build().unwrap();
     for i in 0..50 {
@@ -143,7 +143,7 @@ fn a_good_token_is_verified_once_and_what_is_forgotten_once_more() {
     assert!(small.len() <= 4 && small.bytes() <= 3000, "{}", small.len());
 }
 
-/// A verifier of an audience of its own, and its tokens.
+/// A verifier with its own audience, and a maker of its tokens.
 fn party(cache: &TokenCache, name: &'static str) -> (JwtVerifier, impl Fn(usize) -> String) {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
     let verifier = JwtVerifier::builder().key(key).audience(name).cache(cache.clone());
@@ -155,7 +155,7 @@ fn party(cache: &TokenCache, name: &'static str) -> (JwtVerifier, impl Fn(usize)
     (verifier, token)
 }
 
-/// Whether a token need not be verified.
+/// Whether the cache has the token, so that no key is tried.
 fn is_hit(verifier: &JwtVerifier, token: &str) -> bool {
     let (tries, verdict) = tries(|| verifier.verify(token));
     verdict.unwrap();
@@ -164,12 +164,12 @@ fn is_hit(verifier: &JwtVerifier, token: &str) -> bool {
 
 #[test]
 fn a_flood_of_one_issuer_takes_nothing_from_another_one_that_keeps_to_its_share() {
-    // Bounded by entries, by bytes, and in more parts than one core has.
+    // One is bounded by entries, one by bytes, and one is large enough for several parts.
     for cache in [TokenCache::new(100), TokenCache::bounded(10_000, 180_000), TokenCache::new(1000)]
     {
         let ((a, of_a), (b, of_b), (c, of_c)) =
             (party(&cache, "a"), party(&cache, "b"), party(&cache, "c"));
-        // Alone, it uses all of it.
+        // The only verifier may use the whole cache.
         let mut all = 0;
         while cache.len() == all {
             a.verify(&of_a(all)).unwrap();
@@ -177,7 +177,7 @@ fn a_flood_of_one_issuer_takes_nothing_from_another_one_that_keeps_to_its_share(
         }
         let all = cache.len();
         assert!(all >= 100, "{all}");
-        // What it has too much of, it gives back.
+        // It gives up what exceeds its share.
         let share = all / 3;
         (0..share).for_each(|i| drop(b.verify(&of_b(i)).unwrap()));
         (0..share).for_each(|i| drop(c.verify(&of_c(i)).unwrap()));
@@ -185,7 +185,7 @@ fn a_flood_of_one_issuer_takes_nothing_from_another_one_that_keeps_to_its_share(
         (0..3 * all).for_each(|i| drop(a.verify(&of_a(10_000 + i)).unwrap()));
         assert!((0..share).all(|i| is_hit(&b, &of_b(i)) && is_hit(&c, &of_c(i))), "{all}");
         assert!(cache.len() <= all);
-        // Nor does one that comes later, and what one had that went is anybody's.
+        // A verifier that comes later takes nothing either. The share of one that is gone is free.
         let (d, of_d) = party(&cache, "d");
         drop(c);
         (0..3 * all).for_each(|i| drop(d.verify(&of_d(i)).unwrap()));
@@ -225,7 +225,7 @@ fn variants_of_a_verifier_do_not_take_each_others_tokens_away() {
 fn what_a_cache_forgets_is_freed_when_the_cache_is_not_locked() {
     use std::sync::{Arc, mpsc};
 
-    // How the verifier goes on is no matter: the token alone has its clock.
+    // The probe is the clock of the entry, and is freed with it.
     for forget in [TokenCache::clear, |cache: &TokenCache| cache.forget(|_| true)] {
         let cache = TokenCache::new(10);
         let share = cache.share();

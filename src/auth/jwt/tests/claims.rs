@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::error::Error as _;
 
 #[test]
-fn a_good_token_tells_who_for_whom_and_until_when() {
+fn a_good_token_proves_its_subject_tenant_env_and_roles_until_it_expires() {
     let auth = verify_claims(&good_claims()).unwrap();
     assert_eq!(auth.subject().as_str(), "auth0|ada");
     assert_eq!(auth.tenants().collect::<Vec<_>>(), ["t_a"]);
@@ -112,13 +112,13 @@ fn a_claim_that_no_rule_needs_cannot_end_a_token_and_grants_nothing() {
             assert_eq!(auth.actor_type(), None);
             assert!(!auth.is_access_token());
         }
-        // Nor one above it.
+        // The same holds for a value above the claim.
         let below = ClaimNames::default().roles("/x/a").scopes("/x/b").actor_type("/x/c");
         let auth = verify(&builder().claims(below), &hs256(&with("x", value.clone()))).unwrap();
         assert_eq!(auth.roles().chain(auth.scopes()).count(), 0, "{value}");
     }
     assert_eq!(verify_claims(&with("actor_type", json!("a b"))).unwrap().actor_type(), None);
-    // An issuer that nobody asked for.
+    // The verifier names no issuer.
     let open = JwtVerifier::builder().key(JwtKey::hmac(Algorithm::HS256, SECRET).unwrap());
     let open = open.audience("chat").clock(ManualClock::at(NOW).shared());
     for iss in [json!(5), json!(["https://id.example"]), json!({})] {
@@ -126,7 +126,7 @@ fn a_claim_that_no_rule_needs_cannot_end_a_token_and_grants_nothing() {
         assert_eq!(verify(&open, &hs256(&claims)).unwrap().issuer(), None);
         assert_eq!(verify(&builder(), &hs256(&claims)).err(), Some("auth.invalid"));
     }
-    // An audience is always asked for: nobody is whom a token means that names somebody.
+    // A verifier without an audience refuses every token that names one.
     let claims = with("aud", json!({"billing": true}));
     let open = JwtVerifier::builder().key(JwtKey::hmac(Algorithm::HS256, SECRET).unwrap());
     let open = open.clock(ManualClock::at(NOW).shared());

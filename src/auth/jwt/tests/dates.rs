@@ -44,7 +44,7 @@ fn a_date_is_one_of_the_years_1970_to_9999() {
             assert_eq!(verify(&builder(), &token(name, other)).err(), Some("auth.invalid"));
         }
     }
-    // As it is, whatever its spelling; a fraction is cut off.
+    // The spelling does not matter, and a fraction is cut off.
     for literal in ["1800000600", "1800000600.0", "1.8000006e9", "1800000600.999", "18000006E2"] {
         let auth = verify(&builder(), &token("exp", literal)).unwrap();
         assert_eq!(auth.expires_at(), from_unix(NOW + 600), "{literal}");

@@ -11,7 +11,7 @@ use crate::{
 use serde_json::{Value, json};
 
 #[test]
-fn verifiers_that_name_no_tenants_are_not_one_of_several() {
+fn a_verifier_that_names_no_tenants_is_refused_beside_others() {
     let issuers = TrustedIssuers::new();
     let build = |builder: JwtVerifierBuilder| builder.build().unwrap();
     let named = |builder: JwtVerifierBuilder| issuers.insert(build(builder));
@@ -42,10 +42,10 @@ fn verifiers_that_name_no_tenants_are_not_one_of_several() {
     let mut foreign = with("iss", Value::Null);
     foreign["tenant_id"] = json!("t_b");
     assert_eq!(code(&foreign), Err("tenant.mismatch"), "the fallback is bound, too");
-    // The key is the fallback's, but whoever names an issuer means that one.
+    // The fallback has the key, but a token that names an issuer is only for that issuer.
     assert_eq!(code(&with("iss", json!("https://stranger.example"))), Err("auth.invalid"));
     assert!(issuers.remove("https://id.example"));
-    assert_eq!(code(&good_claims()), Err("auth.invalid"), "removed is not nameless");
+    assert_eq!(code(&good_claims()), Err("auth.invalid"), "a removed issuer is not the fallback");
 }
 
 #[test]

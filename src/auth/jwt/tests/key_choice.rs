@@ -49,7 +49,7 @@ fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
             assert_eq!(refused.unwrap_err().code(), "auth.invalid");
             assert_eq!(tries, expected, "{header}, {signature} bytes, {backend:?}");
         }
-        // A header that was seen is tried with its own key first, and that counts as well.
+        // A known header tries its own key first, and that counts as a try.
         let ours_last = build((0..3).map(hmac).chain([ours()]).collect()).unwrap();
         let good = sign(&json!({"alg": "HS256"}), &good_claims(), Algorithm::HS256);
         assert_eq!(tries(|| ours_last.verify(&good).is_ok()), (4, true));
@@ -63,7 +63,7 @@ fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
             (0, false)
         );
 
-        // More than are tried: said when the verifier is built, or named.
+        // More keys than are tried: building the verifier fails, unless the keys have names.
         let keys = || (0..4).map(hmac).chain([ours()]);
         let refused = build(keys().collect()).unwrap_err();
         assert!(matches!(refused, JwtConfigError::TooManyAlike { kid: None, count: 5, .. }));
@@ -111,7 +111,7 @@ fn kid_selects_among_keys_and_unnamed_keys_serve_unknown_names() {
     assert!(verify(&unnamed, &token(Some("c"))).is_ok());
 }
 
-/// RFC 7517 section 4.5: keys of one `kid` may have different algorithms, and more.
+/// RFC 7517 section 4.5: several keys may have one `kid`, for example for different algorithms.
 #[test]
 fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
     let secret = |i: u8| JwtKey::hmac(Algorithm::HS256, [i; 32]).unwrap().with_kid("a");
@@ -121,7 +121,7 @@ fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
     for backend in backends() {
         let build =
             |keys: Vec<JwtKey>| JwtVerifierBuilder { keys, ..builder() }.backend(backend).build();
-        // Another key of the name comes first, and one for another algorithm.
+        // Other keys of the same name come first. One of them is for another algorithm.
         let of_384 = JwtKey::hmac(Algorithm::HS384, [9; 48]).unwrap().with_kid("a");
         let several = build(vec![of_384, secret(0), secret(1), ours()]).unwrap();
         assert_eq!(tries(|| several.verify(&token).is_ok()), (3, true));
@@ -134,7 +134,7 @@ fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
             panic!("{crowd}");
         };
         assert!(kid == "a" && crowd.to_string().contains("each by its own"), "{crowd}");
-        // The same key by two names is tried once for a token without one.
+        // A token without a `kid` tries a key once, even if the key has two names.
         let both = build(vec![secret(0), secret(0).with_kid("b")]).unwrap();
         assert_eq!(
             tries(|| both.verify(&garbage(&json!({"alg": "HS256"}), 32)).is_ok()),
@@ -147,7 +147,7 @@ fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
 fn a_key_set_gives_its_usable_keys_and_verifies_the_rfc_vector() {
     let keys = JwtKey::jwks(&jwks().to_string()).unwrap();
     assert_eq!(keys.iter().filter_map(|key| key.kid.as_deref()).collect::<Vec<_>>(), ["ed", "ec"]);
-    // RFC 8037 appendix A.4: the signature is good, its payload no claims.
+    // RFC 8037 appendix A.4: the signature is good, and the payload is no JSON.
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     for backend in backends() {
         let verifier = builder().keys(keys.clone()).backend(backend).build().unwrap();

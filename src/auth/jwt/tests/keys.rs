@@ -82,7 +82,7 @@ fn what_is_plainly_a_key_or_a_certificate_is_no_secret() {
         let refused = JwtKey::jwk(&jwk).expect_err(&shown).to_string();
         assert!(refused.contains("no secret"), "{shown}: {refused}");
     }
-    // Secrets, as random as they are written.
+    // Random secrets pass, as bytes, in hex and in Base64.
     let hash = |i: u32| -> Vec<u8> {
         let hash = |part: u32| {
             let mut hasher = std::hash::DefaultHasher::new();
@@ -130,7 +130,7 @@ fn rsa_keys_are_bounded_and_the_bound_can_be_raised() {
         assert!(build(&some_rsa(4096, 0), backend.with_max_rsa_bits(3072)).is_err());
         let raised = build(&some_rsa(8192, 0), backend.with_max_rsa_bits(8192));
         assert_eq!(raised.is_ok(), format!("{backend:?}") == "aws-lc-rs", "{backend:?}");
-        // 2^32 + 1, and longer.
+        // The exponent 2^32 + 1, and longer ones.
         for huge in ["AQAAAAE", "AQAAAAAAAAAB", &"_".repeat(340)] {
             assert!(build(&e(huge), backend).is_err(), "{huge}");
         }

@@ -45,7 +45,7 @@ fn names_are_a_string_or_an_array_at_every_place_and_null_is_absent() {
         let auth = verify(&builder().claims(many.clone()), &hs256(&extended(&nested))).unwrap();
         assert_eq!(auth.tenants().count(), 2 * tenants.len(), "{nested}");
     }
-    // As their issuer writes them, and only as tenants.
+    // Numbers are tenants, spelled as the issuer spells them.
     for (written, tenants) in [
         ("0", vec!["0"]),
         ("42", vec!["42"]),
@@ -96,7 +96,7 @@ fn an_object_stands_for_its_keys_only_where_that_was_said() {
     for (place, tenants) in [
         (keys("/one"), Ok("acme".to_owned())),
         (keys("/several"), Ok("acme beta".into())),
-        // It is there, and says none: no default is in its place.
+        // The claim is there and names none, so no default applies.
         (keys("/empty"), Ok(String::new())),
         (keys("/nowhere"), Ok("t_default".into())),
         (keys("/organization/left"), Ok("t_default".into())),
@@ -158,7 +158,7 @@ fn a_place_that_is_named_is_the_only_one_of_its_kind() {
         (names().tenants("/app/many").tenant("/app/one"), "b a".into()),
         (names().tenant("/app/nowhere"), String::new()),
         (names().tenants("/app/nowhere"), String::new()),
-        // A default that is named is a place like any other.
+        // A mapping may name a default place.
         (names().tenant("/tenant_id"), "smuggled".into()),
     ] {
         assert_eq!(told(names.clone()), (tenants, smuggled()), "{names:?}");
@@ -197,7 +197,7 @@ fn a_claim_has_at_most_512_names() {
         let verifier = builder().build().unwrap();
         let auth = verifier.check(&hs256(&with(claim, most))).unwrap();
         let token = hs256(&with(claim, more));
-        // Roles and scopes beyond the bound are none, not some.
+        // If there are more roles or scopes than the bound allows, none count.
         let has = |auth: &AuthContext| match claim {
             "roles" => Some(auth.roles().count()),
             "scope" => Some(auth.scopes().count()),
@@ -216,7 +216,7 @@ fn a_claim_has_at_most_512_names() {
 }
 
 #[test]
-fn scopes_are_words_of_one_string_or_an_array_and_audiences_may_be_elsewhere() {
+fn scopes_are_the_words_of_a_string_or_the_items_of_an_array() {
     let scopes = |scope: Value| {
         let auth = verify_claims(&with("scope", scope))?;
         Ok::<_, &str>(auth.scopes().map(str::to_owned).collect::<Vec<_>>())

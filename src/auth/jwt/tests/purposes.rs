@@ -49,7 +49,7 @@ fn a_token_that_is_bound_to_a_key_is_no_plain_bearer_token() {
         let request = http::Request::builder();
         let request = request.header("authorization", format!("Bearer {token}"));
         let request = request.body(()).unwrap();
-        // Again, and also once one that shares the cache has taken it.
+        // A second time, when a verifier that uses the same cache has accepted it.
         for _ in 0..2 {
             assert!(checked.verify(&token).is_ok(), "{cnf}");
             for refused in [
@@ -71,7 +71,7 @@ fn a_token_that_is_bound_to_a_key_is_no_plain_bearer_token() {
                 assert!(why.contains("accept_key_bound_tokens"), "{why}");
             }
         }
-        // All else still holds.
+        // All other rules still apply.
         let mut other = claims;
         other["aud"] = json!("other");
         assert!(checked.verify(&hs256(&other)).is_err());
@@ -82,7 +82,7 @@ fn a_token_that_is_bound_to_a_key_is_no_plain_bearer_token() {
 }
 
 #[test]
-fn tokens_that_live_too_long_are_of_another_kind_or_lack_a_claim_are_refused() {
+fn a_token_that_lives_too_long_is_of_another_kind_or_lacks_a_claim_is_refused() {
     let plain = |claims: &Value| sign(&json!({"alg": "HS256"}), claims, Algorithm::HS256);
     let hour = || builder().max_lifetime(Duration::from_secs(3600));
     for (issued, verdict) in [
@@ -95,7 +95,7 @@ fn tokens_that_live_too_long_are_of_another_kind_or_lack_a_claim_are_refused() {
         let again = hour().max_lifetime(Duration::from_secs(86_400));
         assert_eq!(verify(&again, &token).map(drop), verdict, "{issued}");
     }
-    // It ends before it begins: nobody knows how long it lives.
+    // It expires before it was issued, so its lifetime is unknown.
     let mut backwards = with("iat", json!(NOW + 1));
     backwards["exp"] = json!(NOW);
     assert!(verify(&builder(), &plain(&backwards)).is_ok());
@@ -117,7 +117,7 @@ fn tokens_that_live_too_long_are_of_another_kind_or_lack_a_claim_are_refused() {
         lacking.as_object_mut().unwrap().remove(name);
         let token = at("at+jwt", &lacking);
         assert_eq!(verify(&strict(), &token).err(), Some("auth.invalid"), "{name}");
-        // A route that asks is told the same.
+        // A route that asks gets the same verdict.
         assert!(!verify(&builder(), &token).unwrap().is_access_token(), "{name}");
     }
     assert!(!verify(&builder(), &at("JWT", &claims)).unwrap().is_access_token());

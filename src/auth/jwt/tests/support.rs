@@ -1,4 +1,4 @@
-//! What the tests of tokens share: keys, good claims, and a verifier that takes them.
+//! Helpers that the tests of tokens share: keys, good claims, and a verifier that accepts them.
 
 #[path = "../../../../tests/minter/mod.rs"]
 mod minter;
@@ -57,7 +57,7 @@ pub(super) fn private(algorithm: Algorithm) -> EncodingKey {
 }
 
 pub(super) fn jwks() -> Value {
-    // RFC 8037 appendix A.2, RFC 7517 appendix A.1, and what must be left out.
+    // RFC 8037 appendix A.2, RFC 7517 appendix A.1, and keys that must be left out.
     json!({"keys": [
         {"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
         {"kty": "EC", "crv": "P-256", "kid": "ec", "use": "sig",
@@ -68,7 +68,7 @@ pub(super) fn jwks() -> Value {
     ]})
 }
 
-/// An RSA key that is like no other one.
+/// The JWK of an RSA key. Each `i` makes another key.
 pub(super) fn some_rsa(bits: usize, i: u8) -> Value {
     let mut n = vec![0xff; bits / 8];
     n[1] = i;
@@ -82,7 +82,7 @@ pub(super) fn good_claims() -> Value {
     })
 }
 
-/// The good claims with one of them replaced, or removed by `null`.
+/// The good claims with another value for one of them; `null` removes it.
 pub(super) fn with(name: &str, value: Value) -> Value {
     let mut claims = good_claims();
     let members = claims.as_object_mut().unwrap();
@@ -94,7 +94,7 @@ pub(super) fn with(name: &str, value: Value) -> Value {
     claims
 }
 
-/// The good claims with members of one's own, `null` among them.
+/// The claims that every token needs, and these members. A `null` stays.
 pub(super) fn extended(own: &Value) -> Value {
     let mut claims = json!({
         "iss": "https://id.example", "aud": "chat", "sub": "auth0|ada", "exp": NOW + 600,
@@ -107,7 +107,7 @@ pub(super) fn minter(algorithm: Algorithm, key: EncodingKey) -> Minter {
     Minter::new(backends()[0].provider(), algorithm, key)
 }
 
-/// A token of header and claims as they are, JSON or not.
+/// A token of this header and these claims, whether or not they are JSON.
 pub(super) fn sign_text(header: &str, claims: &str, algorithm: Algorithm) -> String {
     minter(algorithm, private(algorithm)).sign(header, claims)
 }
@@ -120,7 +120,7 @@ pub(super) fn hs256(claims: &Value) -> String {
     sign(&json!({"alg": "HS256"}), claims, Algorithm::HS256)
 }
 
-/// A token that nobody signed, with a signature of so many bytes.
+/// A token with a made-up signature of this many bytes.
 pub(super) fn garbage(header: &Value, signature: usize) -> String {
     let [header, claims] =
         [header, &good_claims()].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
@@ -154,14 +154,14 @@ pub(super) fn verify_claims(claims: &Value) -> Result<AuthContext, &'static str>
     verify(&builder(), &sign(&json!({"alg": "HS256"}), claims, Algorithm::HS256))
 }
 
-/// How many keys are tried while `f` runs.
+/// How many keys are tried while `f` runs, and its result.
 pub(super) fn tries<T>(f: impl FnOnce() -> T) -> (usize, T) {
     let before = key::TRIES.get();
     let result = f();
     (key::TRIES.get() - before, result)
 }
 
-/// A clock that says, when nobody has it any more, whether the lock was free.
+/// A clock that reports, when it is dropped, whether the lock was free.
 pub(super) struct Probe<F: Fn() -> bool + Send + Sync> {
     pub(super) is_free: F,
     pub(super) was_free: std::sync::mpsc::Sender<bool>,

@@ -111,7 +111,7 @@ fn header_and_claims_are_strict_json_at_every_depth() {
         assert!(JwtKey::jwk(&with(&jwks()["keys"][0].to_string())).is_err(), "{value}");
         assert!(JwtKey::jwks(&with(&jwks().to_string())).is_err(), "{value}");
     }
-    // At the top as well.
+    // The same at the top of the object.
     for name in ["$serde_json::private::RawValue", r"\u0024serde_json::private::Number"] {
         let with = |text: &str| text.replacen('{', &format!("{{\"{name}\":\"{{}}\","), 1);
         let verifier = builder().build().unwrap();

@@ -68,7 +68,7 @@ fn claims_that_are_absent_foreign_or_of_the_wrong_type_are_refused() {
         ("nbf", some(json!(-1)), some(json!(0)), "negative", Accepts),
         ("iat", some(json!(now() + 86_400)), past.clone(), "tomorrow", Accepts),
         ("iat", some(json!("now")), past, "a string", Accepts),
-        // What the guard compares never stands for more than it says.
+        // The guard compares names, so a value must not stand for another name.
         ("tenant_id", some(json!(1.5)), some(json!(15)), "a fraction", Accepts),
         ("tenant_id", some(json!(true)), tenant.clone(), "a boolean", Accepts),
         ("tenant_id", some(json!({"t_a": true})), tenant, "an object", Accepts),

@@ -18,7 +18,7 @@ fn header_members_that_change_what_was_signed_are_refused() {
     let service = Service::of(Algorithm::HS256);
     let some = |value: Value| Some(value);
     let table: Vec<Member> = vec![
-        // RFC 7515 section 4.1.11: whoever does not know an extension must refuse it.
+        // RFC 7515 section 4.1.11: an implementation that does not know an extension must refuse it.
         ("crit", some(json!(["x"])), None, "unknown", Accepts),
         ("crit", some(json!(["exp"])), None, "a claim's name", Accepts),
         ("crit", some(json!(["alg"])), None, "a registered name", Accepts),
@@ -86,7 +86,7 @@ fn a_kid_is_a_name_and_nothing_else() {
         // jsonwebtoken leaves the choice of the key to its caller.
         service.withstands(kid, &token(kid), &control, "auth.invalid", Accepts);
     }
-    // The file that a traversal would find is empty, and so is the secret it would be.
+    // A path traversal would find an empty file, and so an empty secret.
     let message = token("../../../../dev/null");
     let message = message.rsplit_once('.').unwrap().0;
     let attack = minter(Algorithm::HS256, EncodingKey::from_secret(b"")).seal(message);
@@ -95,7 +95,7 @@ fn a_kid_is_a_name_and_nothing_else() {
 
 #[test]
 fn a_key_that_a_token_brings_along_is_not_used() {
-    // CVE-2018-0114. The attacker's pair is that of RFC 8037 appendix A.
+    // CVE-2018-0114. The attacker has the key pair of RFC 8037 appendix A.
     let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
     let pkcs8 = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
     let attacker = EncodingKey::from_ed_der(&[&pkcs8[..], &seed].concat());
@@ -104,7 +104,7 @@ fn a_key_that_a_token_brings_along_is_not_used() {
         "kty": "OKP", "crv": "Ed25519", "kid": "evil",
         "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
     });
-    // The trap: whoever follows a URL of the header knocks here.
+    // A verifier that follows a URL of the header would connect to this listener.
     let trap = TcpListener::bind("127.0.0.1:0").unwrap();
     trap.set_nonblocking(true).unwrap();
     let url = format!("http://{}/jwks.json", trap.local_addr().unwrap());
@@ -119,16 +119,16 @@ fn a_key_that_a_token_brings_along_is_not_used() {
         for kid in [None, Some(json!("evil")), Some(json!(url))] {
             let header = with(plain(Algorithm::EdDSA), name, Some(value.clone()));
             let header = with(header, "kid", kid);
-            // Its control says the same, but is signed with our key: the member goes unread.
+            // The control has the same header, and our key signed it: nobody reads the member.
             let control = sign(&header, &claims(), Algorithm::EdDSA);
             let message = control.rsplit_once('.').unwrap().0;
             let attack = attacker.seal(message);
             service.withstands(name, &attack, &control, "auth.invalid", Refuses);
         }
     }
-    assert_eq!(trap.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody called");
+    assert_eq!(trap.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody connected");
 
-    // The pair is a pair: who trusts it is convinced by the same tokens.
+    // The attack is a good token for a verifier that trusts the key of the attacker.
     let trusting =
         JwtVerifierBuilder { keys: vec![JwtKey::jwk(&jwk.to_string()).unwrap()], ..service.ours };
     let token = attacker.sign(plain(Algorithm::EdDSA), claims());

@@ -144,7 +144,7 @@ fn a_secret_in_a_key_set_verifies_nothing() {
     assert!(verify(&mixed, &by_key).is_ok());
     assert_eq!(verify(&mixed, &by_secret).err(), Some("auth.invalid"));
     assert!(JwtKey::jwks(&json!({"keys": [secret()]}).to_string()).is_err());
-    // It verifies where the application hands it over.
+    // The same secret verifies if the application configures it.
     let alone = JwtKey::jwk(&secret().to_string()).unwrap();
     assert!(verify(&trusting(vec![alone]), &by_secret).is_ok());
 }

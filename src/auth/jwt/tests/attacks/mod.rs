@@ -1,9 +1,9 @@
 //! Tokens that an attacker would send, and what jsonwebtoken alone makes of them.
 //!
-//! RFC 8725 names the classes. Nearly every token here is signed with the *right* key, so that
-//! nothing but the rule under test can refuse it, and stands next to a control that differs from
-//! it in one thing and passes. [`Alone`](service::Alone) keeps the comparison honest: it says what
-//! jsonwebtoken decides when it knows issuer and audience, and is held against it.
+//! RFC 8725 names the classes. The *right* key signs nearly every token here, so that only the rule
+//! under test can refuse it. Next to each stands a control, which differs in one thing and passes.
+//! [`Alone`](service::Alone) is the verdict of jsonwebtoken with the same issuer and audience, and the
+//! tests check that, too.
 
 mod claims;
 mod headers;

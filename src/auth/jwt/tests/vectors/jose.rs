@@ -1,6 +1,6 @@
 //! Wycheproof's vectors for JWS and JWK. They are in no crate, so these tests are ignored by default.
 //!
-//! The attacks next door make tokens of the same classes and need no files.
+//! The tests in `attacks` make tokens of the same classes and need no files.
 
 use super::{
     super::support::backends,
@@ -13,7 +13,7 @@ use serde_json::Value;
 ///
 /// No crate has these files, and they are not committed here: take `json_web_signature_test.json`
 /// and `json_web_key_test.json` from the folder `testvectors_v1` of the repository C2SP/wycheproof.
-/// A test that is run without them fails, since it has held nothing against anything.
+/// A test that is run without them fails, since it has checked nothing.
 fn vectors(file: &str) -> Value {
     let directory = std::env::var_os("WYCHEPROOF_DIR").filter(|directory| !directory.is_empty());
     let directory = directory.expect(
@@ -28,8 +28,8 @@ fn vectors(file: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Holds the file's tests, each under its group's keys, against the file's verdicts: those that are
-/// not ours must be the `exceptions`, and no others.
+/// Runs the tests of the file, each under the keys of its group, and compares our verdicts with those
+/// of the file. They must differ for the `exceptions`, and for no other test.
 fn hold_against(
     file: &str,
     tests: usize,
@@ -62,7 +62,7 @@ fn hold_against(
     }
 }
 
-/// Where our verdict on a JWS vector is not the vector's.
+/// The JWS vectors for which our verdict differs, and why.
 const JWS_EXCEPTIONS: [(u64, &str); 8] = [
     (346, "RFC 7520 figure 20: a PS384 token, but the JWK says PS256, and the key's word counts"),
     (347, "RFC 7520 figure 27: P-521, which neither backend verifies"),
@@ -79,13 +79,13 @@ const JWS_EXCEPTIONS: [(u64, &str); 8] = [
 fn wycheproof_jws_is_judged_as_wycheproof_does_but_for_eight_listed_tests() {
     assert_eq!(JWS_EXCEPTIONS.len(), 8);
     hold_against("json_web_signature_test.json", 401, &JWS_EXCEPTIONS, |group| {
-        // Secrets have no public half.
+        // A secret has no public half.
         let jwk = group.get("public").unwrap_or(&group["private"]);
         JwtKey::jwk(&jwk.to_string()).ok().map(|key| vec![key])
     });
 }
 
-/// Where our verdict on a JWK vector is not the vector's.
+/// The JWK vectors for which our verdict differs, and why.
 const JWK_EXCEPTIONS: [(u64, &str); 1] =
     [(7, "a ROCA key (CVE-2017-15361): neither we nor the backends look for how a key was made")];
 
@@ -94,9 +94,9 @@ const JWK_EXCEPTIONS: [(u64, &str); 1] =
 fn wycheproof_jwk_is_judged_as_wycheproof_does_but_for_one_listed_test() {
     assert_eq!(JWK_EXCEPTIONS.len(), 1);
     hold_against("json_web_key_test.json", 26, &JWK_EXCEPTIONS, |group| {
-        // A key set is what an issuer publishes, so a secret in it is none: it is left out of a
-        // mixed set, which the vectors want. Where there are only secrets, the vectors mean them;
-        // then the application hands them over one by one, and one bad key spoils the lot.
+        // An issuer publishes its key set, so we leave secrets out of a mixed set. The vectors
+        // expect that. Where a set has only secrets, the vectors mean to use them. An application
+        // then gives them to us one by one, and a bad one is an error.
         let set = group.get("public").unwrap_or(&group["private"]);
         let one_by_one = || {
             let jwks = list(set, "keys").iter();

@@ -1,7 +1,7 @@
-//! Vectors that others made: our keys and our signature check must agree with them, on every
-//! backend that is compiled in.
+//! Vectors that others made. Our keys and our signature check must agree with them, on every backend
+//! that is compiled in.
 //!
-//! Every disagreement is listed with its reason, and must still be one.
+//! Where we disagree, the test lists the vector and the reason. It fails when we agree after all.
 
 mod bare;
 mod jose;

@@ -1,4 +1,4 @@
-//! What the vectors share.
+//! Helpers that the vectors share.
 
 use crate::auth::jwt::{JwtVerifier, TokenError, token::Token};
 use serde_json::Value;
@@ -7,10 +7,10 @@ pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value[name].as_array().unwrap()
 }
 
-/// Whether the token's parts are strict and its signature verifies, whatever its payload says.
+/// Whether the parts of the token are strict and its signature verifies, whatever its payload says.
 ///
-/// The payload of most vectors is a few bytes, no claims. `check` reads it last: whoever hears
-/// that it is no JSON object, though header and signature are fine, has a good one.
+/// The payload of most vectors is a few bytes and no claims. `check` reads the payload last. So an
+/// error about the payload means that the header and the signature are good.
 pub(super) fn opens(verifier: &JwtVerifier, token: &str) -> bool {
     match verifier.check(token) {
         Ok(_)
@@ -23,7 +23,7 @@ pub(super) fn opens(verifier: &JwtVerifier, token: &str) -> bool {
             | TokenError::Expired,
         ) => true,
         Err(TokenError::Json(_)) => {
-            // The header was read, so it is the claims, which are read once the signature verified.
+            // If the header is good, then the claims are not. They are read after the signature.
             Token::parse(token).and_then(|token| token.header()).is_ok()
         }
         Err(
