@@ -98,7 +98,7 @@ async fn a_source_that_dies_or_hangs_makes_nobody_wait_for_longer_than_the_timeo
         stepping(&clock, step, keys.loaded()).await;
         let error = keys.health().error.unwrap();
         assert!(error.contains(told), "{fault:?}: {error}");
-        // The fault lasts, and requests still go on.
+        // While the fault lasts, each request is refused in time.
         for _ in 0..5 {
             let code = stepping(&clock, step, code(&verifier, &good)).await;
             assert_eq!(code, "auth.keys_unavailable", "{fault:?}");

@@ -169,7 +169,7 @@ fn a_flood_of_one_issuer_takes_nothing_from_another_one_that_keeps_to_its_share(
     {
         let ((a, of_a), (b, of_b), (c, of_c)) =
             (party(&cache, "a"), party(&cache, "b"), party(&cache, "c"));
-        // The only verifier may use the whole cache.
+        // While only one verifier has tokens, it may use the whole cache.
         let mut all = 0;
         while cache.len() == all {
             a.verify(&of_a(all)).unwrap();
