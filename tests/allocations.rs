@@ -4,8 +4,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-#[path = "../benches/fanout/token.rs"]
-mod token;
+mod minter;
 
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
@@ -13,6 +12,8 @@ use futures_util::{FutureExt as _, Stream as _, stream};
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use http_body_util::Full;
+use jsonwebtoken::{EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
+use minter::Minter;
 use std::{
     convert::Infallible,
     future::{Ready, ready},
@@ -21,7 +22,6 @@ use std::{
     task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
 };
-use token::SECRET;
 use tower::{Layer as _, Service, service_fn};
 use tower_tenancy::{
     AuthContext, AuthRequest, LastEventId, Member, MemoryLog, MemoryRegistry, Publisher,
@@ -31,12 +31,23 @@ use tower_tenancy::{
     verify_thread_access,
 };
 
+const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
+
+/// What the requests say.
+const CLAIMS: &str = r#"{"sub":"ada","tenant_id":"t_alpha","env":"prod","exp":9999999999}"#;
+
+/// A token of these claims.
+fn signed(claims: &str) -> String {
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    Minter::new(&DEFAULT_PROVIDER, Algorithm::HS256, key).sign(r#"{"alg":"HS256"}"#, claims)
+}
+
 fn request(id: Option<&str>) -> Request<()> {
     let mut request = Request::new(());
     let headers = [
         ("x-tenant-id", "t_alpha".to_owned()),
         ("x-env", "prod".to_owned()),
-        ("authorization", format!("Bearer {}", token::mint().unwrap())),
+        ("authorization", format!("Bearer {}", signed(CLAIMS))),
     ];
     for (name, value) in headers.into_iter().chain(id.map(|id| ("x-request-id", id.to_owned()))) {
         // As hyper does it: all values share the buffer that they were read into.
@@ -174,19 +185,6 @@ fn an_event_of_a_log_costs_its_frame_and_nothing_else() {
     assert_eq!(counted.count_total, 1, "{counted:?}");
 }
 
-/// A token that says so, signed.
-fn signed(claims: &str) -> String {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-    use jsonwebtoken::{EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
-
-    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
-    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
-    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::HS256, &key).unwrap();
-    let signature = signer.try_sign(message.as_bytes()).unwrap();
-    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
-}
-
 #[test]
 fn a_cache_of_tokens_keeps_no_more_than_its_bound_whatever_the_tokens_say() {
     /// What an empty cache takes.
@@ -269,7 +267,7 @@ fn fills(kind: &str, tokens: &[String], bound: usize, fixed: i64) {
 fn a_token_that_is_remembered_costs_no_allocation() {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
     let verifier = JwtVerifier::builder().key(key).cache(TokenCache::new(100)).build().unwrap();
-    let token = token::mint().unwrap();
+    let token = signed(CLAIMS);
     verifier.verify(&token).unwrap();
     let counted = measure(|| drop(verifier.verify(&token).unwrap()));
     assert_eq!(counted.count_total, 0, "{counted:?}");

@@ -13,13 +13,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// How long its tokens are good, in seconds.
+/// How long its tokens are valid, in seconds.
 const LIFETIME: u64 = 600;
-/// Longest request head that it reads, in bytes.
+/// The longest request head that it reads, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Signs tokens with ES256, rotates its keys, and publishes them on loopback: as a JWK set at
-/// `/jwks.json`, and by discovery. Ends with its last handle. Clones are one issuer.
+/// An issuer on loopback. It signs tokens with ES256, rotates its keys, and publishes them as a JWK
+/// set at `/jwks.json` and by discovery.
+///
+/// Clones are the same issuer. It stops when the last clone is dropped.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -38,41 +40,44 @@ struct Desk {
     conduct: Conduct,
     /// Requests for the key set.
     fetches: usize,
+    /// The `aud` of its tokens.
+    audience: Option<String>,
 }
 
-/// How a [`TestIssuer`] answers whoever asks for its keys.
+/// How a [`TestIssuer`] answers requests for its keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Conduct {
-    /// As it should.
+    /// With the document.
     #[default]
     Good,
-    /// It takes connections and closes them.
+    /// It accepts connections and closes them without an answer.
     Down,
-    /// It answers with this status.
+    /// With this status.
     Status(u16),
-    /// It answers with this text.
+    /// With this text instead of the document.
     Text(String),
-    /// It sends its clients there.
+    /// With a redirect to this URL.
     Redirect(String),
-    /// It answers a byte at a time, with this pause between them.
+    /// With the document, one byte at a time, and this pause after each.
     Drip(Duration),
 }
 
 impl TestIssuer {
-    /// Begins, with one key.
+    /// Starts an issuer that has one key, on a free port of 127.0.0.1.
     ///
     /// # Errors
     ///
-    /// It cannot listen.
+    /// The port cannot be opened.
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let desk = Desk { keys: Vec::new(), made: 0, conduct: Conduct::Good, fetches: 0 };
+        let desk =
+            Desk { keys: Vec::new(), made: 0, conduct: Conduct::Good, fetches: 0, audience: None };
         let desk = Arc::new(Mutex::new(desk));
         let (base, serving) = (url.clone(), Arc::clone(&desk));
         let task = tokio::spawn(async move {
-            // Nobody can be told why one is not taken; the next one may be.
+            // A failed accept has nobody to report to. The next one may succeed.
             loop {
                 if let Ok((tcp, _)) = listener.accept().await {
                     tokio::spawn(serve(tcp, base.clone(), Arc::clone(&serving)));
@@ -84,35 +89,47 @@ impl TestIssuer {
         Ok(issuer)
     }
 
-    /// Its `iss`, and where its discovery document is.
+    /// Issues tokens for this audience from now on: their `aud`. Without it they name none, and a
+    /// verifier that names an [audience](crate::auth::JwtVerifierBuilder::audience) refuses them.
+    #[must_use]
+    pub fn with_audience(self, audience: impl Into<String>) -> Self {
+        self.desk().audience = Some(audience.into());
+        self
+    }
+
+    /// Its `iss`. The discovery document is below it, at `/.well-known/openid-configuration`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.0.url
     }
 
-    /// Where its keys are.
+    /// The URL of its key set.
     #[must_use]
     pub fn jwks_url(&self) -> String {
         format!("{}/jwks.json", self.0.url)
     }
 
-    /// A token for ten minutes from now.
+    /// A token that is valid for ten minutes.
     #[must_use]
     pub fn token(&self, tenant: &str, env: &str, subject: &str) -> String {
         self.sign(&self.claims(tenant, env, subject))
     }
 
-    /// The claims of such a token, to be changed before they are [signed](Self::sign).
+    /// The claims of such a token. Change them, and [sign](Self::sign) them.
     #[must_use]
     pub fn claims(&self, tenant: &str, env: &str, subject: &str) -> Value {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        json!({
+        let mut claims = json!({
             "iss": self.url(), "sub": subject, "tenant_id": tenant, "env": env,
             "iat": now, "exp": now + LIFETIME,
-        })
+        });
+        if let (Some(audience), Some(claims)) = (&self.desk().audience, claims.as_object_mut()) {
+            claims.insert("aud".to_owned(), json!(audience));
+        }
+        claims
     }
 
-    /// A token of any claims, signed with its newest key.
+    /// A token of these claims, whatever they are, signed with the newest key.
     #[must_use]
     pub fn sign(&self, claims: &Value) -> String {
         match self.desk().keys.last() {
@@ -123,18 +140,19 @@ impl TestIssuer {
         }
     }
 
-    /// A token of any header and claims, signed with its newest key whatever the header says.
+    /// A token of this header and these claims. The newest key signs it with ES256, whatever the
+    /// header says.
     #[must_use]
     pub fn sign_as(&self, header: &Value, claims: &Value) -> String {
         self.desk().keys.last().map(|(_, key)| sign(header, claims, key)).unwrap_or_default()
     }
 
-    /// Signs with a new key from now on, and publishes it next to those before.
+    /// Makes a new key, which signs from now on. The key set holds it and all former keys.
     pub fn rotate(&self) {
         let mut desk = self.desk();
         desk.made += 1;
         let kid = format!("key-{}", desk.made);
-        // Too large a number is no key; the chance is one in 2^32.
+        // A number above the order of the curve is no key. The chance is one in 2^32.
         let key = loop {
             let random = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()];
             if let Ok(key) = SigningKey::from_slice(random.as_flattened()) {
@@ -144,25 +162,25 @@ impl TestIssuer {
         desk.keys.push((kid, key));
     }
 
-    /// Publishes nothing but the newest key any more.
+    /// Removes all keys but the newest one from the key set.
     pub fn withdraw_old_keys(&self) {
         let mut desk = self.desk();
         let old = desk.keys.len().saturating_sub(1);
         desk.keys.drain(..old);
     }
 
-    /// Answers so from now on.
+    /// Answers requests for the key set and the discovery document like this from now on.
     pub fn conduct(&self, conduct: Conduct) {
         self.desk().conduct = conduct;
     }
 
-    /// How often somebody asked for its keys.
+    /// The number of requests for the key set so far.
     #[must_use]
     pub fn fetches(&self) -> usize {
         self.desk().fetches
     }
 
-    /// Its keys, as it publishes them when it is good.
+    /// The key set, as [`Conduct::Good`] answers with it.
     #[must_use]
     pub fn jwks(&self) -> String {
         self.desk().jwks()
@@ -196,7 +214,7 @@ fn sign(header: &Value, claims: &Value, key: &SigningKey) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
 }
 
-/// Answers one request, as badly as it is told to. What fails here is a client that is gone.
+/// Answers one request as the conduct says. An error means that the client is gone.
 async fn serve(mut tcp: TcpStream, url: String, desk: Arc<Mutex<Desk>>) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -252,7 +270,7 @@ impl Drop for Server {
 }
 
 impl fmt::Debug for TestIssuer {
-    /// Without its keys.
+    /// Does not show the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestIssuer").field("url", &self.0.url).finish_non_exhaustive()
     }

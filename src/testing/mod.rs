@@ -1,6 +1,6 @@
-//! For the tests of applications: an issuer of tokens, and a clock that a test moves.
+//! For the tests of applications: an issuer of tokens, and a clock that your test moves.
 //!
-//! Behind the feature `test-util`. Do not use it in production: the issuer signs what it is asked to.
+//! Needs the feature `test-util`. Not for production: the issuer signs every token that it is asked for.
 //!
 //! ```
 //! use tower_tenancy::{
@@ -9,11 +9,12 @@
 //! };
 //!
 //! # async fn run() -> Result<(), tower_tenancy::BoxError> {
-//! let issuer = TestIssuer::start().await?;
+//! let issuer = TestIssuer::start().await?.with_audience("chat");
 //! let source = JwksUrl::new(issuer.jwks_url(), HttpClient::new()?).allow_http();
 //! let keys = KeySet::builder(source).start()?;
 //! keys.loaded().await;
-//! let verifier = JwtVerifier::builder().key_set(keys).issuer(issuer.url()).build()?;
+//! let verifier = JwtVerifier::builder().key_set(keys).issuer(issuer.url()).audience("chat");
+//! let verifier = verifier.build()?;
 //!
 //! assert!(verifier.verify(&issuer.token("t_alpha", "prod", "ada")).is_ok());
 //! # Ok(()) }

@@ -22,6 +22,8 @@ mod keys;
 mod layering;
 mod layers;
 mod log;
+#[path = "../minter/mod.rs"]
+mod minter;
 #[cfg(feature = "test-util")]
 mod proof;
 mod providers;

@@ -1,6 +1,6 @@
 //! Tokens, the example servers as processes, and readers of event streams and WebSockets.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use crate::minter::Minter;
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::HeaderName;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
@@ -21,7 +21,7 @@ use tokio_tungstenite::{
 
 pub(crate) const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
 
-/// How long something may take that will come, on however busy a machine.
+/// The longest wait for something that must happen, also on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn now() -> u64 {
@@ -33,21 +33,17 @@ pub(crate) fn claims(tenant: &str, env: &str, sub: &str) -> Value {
 }
 
 pub(crate) fn sign(claims: &Value) -> String {
-    let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let message = format!("{}.{}", encode(&json!({"alg": "HS256"})), encode(claims));
     let key = EncodingKey::from_secret(SECRET.as_bytes());
-    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::HS256, &key).unwrap();
-    let signature = signer.try_sign(message.as_bytes()).unwrap();
-    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    Minter::new(&DEFAULT_PROVIDER, Algorithm::HS256, key).sign(r#"{"alg":"HS256"}"#, claims)
 }
 
 pub(crate) fn token(tenant: &str, env: &str, sub: &str) -> String {
     sign(&claims(tenant, env, sub))
 }
 
-/// Opens something with a token of `t_alpha` that is over a few seconds later, and gives that time as
-/// well. `open` gives `None` if the token was over too soon, as on a busy machine: then the next one
-/// lives longer.
+/// Opens something with a token of `t_alpha` that expires a few seconds later, and returns that time as
+/// well. On a busy machine the token may expire too soon: `open` returns `None` then, and is called
+/// again with a token that lives longer.
 pub(crate) async fn with_short_token<T>(open: impl AsyncFn(String) -> Option<T>) -> (T, u64) {
     for lifetime in [2, 8, 32] {
         let mut short = claims("t_alpha", "prod", "ada");
@@ -60,7 +56,7 @@ pub(crate) async fn with_short_token<T>(open: impl AsyncFn(String) -> Option<T>)
     panic!("nothing was opened within half a minute");
 }
 
-/// An example, built by the same cargo if it is not there yet.
+/// The path of an example. The same cargo builds it if it is missing.
 pub(crate) fn example(name: &str) -> PathBuf {
     static BUILDING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +78,7 @@ pub(crate) fn chat_binary() -> PathBuf {
     example("chat")
 }
 
-/// A running example server. Ends with its owner.
+/// A running example server. It stops when this is dropped.
 pub(crate) struct Example {
     process: Child,
     pub(crate) base: String,
@@ -105,7 +101,7 @@ impl Example {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().expect("a first line").unwrap();
         let base = first.strip_prefix("listening on ").expect(&first).to_owned();
-        // The rest is read away, or the process would wait for us.
+        // Read the rest of the output, or the process would block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, base }
     }
@@ -142,7 +138,7 @@ impl Chat {
         Self { base: server.base.clone(), http: Client::new(), _server: server }
     }
 
-    /// A request with the context and token of `tenant` in prod.
+    /// A request with the context and the token of `tenant` in prod.
     pub(crate) fn request(&self, method: &str, path: &str, tenant: &str) -> RequestBuilder {
         self.bare(method, path)
             .header("x-tenant-id", tenant)
@@ -156,7 +152,7 @@ impl Chat {
         request.header("content-type", "application/json").body(body.into())
     }
 
-    /// A request with nothing on it.
+    /// A request without context and token.
     pub(crate) fn bare(&self, method: &str, path: &str) -> RequestBuilder {
         let method = method.parse().unwrap();
         self.http.request(method, format!("{}{path}", self.base)).timeout(PATIENCE)
@@ -179,7 +175,7 @@ impl Chat {
     }
 }
 
-/// Code of a refusal, after its shape was checked.
+/// The status and the code of a refusal. Checks its form as well.
 pub(crate) async fn refusal(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     assert_eq!(response.headers()["content-type"], "application/problem+json");
@@ -205,11 +201,12 @@ impl Block {
     }
 }
 
-/// Reads an event stream block by block. Each must have data: other readers drop one without.
+/// Reads an event stream block by block. Each block must have data, since some readers drop a block
+/// without.
 pub(crate) struct Events {
     body: futures_util::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     buffer: String,
-    /// What a browser would send as `Last-Event-ID`.
+    /// The value that a browser would send as `Last-Event-ID`.
     pub(crate) cursor: Option<String>,
 }
 
@@ -222,13 +219,13 @@ impl Events {
         Self::behind_proxy(response)
     }
 
-    /// Behind a proxy that keeps headers to itself.
+    /// For a response that came through a proxy which drops headers.
     pub(crate) fn behind_proxy(response: Response) -> Self {
         assert_eq!(response.status(), 200);
         Self { body: response.bytes_stream().boxed(), buffer: String::new(), cursor: None }
     }
 
-    /// The next block, or `None` at the end of the stream. Comments are passed over.
+    /// The next block, or `None` at the end of the stream. Skips comments.
     pub(crate) async fn next(&mut self) -> Option<Block> {
         loop {
             if let Some((text, rest)) = self.buffer.split_once("\n\n") {
@@ -271,17 +268,17 @@ impl Events {
     }
 }
 
-/// A client's WebSocket, of another maker than the browser's.
+/// A WebSocket client.
 pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// Of the handshake.
+    /// The headers of the answer to the handshake.
     pub(crate) response: http::Response<Option<Vec<u8>>>,
     /// The last `id` that moved the cursor.
     pub(crate) cursor: Option<String>,
 }
 
 impl Socket {
-    /// Connects, or tells how the upgrade was refused.
+    /// Connects, or returns the status and the code of the refusal.
     pub(crate) async fn connect(
         base: &str,
         path: &str,

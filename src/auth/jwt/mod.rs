@@ -6,9 +6,6 @@
 //!
 //! [RFC 8725]: https://www.rfc-editor.org/rfc/rfc8725
 
-#[cfg(test)]
-#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
-mod attacks;
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
 #[cfg(feature = "token-cache")]
@@ -20,14 +17,15 @@ mod jwk;
 mod key;
 #[cfg(feature = "jwks")]
 mod key_set;
+#[cfg(test)]
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[path = "tests/no_backend.rs"]
+mod no_backend;
 mod secret;
 #[cfg(test)]
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 mod tests;
 mod token;
-#[cfg(test)]
-#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
-mod vectors;
 mod verifier;
 
 #[cfg(feature = "token-cache")]
@@ -139,18 +137,5 @@ impl From<TokenError> for Rejection {
             | TokenError::BadClaim { .. } => RejectionKind::AuthInvalid,
         };
         Self::new(kind).with_source(error)
-    }
-}
-
-#[cfg(test)]
-#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-mod tests {
-    use super::{Algorithm, JwtConfigError, JwtKey, JwtVerifier};
-
-    #[test]
-    fn without_a_backend_building_fails_and_no_request_can() {
-        let key = JwtKey::hmac(Algorithm::HS256, [7; 32]).unwrap();
-        let built = JwtVerifier::builder().key(key).build();
-        assert!(matches!(built, Err(JwtConfigError::NoBackend)));
     }
 }

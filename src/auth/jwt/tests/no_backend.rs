@@ -1,0 +1,10 @@
+//! Without a backend no verifier can be built.
+
+use crate::auth::jwt::{Algorithm, JwtConfigError, JwtKey, JwtVerifier};
+
+#[test]
+fn without_a_backend_building_fails_and_no_request_can() {
+    let key = JwtKey::hmac(Algorithm::HS256, [7; 32]).unwrap();
+    let built = JwtVerifier::builder().key(key).build();
+    assert!(matches!(built, Err(JwtConfigError::NoBackend)));
+}

@@ -1,0 +1,38 @@
+// The one place where tests sign tokens. Unit tests, integration tests and benches include it.
+//
+// Tests of applications use `tower_tenancy::testing::TestIssuer`, which signs with ES256 and keys
+// of its own. Here any algorithm, any key and any text will do, and no feature is needed.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, crypto::CryptoProvider};
+use std::fmt::Display;
+
+/// Signs with one key and one algorithm.
+pub(crate) struct Minter {
+    provider: &'static CryptoProvider,
+    algorithm: Algorithm,
+    key: EncodingKey,
+}
+
+impl Minter {
+    pub(crate) fn new(
+        provider: &'static CryptoProvider,
+        algorithm: Algorithm,
+        key: EncodingKey,
+    ) -> Self {
+        Self { provider, algorithm, key }
+    }
+
+    /// A token of this header and these claims. Nothing is added to them, and nothing is checked.
+    pub(crate) fn sign(&self, header: impl Display, claims: impl Display) -> String {
+        let encode = |part: String| URL_SAFE_NO_PAD.encode(part);
+        self.seal(&format!("{}.{}", encode(header.to_string()), encode(claims.to_string())))
+    }
+
+    /// This text and its signature, also if no encoder would make such a text.
+    pub(crate) fn seal(&self, message: &str) -> String {
+        let signer = (self.provider.signer_factory)(&self.algorithm, &self.key).unwrap();
+        let signature = signer.try_sign(message.as_bytes()).unwrap();
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
