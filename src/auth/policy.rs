@@ -1,6 +1,6 @@
 //! What is asked of a proof, by a verifier and by a route alike.
 
-use super::AuthContext;
+use super::context::AuthContext;
 use std::time::Duration;
 
 /// Requirements, all of which a proof must meet. To add one never takes back another.
