@@ -45,7 +45,10 @@ pub use crate::origin::InvalidOrigin;
 pub use authenticator::{AuthFuture, Authenticator, Verdict};
 pub(crate) use authorization::bears_token;
 pub use context::AuthContext;
-pub(crate) use context::{Bound, Proven};
+#[cfg(feature = "tickets")]
+pub(crate) use context::Bound;
+#[cfg(any(feature = "jwt", feature = "tickets"))]
+pub(crate) use context::Proven;
 #[cfg(feature = "jwks-client")]
 pub use jwt::HttpClient;
 #[cfg(feature = "token-cache")]

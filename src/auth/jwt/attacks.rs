@@ -6,9 +6,10 @@
 //! decides when it knows issuer and audience, and is held against it.
 
 use super::{
-    Algorithm, JwtKey, JwtVerifierBuilder, TokenError,
+    Algorithm, JwtKey, JwtVerifierBuilder,
     tests::{SECRET, backends, builder, pem, private, sign, sign_text, verify},
     token::MAX_TOKEN,
+    token_error::TokenError,
 };
 use crate::{
     auth::{AuthContext, AuthRequest, Authenticator as _, Verdict},

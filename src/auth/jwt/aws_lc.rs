@@ -1,6 +1,6 @@
 //! Keys as aws-lc keeps them: parsed once, not for each token.
 
-use super::key::{Material, Parsed};
+use super::material::{Material, Parsed};
 use aws_lc_rs::{
     hmac,
     signature::{

@@ -1,6 +1,6 @@
 //! Tokens that were verified already.
 
-use super::claims::Checked;
+use super::rules::Checked;
 use crate::{auth::AuthContext, id::ALLOCATION};
 use std::{
     collections::{HashMap, HashSet, VecDeque, hash_map::RandomState},

@@ -1,9 +1,9 @@
 //! Several issuers, each for what it may speak for.
 
 use super::{
-    TokenError,
-    key::JwtConfigError,
+    config_error::JwtConfigError,
     token::{ClaimedIssuer, MAX_TOKEN, measure},
+    token_error::TokenError,
     verifier::JwtVerifier,
 };
 use crate::auth::{AuthRequest, Authenticator, Revocation, Verdict};

@@ -1,5 +1,6 @@
 //! Where a claim is in a token's payload.
 
+use super::config_error::JwtConfigError;
 use crate::json::{Fault, Json, Object};
 use serde_json::Value;
 
@@ -109,6 +110,14 @@ impl Pointer {
 
     pub(super) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    pub(super) fn check(&self) -> Result<(), JwtConfigError> {
+        if self.is_valid() {
+            Ok(())
+        } else {
+            Err(JwtConfigError::ClaimName(self.as_str().to_owned()))
+        }
     }
 }
 

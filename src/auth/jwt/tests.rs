@@ -3,7 +3,7 @@
 
 use super::{
     Algorithm, Backend, ClaimNames, ClaimPlace, JwtConfigError, JwtKey, JwtVerifier,
-    JwtVerifierBuilder, TokenError, TrustedIssuers, key::Material,
+    JwtVerifierBuilder, TrustedIssuers, material::Material, token_error::TokenError,
 };
 use crate::{
     auth::{AuthContext, AuthRequest, Authenticator as _, Verdict},
@@ -768,9 +768,9 @@ fn what_is_plainly_a_key_or_a_certificate_is_no_secret() {
 
 /// How many keys are tried while `f` runs.
 fn tries<T>(f: impl FnOnce() -> T) -> (usize, T) {
-    let before = super::key::TRIES.get();
+    let before = super::ready_key::TRIES.get();
     let result = f();
-    (super::key::TRIES.get() - before, result)
+    (super::ready_key::TRIES.get() - before, result)
 }
 
 /// A token that nobody signed, with a signature of so many bytes.
@@ -888,7 +888,7 @@ fn rsa_keys_are_bounded_and_the_bound_can_be_raised() {
 fn a_header_that_is_very_long_is_not_kept() {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap().ready(backends()[0]).unwrap();
     let header =
-        super::token::Header { algorithm: Algorithm::HS256, kid: None, is_access_token: false };
+        super::header::Header { algorithm: Algorithm::HS256, kid: None, is_access_token: false };
     let long = "x".repeat(513);
     key.remember(&long, &header);
     assert!(key.knows(&long).is_none());
@@ -1811,7 +1811,7 @@ fn what_a_cache_forgets_is_freed_when_the_cache_is_not_locked() {
             let auth =
                 AuthContext::new(crate::id::Subject::new("ada").unwrap(), from_unix(NOW + 9));
             let auth = auth.with_clock(Arc::new(probe));
-            share.insert(1, 0, token, super::claims::Checked { auth, not_before: None });
+            share.insert(1, 0, token, super::rules::Checked { auth, not_before: None });
         };
         add("one");
         add("two");

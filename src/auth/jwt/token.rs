@@ -1,13 +1,12 @@
 //! A token taken apart. What it claims can be read only once a key has verified its signature.
 
-use super::{MAX_KID, TokenError, jwk::algorithm_named, key::ReadyKey};
-use crate::json::{Fault, Json, Object};
+use super::{header::Header, ready_key::ReadyKey, token_error::TokenError};
+use crate::json::{Fault, Object};
 use base64::Engine as _;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use base64::engine::general_purpose::GeneralPurpose as Base64;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use base64::engine::{Simd as Base64, general_purpose::NO_PAD};
-use jsonwebtoken::Algorithm;
 use std::{mem, sync::LazyLock};
 
 /// Base64url without padding, strictly (RFC 7515 section 2), by SIMD where the CPU has it.
@@ -36,13 +35,6 @@ pub(super) struct Token<'a> {
     header: &'a str,
     claims: &'a str,
     signature: Vec<u8>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Header {
-    pub(super) algorithm: Algorithm,
-    pub(super) kid: Option<String>,
-    pub(super) is_access_token: bool,
 }
 
 impl<'a> Token<'a> {
@@ -141,43 +133,4 @@ pub(super) fn object(text: &[u8]) -> Result<Object<'_>, TokenError> {
     // RFC 8259 section 8.1.
     let text = std::str::from_utf8(text).map_err(|_| TokenError::Json(Fault::Grammar))?;
     Object::parse(text).map_err(TokenError::Json)
-}
-
-impl Header {
-    /// Reads a JOSE header (RFC 7515 section 4).
-    fn read(header: &Object<'_>) -> Result<Self, TokenError> {
-        // RFC 7515 section 4.1.11: we implement no extension, so none may be critical. An unencoded
-        // payload (RFC 7797) or a compressed one would mean something else than what we read.
-        if ["crit", "b64", "zip", "enc", "cty"].iter().any(|name| header.get(name).is_some()) {
-            return Err(TokenError::Header("it asks for an extension"));
-        }
-        // RFC 8725 section 3.11: an ID token or a logout token of the same issuer is no access
-        // token.
-        let is_access_token = match header.get("typ") {
-            None => false,
-            Some(typ) => {
-                let typ = typ.string().unwrap_or_default();
-                let prefix = "application/";
-                let typ = match typ.get(..prefix.len()) {
-                    Some(start) if start.eq_ignore_ascii_case(prefix) => {
-                        typ.get(prefix.len()..).unwrap_or_default()
-                    }
-                    _ => &*typ,
-                };
-                if !typ.eq_ignore_ascii_case("jwt") && !typ.eq_ignore_ascii_case("at+jwt") {
-                    return Err(TokenError::Header("its `typ` is not that of an access token"));
-                }
-                typ.eq_ignore_ascii_case("at+jwt")
-            }
-        };
-        let algorithm = header.get("alg").and_then(Json::string);
-        let algorithm = algorithm.and_then(|alg| algorithm_named(&alg));
-        let algorithm = algorithm.ok_or(TokenError::Header("its `alg` is unknown or missing"))?;
-        let kid = match header.get("kid").map(Json::string) {
-            None => None,
-            Some(Some(kid)) if kid.len() <= MAX_KID => Some(kid.into_owned()),
-            Some(_) => return Err(TokenError::Header("its `kid` is no string or too long")),
-        };
-        Ok(Self { algorithm, kid, is_access_token })
-    }
 }

@@ -8,10 +8,11 @@
 //! Every disagreement is listed with its reason, and must still be one.
 
 use super::{
-    Algorithm, ClaimNames, JwtKey, JwtVerifier, TokenError,
-    key::ReadyKey,
+    Algorithm, ClaimNames, JwtKey, JwtVerifier,
+    ready_key::ReadyKey,
     tests::{backends, builder, pem},
     token::Token,
+    token_error::TokenError,
 };
 use crate::clock::manual::ManualClock;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -5,11 +5,16 @@ use super::cache::{Share, TokenCache};
 #[cfg(feature = "jwks")]
 use super::key_set::KeySet;
 use super::{
-    MAX_KID, TokenError,
-    claims::{Checked, ClaimNames, Rules},
+    backend::Backend,
+    claim_names::ClaimNames,
+    config_error::JwtConfigError,
     json::Pointer,
-    key::{Backend, JwtConfigError, JwtKey, MAX_TRIES, ReadyKey, alike},
+    key::JwtKey,
+    limits::{MAX_KID, MAX_TRIES},
+    ready_key::{ReadyKey, alike},
+    rules::{Checked, Rules},
     token::{MAX_TOKEN, Token, Verified, measure, object},
+    token_error::TokenError,
 };
 use crate::{
     auth::{AuthContext, AuthRequest, Authenticator, Revocation, Verdict},
@@ -546,5 +551,19 @@ impl JwtVerifierBuilder {
             }
             None => Ok(Keys::Fixed(keys)),
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests {
+    use super::{JwtConfigError, JwtKey, JwtVerifier};
+    use crate::auth::Algorithm;
+
+    #[test]
+    fn without_a_backend_building_fails_and_no_request_can() {
+        let key = JwtKey::hmac(Algorithm::HS256, [7; 32]).unwrap();
+        let built = JwtVerifier::builder().key(key).build();
+        assert!(matches!(built, Err(JwtConfigError::NoBackend)));
     }
 }

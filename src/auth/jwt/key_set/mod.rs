@@ -11,15 +11,19 @@ pub use source::{Discovery, Fetched, HttpFuture, HttpGet, JwksUrl, KeyFile, KeyF
 pub(super) use state::Held;
 
 use super::{
-    Algorithm, TokenError,
-    jwk::{LeftOut, Published},
-    key::{Backend, JwtConfigError, MAX_TRIES, ReadyKey, alike},
+    backend::Backend,
+    config_error::JwtConfigError,
+    jwk_set::{LeftOut, Published},
+    limits::MAX_TRIES,
+    ready_key::{ReadyKey, alike},
+    token_error::TokenError,
 };
 use crate::{
     clock::{self, Clock},
     rejection::{BoxError, Chain},
 };
 use futures_util::future::{Either, select};
+use jsonwebtoken::Algorithm;
 use source::{MAX_DOCUMENT, told};
 use state::{Miss, State, Times};
 use std::{

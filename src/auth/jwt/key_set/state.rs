@@ -1,6 +1,6 @@
 //! What a key set knows and when it looks again: plain decisions over plain values.
 
-use super::super::key::ReadyKey;
+use crate::auth::jwt::ready_key::ReadyKey;
 use std::{
     collections::VecDeque,
     sync::Arc,

@@ -1,0 +1,94 @@
+//! The crypto libraries that verify signatures.
+
+use super::material::{Material, Parsed};
+use jsonwebtoken::{Algorithm, crypto::CryptoProvider};
+use std::fmt;
+
+/// Longest RSA key that is taken unless more is said, in bits. One of 8192 bits takes four times as long.
+#[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
+const MAX_RSA_BITS: usize = 4096;
+
+/// The crypto library that verifies signatures.
+///
+/// Chosen explicitly, never through jsonwebtoken's process-wide default, which panics when its
+/// features leave it none or two to choose from.
+#[derive(Clone, Copy)]
+pub struct Backend {
+    name: &'static str,
+    pub(super) provider: &'static CryptoProvider,
+    /// What the library takes.
+    library_rsa_bits: usize,
+    pub(super) max_rsa_bits: usize,
+    /// Makes a key that is kept parsed. Without it, the provider parses a key each time.
+    pub(super) parse: Option<fn(Algorithm, &Material) -> Option<Parsed>>,
+}
+
+impl Backend {
+    /// aws-lc-rs: several times faster for RSA and ECDSA.
+    #[cfg(feature = "aws-lc-rs")]
+    #[must_use]
+    pub fn aws_lc_rs() -> Self {
+        let provider = &jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+        Self {
+            name: "aws-lc-rs",
+            provider,
+            library_rsa_bits: 8192,
+            max_rsa_bits: MAX_RSA_BITS,
+            parse: Some(super::aws_lc::parse),
+        }
+    }
+
+    /// The RustCrypto crates: no C compiler needed.
+    #[cfg(feature = "rust-crypto")]
+    #[must_use]
+    pub fn rust_crypto() -> Self {
+        let provider = &jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
+        Self {
+            name: "rust-crypto",
+            provider,
+            library_rsa_bits: 4096,
+            max_rsa_bits: MAX_RSA_BITS,
+            parse: None,
+        }
+    }
+
+    /// Takes RSA keys of up to so many bits. Default: 2048 to 4096 bits. aws-lc-rs takes up to 8192 bits,
+    /// and RustCrypto up to 4096, whatever is said here.
+    ///
+    /// A longer key takes longer to verify with, and anybody may send a token that has to be verified.
+    ///
+    /// ```
+    /// # #[cfg(feature = "aws-lc-rs")] {
+    /// use tower_tenancy::auth::{Backend, JwtVerifier};
+    ///
+    /// let verifier = JwtVerifier::builder().backend(Backend::aws_lc_rs().with_max_rsa_bits(8192));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_max_rsa_bits(mut self, bits: usize) -> Self {
+        self.max_rsa_bits = bits.min(self.library_rsa_bits);
+        self
+    }
+
+    #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+    pub(super) fn provider(self) -> &'static CryptoProvider {
+        self.provider
+    }
+
+    /// The fastest one that is compiled in.
+    pub(super) fn compiled_in() -> Option<Self> {
+        let backends: &[fn() -> Self] = &[
+            #[cfg(feature = "aws-lc-rs")]
+            Self::aws_lc_rs,
+            #[cfg(feature = "rust-crypto")]
+            Self::rust_crypto,
+        ];
+        backends.first().map(|backend| backend())
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}

@@ -1,0 +1,50 @@
+//! What keys are made of.
+
+use super::config_error::JwtConfigError;
+use jsonwebtoken::Algorithm;
+use std::sync::Arc;
+
+/// What a key is made of. The same key has one spelling.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) enum Material {
+    Secret(Vec<u8>),
+    /// Made by [`rsa`](Self::rsa): without leading zeros.
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    /// An uncompressed point (SEC 1 section 2.3.3).
+    Ec(Vec<u8>),
+    Ed(Vec<u8>),
+}
+
+impl Material {
+    pub(super) fn rsa(n: &[u8], e: &[u8]) -> Self {
+        let strip = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
+        Self::Rsa { n: strip(n), e: strip(e) }
+    }
+}
+
+/// A key in a form of its own that verifies a signature of a message.
+pub(super) type Parsed = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
+
+/// How long a signature of the key is, in bytes: as its modulus (RFC 8017 section 8), two numbers of the
+/// curve's size (RFC 7518 section 3.4), 64 (RFC 8032 section 5.1), or as the hash.
+pub(super) fn signature_len(algorithm: Algorithm, material: &Material) -> usize {
+    match material {
+        Material::Secret(_) if algorithm == Algorithm::HS256 => 32,
+        Material::Secret(_) if algorithm == Algorithm::HS384 => 48,
+        Material::Secret(_) => 64,
+        Material::Rsa { n, .. } => n.len(),
+        Material::Ec(point) => point.len() - 1,
+        Material::Ed(_) => 64,
+    }
+}
+
+/// SEC 1 section 2.3.3, with coordinates of full length (RFC 7518 section 6.2.1.2).
+pub(super) fn point(size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, JwtConfigError> {
+    if x.len() != size || y.len() != size {
+        return Err(JwtConfigError::Key("a coordinate of the JWK has the wrong length"));
+    }
+    Ok([&[4], x, y].concat())
+}
