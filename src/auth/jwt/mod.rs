@@ -41,6 +41,7 @@ mod token_error;
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 mod vectors;
 mod verifier;
+mod verifier_builder;
 
 pub use backend::Backend;
 #[cfg(feature = "token-cache")]
@@ -58,4 +59,5 @@ pub use key_set::{
     Discovery, Fetched, HttpFuture, HttpGet, JwksUrl, KeyFile, KeyFuture, KeyHealth, KeySet,
     KeySetBuilder, KeySource,
 };
-pub use verifier::{JwtVerifier, JwtVerifierBuilder};
+pub use verifier::JwtVerifier;
+pub use verifier_builder::JwtVerifierBuilder;

@@ -1,9 +1,9 @@
 //! The HTTP client that most take.
 
-use super::source::{Fetched, HttpFuture, HttpGet};
+use super::http_get::{Fetched, HttpFuture, HttpGet};
 use crate::rejection::BoxError;
 use bytes::BytesMut;
-use http::Uri;
+use http::{Uri, header::ACCEPT};
 use std::{fmt, time::Duration};
 
 /// How long a connection may take to come about.
@@ -53,7 +53,7 @@ impl HttpClient {
 
 impl HttpGet for HttpClient {
     fn get(&self, uri: &Uri, max_bytes: usize) -> HttpFuture {
-        let request = self.0.get(uri.to_string()).header(http::header::ACCEPT, "application/json");
+        let request = self.0.get(uri.to_string()).header(ACCEPT, "application/json");
         Box::pin(async move {
             let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
             let status = response.status();
