@@ -1,22 +1,22 @@
-//! Who decides what a request proves.
+//! The trait that decides what a request proves about its caller.
 
 use super::{context::AuthContext, request::AuthRequest};
 use crate::rejection::Rejection;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-/// A future of [`Verdict::Later`].
+/// The boxed future of [`Verdict::Later`]. [`Verdict::later`] makes one; it owns all that it needs.
 pub type AuthFuture = Pin<Box<dyn Future<Output = Result<AuthContext, Rejection>> + Send>>;
 
-/// An [`Authenticator`]'s answer: at once, or later.
+/// The answer of an [`Authenticator`], which it has at once or later.
 pub enum Verdict {
-    /// The answer. Costs neither a box nor a clone of the inner service.
+    /// The answer, at once. It costs neither a box nor a clone of the inner service.
     Ready(Result<AuthContext, Rejection>),
-    /// The answer needs to wait for something. It owns all that it needs.
+    /// A future of the answer, for an authenticator that has to wait for something.
     Later(AuthFuture),
 }
 
 impl Verdict {
-    /// The answer will be what `future` gives.
+    /// The answer is what `future` returns.
     #[must_use]
     pub fn later<F>(future: F) -> Self
     where
@@ -25,11 +25,11 @@ impl Verdict {
         Self::Later(Box::pin(future))
     }
 
-    /// The same answer, now or later, with what is proven changed: a
-    /// [`Revocation`](super::Revocation) of the application's, say.
+    /// Changes what is proven, at once or later. Applications add a [`Revocation`](super::Revocation) this
+    /// way, for example.
     ///
-    /// This is no place for what a token leaves out. It comes after all checks, of all issuers alike.
-    /// An issuer's defaults are its verifier's, such as
+    /// Do not add what a token leaves out here: this change comes after all checks, and applies to the
+    /// tokens of all issuers. Set the defaults of one issuer on its verifier, such as
     /// [`default_envs`](super::JwtVerifierBuilder::default_envs).
     #[must_use]
     pub fn map<F>(self, change: F) -> Self
@@ -54,22 +54,22 @@ impl fmt::Debug for Verdict {
 
 /// Decides what a request proves about its caller.
 ///
-/// Three outcomes, three kinds of rejection: the caller proved nothing (`auth.missing`,
-/// `auth.invalid`, `auth.expired`), or it cannot be told right now
-/// ([`RejectionKind::KeysUnavailable`](crate::RejectionKind::KeysUnavailable)). A failed look-up is never an answer of "no". What clients
-/// are told may be worded by [`Rejection::with_detail`].
+/// An authenticator rejects a caller that proved nothing with `auth.missing`, `auth.invalid` or
+/// `auth.expired`. If it cannot decide now, because a look-up failed, it rejects with
+/// [`RejectionKind::KeysUnavailable`](crate::RejectionKind::KeysUnavailable): a failed look-up never
+/// means "no". [`Rejection::with_detail`] sets the text that the client gets.
 ///
-/// A closure is one, too, with its argument's type written out: `|request: &AuthRequest<'_>| ..`.
+/// A closure is an authenticator, too. Write the type of its argument: `|request: &AuthRequest<'_>| ..`.
 ///
 /// See the [module docs](super) for an example.
-pub trait Authenticator: Send + Sync {
-    /// Decides.
+pub trait Authenticator: Send + Sync + 'static {
+    /// Decides what `request` proves.
     fn authenticate(&self, request: &AuthRequest<'_>) -> Verdict;
 }
 
 impl<F> Authenticator for F
 where
-    F: Fn(&AuthRequest<'_>) -> Verdict + Send + Sync,
+    F: Fn(&AuthRequest<'_>) -> Verdict + Send + Sync + 'static,
 {
     fn authenticate(&self, request: &AuthRequest<'_>) -> Verdict {
         self(request)

@@ -60,7 +60,7 @@ pub use jwt::{
 };
 #[cfg(feature = "jwks")]
 pub use jwt::{
-    Discovery, Fetched, HttpFuture, HttpGet, JwksUrl, KeyFile, KeyFuture, KeyHealth, KeySet,
+    Discovery, HttpFuture, HttpGet, HttpResponse, JwksUrl, KeyFile, KeyFuture, KeyHealth, KeySet,
     KeySetBuilder, KeySource,
 };
 pub(crate) use policy::{Policy, Unmet};

@@ -107,16 +107,17 @@ impl TokenSources {
         Ok(self.with(|sources| sources.origins.push(origin)))
     }
 
-    /// Names the headers that a token is looked for in, and those that say whether it counts.
-    pub(crate) fn reads(&self, names: &mut Vec<HeaderName>) {
+    /// The headers that may contain a token, and those that decide whether it counts.
+    pub(crate) fn header_names(&self) -> Vec<HeaderName> {
         let Sources { cookie, protocol, .. } = &*self.0;
-        names.push(header::AUTHORIZATION);
+        let mut names = vec![header::AUTHORIZATION];
         if cookie.is_some() {
             names.extend([header::COOKIE, header::ORIGIN, SEC_FETCH_SITE]);
         }
         if *protocol {
             names.push(header::SEC_WEBSOCKET_PROTOCOL);
         }
+        names
     }
 
     /// Takes the token off the request.

@@ -245,7 +245,7 @@ impl sealed::Check for AuthCheck {
     }
 
     fn reads(&self, names: &mut Vec<HeaderName>) {
-        self.sources.reads(names);
+        names.extend(self.sources.header_names());
     }
 }
 

@@ -65,7 +65,7 @@ struct Service {
 impl Service {
     fn of(algorithm: Algorithm) -> Self {
         let public = |name| JwtKey::public_pem(pem(name)).unwrap();
-        let (key, decoding) = match algorithm.family() {
+        let (key, decoding) = match algorithm.in_jsonwebtoken().family() {
             jsonwebtoken::AlgorithmFamily::Hmac => {
                 (JwtKey::hmac(algorithm, SECRET).unwrap(), DecodingKey::from_secret(SECRET))
             }
@@ -80,7 +80,7 @@ impl Service {
             }
         };
         let clock = ManualClock::at(now()).shared();
-        let mut validation = Validation::new(algorithm);
+        let mut validation = Validation::new(algorithm.in_jsonwebtoken());
         validation.set_issuer(&["https://id.example"]);
         validation.set_audience(&["chat"]);
         let ours = JwtVerifierBuilder { keys: vec![key], ..builder().clock(clock) };
@@ -134,7 +134,8 @@ fn plain(algorithm: Algorithm) -> Value {
 
 /// Signs any text, also what no encoder would make.
 fn seal(message: &str, algorithm: Algorithm, key: &EncodingKey) -> String {
-    let signer = (backends()[0].provider().signer_factory)(&algorithm, key).unwrap();
+    let signer =
+        (backends()[0].provider().signer_factory)(&algorithm.in_jsonwebtoken(), key).unwrap();
     let signature = signer.try_sign(message.as_bytes()).unwrap();
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }

@@ -1,13 +1,15 @@
 //! Keys as aws-lc keeps them: parsed once, not for each token.
 
-use super::material::{Material, Parsed};
+use super::{
+    algorithm::Algorithm,
+    material::{Material, Parsed},
+};
 use aws_lc_rs::{
     hmac,
     signature::{
         self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
     },
 };
-use jsonwebtoken::Algorithm;
 use std::sync::Arc;
 
 /// The key, if aws-lc takes it. The algorithms are those that jsonwebtoken has for them.

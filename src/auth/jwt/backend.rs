@@ -1,7 +1,10 @@
 //! The crypto libraries that verify signatures.
 
-use super::material::{Material, Parsed};
-use jsonwebtoken::{Algorithm, crypto::CryptoProvider};
+use super::{
+    algorithm::Algorithm,
+    material::{Material, Parsed},
+};
+use jsonwebtoken::crypto::CryptoProvider;
 use std::fmt;
 
 /// Longest RSA key that is taken unless more is said, in bits. One of 8192 bits takes four times as long.

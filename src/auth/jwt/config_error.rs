@@ -1,7 +1,6 @@
 //! Why a verifier cannot be built.
 
-use super::limits::MAX_TRIES;
-use jsonwebtoken::Algorithm;
+use super::{algorithm::Algorithm, limits::MAX_TRIES};
 
 /// Why a verifier cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +24,7 @@ pub enum JwtConfigError {
          name the keys by `kid` (`JwtKey::with_kid`) as the headers of the tokens do, each by its own",
         kid.as_ref().map_or("without a `kid`".to_owned(), |kid| format!("of the `kid` {kid:?}"))
     )]
+    #[non_exhaustive]
     TooManyAlike {
         /// What the keys are called.
         kid: Option<String>,

@@ -1,8 +1,7 @@
 //! The JOSE header of a token (RFC 7515 section 4).
 
-use super::{jwk::algorithm_named, limits::MAX_KID, token_error::TokenError};
+use super::{algorithm::Algorithm, limits::MAX_KID, token_error::TokenError};
 use crate::json::{Json, Object};
-use jsonwebtoken::Algorithm;
 
 #[derive(Clone, Debug)]
 pub(super) struct Header {
@@ -39,7 +38,7 @@ impl Header {
             }
         };
         let algorithm = header.get("alg").and_then(Json::string);
-        let algorithm = algorithm.and_then(|alg| algorithm_named(&alg));
+        let algorithm = algorithm.and_then(|alg| Algorithm::from_name(&alg));
         let algorithm = algorithm.ok_or(TokenError::Header("its `alg` is unknown or missing"))?;
         let kid = match header.get("kid").map(Json::string) {
             None => None,

@@ -1,6 +1,7 @@
 //! Keys as issuers publish them (RFC 7517).
 
 use super::{
+    algorithm::Algorithm,
     config_error::JwtConfigError,
     json::parse_object,
     key::JwtKey,
@@ -8,7 +9,6 @@ use super::{
     material::{Material, point},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
 /// A key that says that it is not for signatures is left out as it is meant to be.
@@ -73,9 +73,9 @@ impl<'a> Jwk<'a> {
         };
         let algorithm = match self.get("alg").map(Value::as_str) {
             None => default,
-            Some(alg) => {
-                alg.and_then(algorithm_named).ok_or(Key("the JWK is for an unknown algorithm"))?
-            }
+            Some(alg) => alg
+                .and_then(Algorithm::from_name)
+                .ok_or(Key("the JWK is for an unknown algorithm"))?,
         };
         let kid = match self.get("kid").map(Value::as_str) {
             None => None,
@@ -84,15 +84,6 @@ impl<'a> Jwk<'a> {
             Some(None) => return Err(Key("the JWK's `kid` is no string")),
         };
         JwtKey { kid, algorithm, material }.vetted()
-    }
-}
-
-/// The algorithm of this name in JOSE. `Ed25519` is the fully specified name of what `EdDSA` means with
-/// such a key (RFC 9864 section 2.2). The other names that RFC 9864 registers are for COSE, or for Ed448.
-pub(super) fn algorithm_named(name: &str) -> Option<Algorithm> {
-    match name {
-        "Ed25519" => Some(Algorithm::EdDSA),
-        name => name.parse().ok(),
     }
 }
 

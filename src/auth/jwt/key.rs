@@ -1,7 +1,8 @@
 //! Keys that tokens are verified with: one key, one algorithm.
 
-use super::{config_error::JwtConfigError, material::Material, secret::is_key_material};
-use jsonwebtoken::{Algorithm, AlgorithmFamily};
+use super::{
+    algorithm::Algorithm, config_error::JwtConfigError, material::Material, secret::is_key_material,
+};
 use spki::{
     Document, ObjectIdentifier, SubjectPublicKeyInfoRef,
     der::{Reader as _, SliceReader, asn1::UintRef},
@@ -152,7 +153,7 @@ impl JwtKey {
                 }
                 needed.is_some()
             }
-            Material::Rsa { .. } => self.algorithm.family() == AlgorithmFamily::Rsa,
+            Material::Rsa { .. } => self.algorithm.is_rsa(),
             Material::Ec(point) => {
                 (self.algorithm, point.len()) == (Algorithm::ES256, 65)
                     || (self.algorithm, point.len()) == (Algorithm::ES384, 97)

@@ -1,7 +1,6 @@
 //! What keys are made of.
 
-use super::config_error::JwtConfigError;
-use jsonwebtoken::Algorithm;
+use super::{algorithm::Algorithm, config_error::JwtConfigError};
 use std::sync::Arc;
 
 /// What a key is made of. The same key has one spelling.

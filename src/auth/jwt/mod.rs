@@ -6,6 +6,7 @@
 //!
 //! [RFC 8725]: https://www.rfc-editor.org/rfc/rfc8725
 
+mod algorithm;
 #[cfg(test)]
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 mod attacks;
@@ -43,6 +44,7 @@ mod vectors;
 mod verifier;
 mod verifier_builder;
 
+pub use algorithm::Algorithm;
 pub use backend::Backend;
 #[cfg(feature = "token-cache")]
 pub use cache::TokenCache;
@@ -50,13 +52,12 @@ pub use claim_names::ClaimNames;
 pub use claim_place::ClaimPlace;
 pub use config_error::JwtConfigError;
 pub use issuers::TrustedIssuers;
-pub use jsonwebtoken::Algorithm;
 pub use key::JwtKey;
 #[cfg(feature = "jwks-client")]
 pub use key_set::HttpClient;
 #[cfg(feature = "jwks")]
 pub use key_set::{
-    Discovery, Fetched, HttpFuture, HttpGet, JwksUrl, KeyFile, KeyFuture, KeyHealth, KeySet,
+    Discovery, HttpFuture, HttpGet, HttpResponse, JwksUrl, KeyFile, KeyFuture, KeyHealth, KeySet,
     KeySetBuilder, KeySource,
 };
 pub use verifier::JwtVerifier;

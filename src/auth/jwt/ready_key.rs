@@ -1,13 +1,14 @@
 //! Keys that are ready to verify signatures.
 
 use super::{
+    algorithm::Algorithm,
     backend::Backend,
     config_error::JwtConfigError,
     header::Header,
     key::JwtKey,
     material::{Material, Parsed, signature_len},
 };
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::DecodingKey;
 use std::{
     fmt,
     sync::{Arc, OnceLock},
@@ -47,7 +48,9 @@ impl JwtKey {
             Some(parse) => Form::Parsed(parse(self.algorithm, &self.material).ok_or(refused)?),
             None => {
                 let key = decoding_key(&self.material);
-                if (backend.provider.verifier_factory)(&self.algorithm, &key).is_err() {
+                if (backend.provider.verifier_factory)(&self.algorithm.in_jsonwebtoken(), &key)
+                    .is_err()
+                {
                     return Err(refused);
                 }
                 Form::Provided(key)
@@ -96,7 +99,8 @@ impl ReadyKey {
         match &self.form {
             Form::Parsed(verifies) => verifies(message, signature),
             Form::Provided(key) => {
-                let verifier = (self.backend.provider.verifier_factory)(&self.algorithm, key);
+                let algorithm = self.algorithm.in_jsonwebtoken();
+                let verifier = (self.backend.provider.verifier_factory)(&algorithm, key);
                 verifier.is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
             }
         }

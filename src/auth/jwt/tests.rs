@@ -47,7 +47,9 @@ pub(super) fn private(algorithm: Algorithm) -> EncodingKey {
 pub(super) fn sign_text(header: &str, claims: &str, algorithm: Algorithm) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let factory = backends()[0].provider().signer_factory;
-    let signature = factory(&algorithm, &private(algorithm)).unwrap().try_sign(message.as_bytes());
+    let signature = factory(&algorithm.in_jsonwebtoken(), &private(algorithm))
+        .unwrap()
+        .try_sign(message.as_bytes());
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
 }
 
@@ -650,7 +652,10 @@ fn a_public_key_is_never_taken_for_a_secret() {
     );
     let key = EncodingKey::from_secret(&pem("rsa.pub"));
     let factory = backends()[0].provider().signer_factory;
-    let signature = factory(&Algorithm::HS256, &key).unwrap().try_sign(message.as_bytes()).unwrap();
+    let signature = factory(&jsonwebtoken::Algorithm::HS256, &key)
+        .unwrap()
+        .try_sign(message.as_bytes())
+        .unwrap();
     let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
     let rsa = JwtVerifierBuilder { keys: vec![public("rsa.pub")], ..builder() };
     assert_eq!(verify(&rsa, &token).err(), Some("auth.invalid"));

@@ -2,10 +2,9 @@
 
 use super::{fetch::Work, set::KeySet, source::KeySource, state::Times, task::Task};
 use crate::{
-    auth::jwt::{backend::Backend, config_error::JwtConfigError},
+    auth::jwt::{algorithm::Algorithm, backend::Backend, config_error::JwtConfigError},
     clock::{self, Clock},
 };
-use jsonwebtoken::Algorithm;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 

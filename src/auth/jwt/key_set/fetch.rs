@@ -3,6 +3,7 @@
 use super::source::{KeySource, MAX_DOCUMENT};
 use crate::{
     auth::jwt::{
+        algorithm::Algorithm,
         backend::Backend,
         config_error::JwtConfigError,
         jwk_set::{LeftOut, Published},
@@ -13,7 +14,6 @@ use crate::{
     rejection::BoxError,
 };
 use futures_util::future::{Either, select};
-use jsonwebtoken::Algorithm;
 use std::{collections::HashSet, pin::pin, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::oneshot};
 

@@ -18,7 +18,7 @@ pub use builder::KeySetBuilder;
 #[cfg(feature = "jwks-client")]
 pub use client::HttpClient;
 pub use file::KeyFile;
-pub use http_get::{Fetched, HttpFuture, HttpGet};
+pub use http_get::{HttpFuture, HttpGet, HttpResponse};
 pub use set::{KeyHealth, KeySet};
 pub use source::{KeyFuture, KeySource};
 pub use web::{Discovery, JwksUrl};

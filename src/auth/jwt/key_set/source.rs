@@ -1,25 +1,29 @@
-//! Where the documents with the keys come from.
+//! The trait of key sources.
 
 use crate::rejection::BoxError;
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
-/// The longest document that is read, in bytes.
+/// The longest document that a key source reads, in bytes.
 pub(super) const MAX_DOCUMENT: usize = 512 * 1024;
 
-/// What a [`KeySource`] answers.
+/// The boxed future that [`KeySource::fetch`] returns. `Box::pin(async move { .. })` makes one; it owns
+/// all that it needs.
 pub type KeyFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
 
 /// Where the keys of an issuer are published: a URL, a file, a secret store.
 ///
-/// A closure is one, too: `|| async { Ok(json) }`. How often it is asked, for how long, and what
-/// happens while it fails, is the [`KeySet`](crate::auth::KeySet)'s matter. It is asked on a thread of its own,
-/// in the context of the tokio runtime: a source that blocks or panics stops nothing else. Still, give
-/// whatever blocks a limit in time: a source that keeps two threads is not asked until one of them ends.
+/// A closure that returns a future is a key source, too: `|| async { Ok(json) }`.
+///
+/// The [`KeySet`](crate::auth::KeySet) decides when it calls the source, how long it waits, and what
+/// happens while the source fails. It calls the source on a thread of its own, in the context of the tokio
+/// runtime, so a source that blocks or panics stops nothing else. Still, limit how long a source blocks: a
+/// source that blocks two threads is not called again until one of them ends.
 pub trait KeySource: Send + Sync + 'static {
-    /// The JWK set (RFC 7517 section 5) as it is now, as JSON text.
+    /// Returns the current JWK set (RFC 7517 section 5) as JSON text.
     fn fetch(&self) -> KeyFuture;
 
-    /// What log lines call it, such as its URL, without a secret. Default: `a key source`.
+    /// The name of the source in log lines, such as its URL. It must contain no secret. Default: `a key
+    /// source`.
     fn name(&self) -> String {
         "a key source".to_owned()
     }
@@ -32,5 +36,15 @@ where
 {
     fn fetch(&self) -> KeyFuture {
         Box::pin(self())
+    }
+}
+
+impl<S: KeySource + ?Sized> KeySource for Arc<S> {
+    fn fetch(&self) -> KeyFuture {
+        (**self).fetch()
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
     }
 }

@@ -1,7 +1,7 @@
 //! Keys that an issuer publishes at a URL.
 
 use super::{
-    http_get::{Fetched, HttpGet},
+    http_get::{HttpGet, HttpResponse},
     shown::shown,
     source::{KeyFuture, KeySource, MAX_DOCUMENT},
 };
@@ -96,7 +96,7 @@ impl Web {
         if !allowed {
             return Err(format!("{} is not an https URL", shown(&self.url)).into());
         }
-        let Fetched { status, body } = self.client.get(&uri, MAX_DOCUMENT).await?;
+        let HttpResponse { status, body } = self.client.get(&uri, MAX_DOCUMENT).await?;
         if status != StatusCode::OK {
             return Err(format!("{} answered {status}", shown(&self.url)).into());
         }
