@@ -2,29 +2,31 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// Schemes of `Authorization` that browsers and proxies answer for by themselves, such as in front of
-/// a staging site. What they bear is no token. Any other scheme may be one for some [`Authenticator`].
+/// Schemes of `Authorization` that browsers and proxies send without the application, such as for a
+/// password in front of a staging site. They carry no token. Some [`Authenticator`] may take a token of any
+/// other scheme.
 ///
 /// [`Authenticator`]: super::Authenticator
-const NO_TOKEN: [&[u8]; 4] = [b"basic", b"digest", b"negotiate", b"ntlm"];
+const SCHEMES_WITHOUT_TOKEN: [&[u8]; 4] = [b"basic", b"digest", b"negotiate", b"ntlm"];
 
-/// Whether `Authorization` bears what may be a token. If it is sent twice, nobody knows.
+/// Whether `Authorization` may contain a token. Two `Authorization` headers may.
 pub(crate) fn bears_token(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => false,
-        (Some(value), None) => !is_no_token(value),
+        (Some(value), None) => !carries_no_token(value),
         (Some(_), Some(_)) => true,
     }
 }
 
-/// Whether an `Authorization` is empty, or of a scheme that bears no token. A proxy may have joined two headers
-/// by a comma: what follows must be parameters, and not another scheme (RFC 9110 section 11.4).
-pub(super) fn is_no_token(value: &HeaderValue) -> bool {
+/// Whether a value of `Authorization` is empty, or has a scheme that carries no token. A proxy may have
+/// joined two headers by a comma, so only parameters may follow a comma, and no other scheme (RFC 9110
+/// section 11.4).
+pub(super) fn carries_no_token(value: &HeaderValue) -> bool {
     let value = value.as_bytes();
-    // A token is long, and not looked through.
+    // Only the scheme is compared: a token is long.
     let scheme = first_word(value);
-    if !NO_TOKEN.iter().any(|none| scheme.eq_ignore_ascii_case(none)) {
+    if !SCHEMES_WITHOUT_TOKEN.iter().any(|none| scheme.eq_ignore_ascii_case(none)) {
         return value.trim_ascii().is_empty();
     }
     outside_quotes(value).is_some_and(|value| {
@@ -34,8 +36,8 @@ pub(super) fn is_no_token(value: &HeaderValue) -> bool {
     })
 }
 
-/// A text without its quoted strings (RFC 9110 section 5.6.4), which may have commas of their own.
-/// `None` if the last one does not end.
+/// The text without its quoted strings (RFC 9110 section 5.6.4), which may contain commas. `None` if the last
+/// quoted string does not end.
 fn outside_quotes(text: &[u8]) -> Option<Vec<u8>> {
     let (mut quoted, mut escaped) = (false, false);
     let mut outside = text.to_vec();
@@ -49,8 +51,8 @@ fn outside_quotes(text: &[u8]) -> Option<Vec<u8>> {
     (!quoted).then_some(outside)
 }
 
-/// Whether an item of a list is `name=value`, with or without blanks around the `=` (RFC 9110 section
-/// 11.2). An empty item is none.
+/// Whether an item of a list is `name=value`, with or without spaces around the `=` (RFC 9110 section
+/// 11.2), or is empty.
 fn is_parameter(item: &[u8]) -> bool {
     let item = item.trim_ascii();
     let ends = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'=';

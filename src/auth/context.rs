@@ -11,10 +11,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What a token, or whatever else an [`Authenticator`] accepts, proves about the caller.
+/// What a token proves about the caller, or another credential that an
+/// [`Authenticator`](super::Authenticator) accepts.
 ///
-/// Cloning is cheap. Making one grants nothing: only what the layer in front of a handler found
-/// counts.
+/// Cloning is cheap. Making a context grants nothing: only the context that the layer in front of a handler
+/// stored on the request counts.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -31,8 +32,8 @@ use std::{
 #[derive(Clone, Debug)]
 pub struct AuthContext(pub(crate) Arc<Proven>);
 
-/// What a token proves. A ticket carries it on: whoever adds a field decides there whether the
-/// ticket has it, too (`ticket::TicketRecord`).
+/// The fields of an [`AuthContext`]. A ticket keeps a copy of some of them: if you add a field, decide in
+/// `ticket::TicketRecord` whether the ticket keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct Proven {
     pub(crate) subject: Subject,
@@ -52,13 +53,13 @@ pub(crate) struct Proven {
     pub(crate) ticket: Option<Bound>,
 }
 
-/// What a ticket is good for: it names what a request with a token names in headers.
+/// What a ticket is limited to. A request with a token names these in its headers.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
     pub(crate) tenant: TenantId,
     pub(crate) env: Env,
     pub(crate) thread: ThreadId,
-    /// The ticket has opened a stream before, and only goes on where that one stopped.
+    /// Whether the ticket opened a stream before. It then only continues where that stream stopped.
     pub(crate) reopens: bool,
 }
 
@@ -67,7 +68,7 @@ fn texts<T: Into<String>>(all: impl IntoIterator<Item = T>) -> Texts {
 }
 
 impl AuthContext {
-    /// Proves who the caller is, until when, and nothing else yet.
+    /// A context that proves who the caller is, and until when. It names no tenant and no env yet.
     #[must_use]
     pub fn new(subject: Subject, expires_at: SystemTime) -> Self {
         Self(Arc::new(Proven {
@@ -106,19 +107,19 @@ impl AuthContext {
         self.with(|proven| proven.envs = texts(envs))
     }
 
-    /// The roles that the application may ask for.
+    /// The roles of the caller.
     #[must_use]
     pub fn with_roles<T: Into<String>>(self, roles: impl IntoIterator<Item = T>) -> Self {
         self.with(|proven| proven.roles = texts(roles))
     }
 
-    /// The scopes that the application may ask for: what the token was issued to do.
+    /// The scopes that the token was issued for.
     #[must_use]
     pub fn with_scopes<T: Into<String>>(self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.with(|proven| proven.scopes = texts(scopes))
     }
 
-    /// Who issued the proof.
+    /// The issuer of the proof.
     #[must_use]
     pub fn with_issuer(self, issuer: impl Into<String>) -> Self {
         self.with(|proven| proven.issuer = Some(Text::from(&*issuer.into())))
@@ -130,51 +131,51 @@ impl AuthContext {
         self.with(|proven| proven.issued_at = Some(time))
     }
 
-    /// Whom the proof is meant for.
+    /// The audiences that the proof is meant for.
     #[must_use]
     pub fn with_audiences<T: Into<String>>(self, audiences: impl IntoIterator<Item = T>) -> Self {
         self.with(|proven| proven.audiences = texts(audiences))
     }
 
     /// Whether the proof is an access token of RFC 9068: its `typ` is `at+jwt` (section 2.1), and it
-    /// has all claims of section 2.2.
+    /// has all the claims of section 2.2.
     #[must_use]
     pub fn with_access_token(self, is_access_token: bool) -> Self {
         self.with(|proven| proven.is_access_token = is_access_token)
     }
 
-    /// What the caller is, such as `human` or `agent`: `routing.actor_type` of what it publishes.
+    /// What the caller is, such as `human` or `agent`. It becomes `routing.actor_type` of the events that the
+    /// caller publishes.
     #[must_use]
     pub fn with_actor_type(self, actor_type: ActorType) -> Self {
         self.with(|proven| proven.actor_type = Some(actor_type))
     }
 
-    /// How long after [`expires_at`](Self::expires_at) the proof still holds, for clocks that
-    /// differ.
+    /// How long the proof still holds after [`expires_at`](Self::expires_at), because clocks differ.
     #[must_use]
     pub fn with_leeway(self, leeway: Duration) -> Self {
         self.with(|proven| proven.leeway = leeway)
     }
 
-    /// The clock that the expiry is held against, here and in every stream opened with the proof.
+    /// The clock that decides whether the proof has expired, here and in every stream that is opened with it.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         self.with(|proven| proven.clock = clock)
     }
 
-    /// What withdraws the proof before its time, here and in every stream opened with it: a
-    /// session that ends, a member who leaves. Of several, any does.
+    /// Adds a switch that withdraws the proof before it expires, here and in every stream that is opened with
+    /// it, for example when a session ends or a member leaves. With several switches, any one withdraws it.
     #[must_use]
     pub fn with_revocation(self, revocation: Revocation) -> Self {
         self.with(|proven| proven.revocations.push(revocation))
     }
 
-    /// What is kept of the proof, in bytes, everything that it alone keeps included.
+    /// How many bytes the proof keeps in memory. Memory that is shared with others does not count.
     #[cfg(feature = "token-cache")]
-    pub(crate) fn kept(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         use crate::id::{ALLOCATION, kept_aside};
 
-        // Each field is named, so that nobody adds one without a thought of what it keeps.
+        // Each field is named: the compiler then asks what a new field keeps.
         let Proven {
             subject,
             expires_at: _,
@@ -188,10 +189,10 @@ impl AuthContext {
             roles,
             scopes,
             actor_type,
-            // Others keep it as well.
+            // Shared with others.
             clock: _,
             revocations,
-            // A token's proof has none.
+            // The proof of a token has no ticket.
             ticket: _,
         } = &*self.0;
         // The counters of its `Arc`.
@@ -204,7 +205,7 @@ impl AuthContext {
         proven + kept_aside(subject.as_str()) + issuer + actor_type + revocations + lists
     }
 
-    /// What the proof is limited to, if it is a ticket's.
+    /// What the proof is limited to, if a ticket made it.
     pub(crate) fn ticket(&self) -> Option<&Bound> {
         self.0.ticket.as_ref()
     }
@@ -218,19 +219,19 @@ impl AuthContext {
         self.0.revocations.iter().any(Revocation::is_revoked)
     }
 
-    /// Who the caller is.
+    /// The caller.
     #[must_use]
     pub fn subject(&self) -> &Subject {
         &self.0.subject
     }
 
-    /// When the proof ends, as the token says it.
+    /// When the proof expires, without the leeway.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.0.expires_at
     }
 
-    /// When the proof stops to hold here: [`expires_at`](Self::expires_at) plus the leeway.
+    /// Until when the proof holds: [`expires_at`](Self::expires_at) plus the leeway.
     #[must_use]
     pub fn valid_until(&self) -> SystemTime {
         self.0.expires_at.checked_add(self.0.leeway).unwrap_or(self.0.expires_at)
@@ -240,7 +241,7 @@ impl AuthContext {
     ///
     /// # Errors
     ///
-    /// `auth.expired` if it does not any more, `access.revoked` if it was withdrawn.
+    /// `auth.expired` if the proof has expired, `access.revoked` if it was withdrawn.
     pub fn remaining(&self) -> Result<Duration, Rejection> {
         if self.is_revoked() {
             let rejection = Rejection::new(RejectionKind::AccessRevoked);
@@ -277,30 +278,30 @@ impl AuthContext {
         self.roles().any(|has| has == role)
     }
 
-    /// What the token was issued to do.
+    /// The scopes that the token was issued for.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.0.scopes.iter().map(Text::as_str)
     }
 
-    /// Whether the token was issued to do `scope`.
+    /// Whether the token was issued for `scope`.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes().any(|has| has == scope)
     }
 
-    /// Who issued the token, if it says so.
+    /// The issuer, if the token names it.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.0.issuer.as_ref().map(Text::as_str)
     }
 
-    /// When the token was issued, if it says so.
+    /// When the token was issued, if it says when.
     #[must_use]
     pub fn issued_at(&self) -> Option<SystemTime> {
         self.0.issued_at
     }
 
-    /// Whom the token is meant for.
+    /// The audiences that the token is meant for.
     pub fn audiences(&self) -> impl Iterator<Item = &str> {
         self.0.audiences.iter().map(Text::as_str)
     }
@@ -312,7 +313,7 @@ impl AuthContext {
         self.0.is_access_token
     }
 
-    /// What the caller is, if the token says it.
+    /// What the caller is, such as `human` or `agent`, if the token says it.
     #[must_use]
     pub fn actor_type(&self) -> Option<&ActorType> {
         self.0.actor_type.as_ref()

@@ -1,7 +1,7 @@
-//! What the token proves, and who proves it.
+//! Authentication: what a token proves about the caller of a request.
 //!
-//! [`RequireAuth`](crate::RequireAuth) asks an [`Authenticator`]. [`JwtVerifier`] is the built-in
-//! one; an application's own needs one method:
+//! [`RequireAuth`](crate::RequireAuth) calls an [`Authenticator`]. [`JwtVerifier`] is the built-in one. An
+//! authenticator of your own has one method:
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -71,4 +71,4 @@ pub(crate) use texts::Texts;
 pub use token_sources::TokenSources;
 #[cfg(feature = "tokio-tungstenite")]
 pub(crate) use token_sources::is_bearer_protocol;
-pub(crate) use token_sources::{Found, two_tokens};
+pub(crate) use token_sources::{FoundToken, two_tokens};

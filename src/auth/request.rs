@@ -1,6 +1,6 @@
-//! What an authenticator sees of a request, and the bearer token in it.
+//! The head of a request, as authenticators see it, and the bearer token in it.
 
-use super::{authorization::is_no_token, token_sources::Found};
+use super::{authorization::carries_no_token, token_sources::FoundToken};
 use crate::{
     head::RequestHead,
     rejection::{Rejection, RejectionKind},
@@ -8,8 +8,8 @@ use crate::{
 use http::{Extensions, HeaderMap, Method, Request, Uri, header};
 use std::fmt;
 
-/// Which bytes a token may have: `b64token` of RFC 6750 section 2.1.
-#[expect(clippy::indexing_slicing, reason = "a table that the compiler fills in")]
+/// The bytes that a token may contain: `b64token` of RFC 6750 section 2.1.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates the table")]
 const IN_B64TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0_u8;
@@ -21,22 +21,22 @@ const IN_B64TOKEN: [bool; 256] = {
     table
 };
 
-/// What an [`Authenticator`](super::Authenticator) sees of a request: everything but its body.
+/// The head of a request: what an [`Authenticator`](super::Authenticator) sees, which is all but the body.
 #[derive(Clone, Copy)]
 pub struct AuthRequest<'a> {
     head: RequestHead<'a>,
-    found: &'a Found,
+    found: &'a FoundToken,
 }
 
 impl<'a> AuthRequest<'a> {
     /// The head of `request`.
     #[must_use]
     pub fn of<B>(request: &'a Request<B>) -> Self {
-        Self { head: RequestHead::of(request), found: &Found::Header }
+        Self { head: RequestHead::of(request), found: &FoundToken::Header }
     }
 
-    /// The head of `request`, from which a token was taken already.
-    pub(crate) fn with_token<B>(request: &'a Request<B>, found: &'a Found) -> Self {
+    /// The head of `request`, and the token that was taken from it.
+    pub(crate) fn with_token<B>(request: &'a Request<B>, found: &'a FoundToken) -> Self {
         Self { head: RequestHead::of(request), found }
     }
 
@@ -58,20 +58,23 @@ impl<'a> AuthRequest<'a> {
         self.head.headers
     }
 
-    /// What outer layers left on the request.
+    /// The extensions that outer layers stored on the request.
     #[must_use]
     pub fn extensions(&self) -> &'a Extensions {
         self.head.extensions
     }
 
-    /// The token: of the one `Authorization: Bearer` header ([RFC 6750 section 2.1]; the scheme in
-    /// any case), or from wherever else the [`TokenSources`](super::TokenSources) of the layer allow it to be.
+    /// The bearer token of the request.
+    ///
+    /// It comes from the one `Authorization: Bearer` header ([RFC 6750 section 2.1]; the case of the
+    /// scheme makes no difference), or from another place that the [`TokenSources`](super::TokenSources)
+    /// of the layer allow.
     ///
     /// # Errors
     ///
-    /// `auth.missing` without a token, also where `Authorization` is of a scheme that bears none, such
-    /// as `Basic`; `auth.invalid` if there are two `Authorization` headers, if it is of any other
-    /// scheme, or if what is found is no token.
+    /// `auth.missing` if there is no token. A scheme of `Authorization` that carries no token, such as
+    /// `Basic`, counts as no token. `auth.invalid` if there are two `Authorization` headers, if the scheme is
+    /// another one, or if the value is not a token.
     ///
     /// [RFC 6750 section 2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
     pub fn bearer_token(&self) -> Result<&'a str, Rejection> {
@@ -79,16 +82,16 @@ impl<'a> AuthRequest<'a> {
             Rejection::new(RejectionKind::AuthInvalid).with_detail(why).with_source(why)
         };
         let token = match self.found {
-            Found::Header => {
+            FoundToken::Header => {
                 let mut values = self.head.headers.get_all(header::AUTHORIZATION).iter();
                 let value = values.next().ok_or(RejectionKind::AuthMissing)?;
                 if values.next().is_some() {
                     return Err(invalid("Authorization was sent more than once. Send it once."));
                 }
-                if is_no_token(value) {
+                if carries_no_token(value) {
                     return Err(Rejection::new(RejectionKind::AuthMissing).with_detail(
-                        "Authorization is of a scheme that bears no token. Send 'Authorization: Bearer \
-                         <token>' in its place, or the token where else this service takes it.",
+                        "The scheme of Authorization carries no token. Send 'Authorization: Bearer \
+                         <token>' instead, or send the token in another place that this service accepts.",
                     ));
                 }
                 let bytes = value.as_bytes();
@@ -96,42 +99,42 @@ impl<'a> AuthRequest<'a> {
                 let (scheme, token) = bytes.split_at(end);
                 if scheme.eq_ignore_ascii_case(b"dpop") {
                     return Err(invalid(
-                        "Authorization is of the scheme 'DPoP', which this service does not check. Send 'Authorization: Bearer <token>' with a token that is not bound to a key.",
+                        "This service does not check the scheme 'DPoP'. Send 'Authorization: Bearer <token>' with a token that is not bound to a key.",
                     ));
                 }
                 if !scheme.eq_ignore_ascii_case(b"bearer") {
                     if bytes.contains(&b',') {
                         return Err(invalid(
-                            "Authorization has more than one value, perhaps joined by a proxy. Send one.",
+                            "Authorization has more than one value. A proxy may have joined two headers. Send one value.",
                         ));
                     }
                     return Err(invalid(
-                        "Authorization is not of the scheme 'Bearer'. Send 'Authorization: Bearer <token>'.",
+                        "The scheme of Authorization is not 'Bearer'. Send 'Authorization: Bearer <token>'.",
                     ));
                 }
                 let spaces = token.iter().take_while(|b| **b == b' ').count();
                 token.get(spaces..).unwrap_or_default()
             }
-            Found::Elsewhere(token) => token.as_bytes(),
-            Found::Nowhere => return Err(RejectionKind::AuthMissing.into()),
+            FoundToken::Elsewhere(token) => token.as_bytes(),
+            FoundToken::Nowhere => return Err(RejectionKind::AuthMissing.into()),
         };
         let is_b64token = !token.is_empty()
             && token.iter().all(|b| IN_B64TOKEN.get(usize::from(*b)) == Some(&true));
-        // What is one is ASCII.
+        // A `b64token` is ASCII, so it is UTF-8.
         match (std::str::from_utf8(token), self.found) {
             (Ok(token), _) if is_b64token => Ok(token),
-            (_, Found::Header) => Err(invalid(
-                "Authorization does not bear exactly one token after 'Bearer'. Send 'Authorization: Bearer <token>'.",
+            (_, FoundToken::Header) => Err(invalid(
+                "Authorization does not have exactly one token after 'Bearer'. Send 'Authorization: Bearer <token>'.",
             )),
-            (_, Found::Elsewhere(_) | Found::Nowhere) => Err(invalid(
-                "What the request bears is no token. Send the token as the issuer wrote it.",
+            (_, FoundToken::Elsewhere(_) | FoundToken::Nowhere) => Err(invalid(
+                "The value in the place of the token is not a token. Send the token exactly as the issuer issued it.",
             )),
         }
     }
 }
 
 impl fmt::Debug for AuthRequest<'_> {
-    /// Without headers and query: they may hold secrets.
+    /// Does not show headers and query: they may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthRequest")
             .field("method", self.head.method)

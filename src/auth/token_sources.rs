@@ -1,4 +1,4 @@
-//! Where a request may bear its token.
+//! The places in which a request may send its token.
 
 #[cfg(test)]
 mod tests;
@@ -12,25 +12,22 @@ use crate::{
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use std::{fmt, sync::Arc};
 
-/// A token in a list of WebSocket protocols: `bearer.<token>`.
+/// The prefix of a token in a list of WebSocket subprotocols: `bearer.<token>`.
 const PROTOCOL_PREFIX: &str = "bearer.";
 
-/// Where a request may bear its token: the `Authorization` header, and what a browser can send
-/// where it cannot set headers.
+/// The places in which a request may send its token: the `Authorization` header, and places that a browser
+/// can use where it cannot set headers.
 ///
-/// A request that bears two tokens is refused (400), never chosen from: a page that has the cookie
-/// sends it along whatever else it sends, so choose one way for each page. One cookie that is sent
-/// twice with the same value is one token.
+/// A request with two tokens is refused (400). A browser sends a cookie with every request of a page, so
+/// choose one place for each page. A cookie that is sent twice with the same value is one token.
 ///
-/// `Authorization: Basic` is no token, and nor are `Digest`, `Negotiate` and `NTLM`: a browser
-/// sends them along to a site that stands behind such a gate. They may stand next to a token from
-/// elsewhere; the [`Authenticator`](super::Authenticator) then does not see them. Any other scheme
-/// counts as a token, and so does an `Authorization` that is sent twice.
+/// `Authorization: Basic`, `Digest`, `Negotiate` and `NTLM` carry no token: a browser sends them to a site
+/// that asks for a password. A request may have one of them and a token in another place. Any other scheme
+/// counts as a token, and so do two `Authorization` headers.
 ///
-/// A token in a cookie or a
-/// protocol is taken off the request before anything inside sees it; `Authorization` is marked
-/// sensitive. What traces headers belongs inside, or marks these headers sensitive itself. A token in
-/// a query is never taken: that is what tickets are for.
+/// The layer removes a token in a cookie or a WebSocket subprotocol from the request before inner services
+/// see it, and marks `Authorization` as sensitive. Put a layer that traces headers inside this one, or let it
+/// mark these headers as sensitive itself. A token in a query is never accepted: use tickets there.
 ///
 /// ```
 /// use tower_tenancy::{RequireTenantScope, auth::{Authenticator, TokenSources}};
@@ -50,19 +47,18 @@ struct Sources {
     origins: Vec<Origin<'static>>,
 }
 
-/// Where a token was found.
-pub(crate) enum Found {
-    /// If anywhere, in the `Authorization` header, where it stays. What it bears may be no token.
+/// Where the token of a request was found.
+pub(crate) enum FoundToken {
+    /// In the `Authorization` header, or nowhere. The header stays on the request. Its value may be no token.
     Header,
-    /// Elsewhere, and taken from there.
+    /// In another place, from which it was removed.
     Elsewhere(String),
-    /// Nowhere. (The `Authorization` header was looked at, too.)
+    /// Nowhere: there is no `Authorization` header either.
     Nowhere,
 }
 
 impl TokenSources {
-    /// The `Authorization: Bearer` header alone (RFC 6750 section 2.1): what layers look at unless
-    /// told otherwise.
+    /// Only the `Authorization: Bearer` header (RFC 6750 section 2.1). This is the default of the layers.
     #[must_use]
     pub fn header() -> Self {
         Self(Arc::new(Sources { cookie: None, protocol: false, origins: Vec::new() }))
@@ -73,35 +69,36 @@ impl TokenSources {
         self
     }
 
-    /// Or the cookie of this name. Make it `HttpOnly`, `Secure` and `SameSite`.
+    /// Adds the cookie of this name. Set it with `HttpOnly`, `Secure` and `SameSite`.
     ///
-    /// A browser sends cookies along whoever's page asks, so the request must come from the host
-    /// that it is sent to, or from an origin that is [allowed](Self::allow_origin). A WebSocket
-    /// upgrade without `Origin` is refused; so is whatever says by `Sec-Fetch-Site` that it comes
-    /// from elsewhere. (A same-origin `EventSource` sends no `Origin`.)
+    /// A browser also sends cookies with requests that pages of other sites make. So the request must come
+    /// from the host that it is sent to, or from an [allowed origin](Self::allow_origin). A WebSocket upgrade
+    /// without `Origin` is refused, and so is a request whose `Sec-Fetch-Site` names another site. (A
+    /// same-origin `EventSource` sends no `Origin`.)
     #[must_use]
     pub fn or_cookie(self, name: impl Into<String>) -> Self {
         self.with(|sources| sources.cookie = Some(name.into()))
     }
 
-    /// Or, in a WebSocket upgrade, the protocol `bearer.<token>` next to a protocol of the
+    /// Adds the WebSocket subprotocol `bearer.<token>`, which an upgrade offers next to a subprotocol of the
     /// application: `new WebSocket(url, ["chat.v1", "bearer." + token])`.
     ///
-    /// The handler sees the application's protocols only, and selects one of them: a browser
-    /// closes a connection for which none is selected.
+    /// The handler sees only the subprotocols of the application. It must select one of them: a browser
+    /// closes a connection without a selected subprotocol.
     #[must_use]
     pub fn or_protocol(self) -> Self {
         self.with(|sources| sources.protocol = true)
     }
 
-    /// Lets pages of this origin use the cookie as well: `https://app.example.com`. Case, a default
-    /// port and a trailing `/` make no difference. An app or an extension has a scheme of its own,
-    /// such as `capacitor://localhost`.
+    /// Allows pages of this origin to use the cookie as well, such as `https://app.example.com`. Case, a
+    /// default port and a trailing `/` make no difference. An app or an extension has its own scheme, such as
+    /// `capacitor://localhost`.
     ///
     /// # Errors
     ///
-    /// What is not the origin of a page (RFC 6454): without a scheme, with a path, a query or a user, a
-    /// wildcard, `null`, the URL of a WebSocket, or a host that is not written as browsers send it.
+    /// If the text is not the origin of a page (RFC 6454): it has no scheme, or it has a path, a query or
+    /// a user, or it is a wildcard, `null` or the URL of a WebSocket, or browsers write the host in
+    /// another way.
     pub fn allow_origin(self, origin: impl AsRef<str>) -> Result<Self, InvalidOrigin> {
         let origin = Origin::named(origin.as_ref())?;
         Ok(self.with(|sources| sources.origins.push(origin)))
@@ -120,8 +117,8 @@ impl TokenSources {
         names
     }
 
-    /// Takes the token off the request.
-    pub(crate) fn take<B>(&self, request: &mut Request<B>) -> Result<Found, Rejection> {
+    /// Finds the token, and removes it from the request unless it is in the `Authorization` header.
+    pub(crate) fn take<B>(&self, request: &mut Request<B>) -> Result<FoundToken, Rejection> {
         let Sources { cookie, protocol, origins } = &*self.0;
         let mut by_cookie = match cookie {
             Some(name) => take_cookies(request.headers_mut(), name),
@@ -133,35 +130,38 @@ impl TokenSources {
         let by_header = request.headers().contains_key(header::AUTHORIZATION);
         let found = by_cookie.len() + by_protocol.len();
         if found == 0 {
-            return Ok(if by_header { Found::Header } else { Found::Nowhere });
+            return Ok(if by_header { FoundToken::Header } else { FoundToken::Nowhere });
         }
         if found > 1 || bears_token(request.headers()) {
             return Err(two_tokens());
         }
         let head = RequestHead::of(request);
         if !by_cookie.is_empty() && !head.comes_from(origins) {
-            let why = "The cookie proves nothing in a request from another origin.";
+            let why = "The cookie is not accepted from another origin. Send the request from an allowed origin.";
             return Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(why).with_source(
-                format!("the cookie came with the origin {:?}", head.headers.get(header::ORIGIN)),
+                format!(
+                    "a request with the cookie came from the origin {:?}",
+                    head.headers.get(header::ORIGIN)
+                ),
             ));
         }
         if !by_protocol.is_empty() && !head.headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
-            let why = "Offer a protocol of the application next to 'bearer.<token>'.";
+            let why = "Offer a subprotocol of the application next to 'bearer.<token>'.";
             return Err(Rejection::new(RejectionKind::ContextInvalid).with_detail(why));
         }
         let token = by_cookie.into_iter().chain(by_protocol).next();
-        Ok(token.map_or(Found::Nowhere, Found::Elsewhere))
+        Ok(token.map_or(FoundToken::Nowhere, FoundToken::Elsewhere))
     }
 }
 
-/// RFC 6750 section 2: not more than one method to send a token.
+/// RFC 6750 section 2: a request sends its token in one way only.
 pub(crate) fn two_tokens() -> Rejection {
     Rejection::new(RejectionKind::ContextInvalid)
-        .with_detail("The request bears more than one token. Send one, in one place.")
+        .with_detail("The request has more than one token. Send one token in one place.")
 }
 
-/// Takes cookies of this name out of the `Cookie` headers (RFC 6265 section 5.4). An empty one is
-/// none: that is how cookies are cleared.
+/// Removes the cookies of this name from the `Cookie` headers (RFC 6265 section 5.4), and returns their
+/// values. An empty cookie counts as absent: servers clear cookies this way.
 fn take_cookies(headers: &mut HeaderMap, name: &str) -> Vec<String> {
     let value = |pair: &[u8]| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
@@ -176,7 +176,7 @@ fn take_cookies(headers: &mut HeaderMap, name: &str) -> Vec<String> {
     values
 }
 
-/// Whether a WebSocket protocol is a token.
+/// Whether a WebSocket subprotocol is a token.
 #[cfg(feature = "tokio-tungstenite")]
 pub(crate) fn is_bearer_protocol(protocol: &str) -> bool {
     protocol.starts_with(PROTOCOL_PREFIX)
@@ -189,8 +189,8 @@ fn take_protocols(headers: &mut HeaderMap) -> Vec<String> {
     take(headers, header::SEC_WEBSOCKET_PROTOCOL, b',', token)
 }
 
-/// Takes the items that are ours out of the lists in all headers of this name, and leaves the rest
-/// as it was. An item of ours that is no UTF-8 becomes something that is no token.
+/// Removes the items that `ours` recognises from the lists in all headers of this name, and returns them. The
+/// other items stay as they are. An item that is not UTF-8 becomes a text that is not a token.
 fn take(
     headers: &mut HeaderMap,
     name: header::HeaderName,
@@ -213,7 +213,7 @@ fn take(
             continue;
         }
         let others = others.join(&separator);
-        // A part of what was a header value is one.
+        // A part of a header value is a header value.
         if let Ok(mut rest) = HeaderValue::from_bytes(others.trim_ascii())
             && !rest.is_empty()
         {

@@ -3,8 +3,8 @@
 
 use crate::{
     auth::{
-        AuthContext, AuthFuture, AuthRequest, Authenticator, Found, Policy, Texts, TokenSources,
-        Unmet, Verdict, bears_token, two_tokens,
+        AuthContext, AuthFuture, AuthRequest, Authenticator, FoundToken, Policy, Texts,
+        TokenSources, Unmet, Verdict, bears_token, two_tokens,
     },
     context::{
         Envs, Identified, Named, ReadsContext, RequestContext, X_ENV, X_REQUEST_ID, X_TENANT_ID,
@@ -170,10 +170,10 @@ impl AuthCheck {
 
     /// Asks the authenticator, and hands it one token: where one was found elsewhere, it does not see
     /// the password for a gate in front, which it might take for another.
-    fn ask<B>(&self, request: &mut Request<B>, found: &Found) -> Verdict {
+    fn ask<B>(&self, request: &mut Request<B>, found: &FoundToken) -> Verdict {
         let aside = match found {
-            Found::Elsewhere(_) => request.headers_mut().remove(header::AUTHORIZATION),
-            Found::Header | Found::Nowhere => None,
+            FoundToken::Elsewhere(_) => request.headers_mut().remove(header::AUTHORIZATION),
+            FoundToken::Header | FoundToken::Nowhere => None,
         };
         let verdict = self.authenticator.authenticate(&AuthRequest::with_token(request, found));
         if let Some(value) = aside {
@@ -212,7 +212,8 @@ impl sealed::Check for AuthCheck {
             Ok(found) => match Contexts::redeemed(request.extensions()) {
                 None => self.ask(request, &found),
                 Some(_)
-                    if matches!(found, Found::Elsewhere(_)) || bears_token(request.headers()) =>
+                    if matches!(found, FoundToken::Elsewhere(_))
+                        || bears_token(request.headers()) =>
                 {
                     Verdict::Ready(Err(two_tokens()))
                 }

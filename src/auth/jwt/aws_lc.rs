@@ -12,7 +12,7 @@ use aws_lc_rs::{
 };
 use std::sync::Arc;
 
-/// The key, if aws-lc takes it. The algorithms are those that jsonwebtoken has for them.
+/// Parses a key, if aws-lc accepts it. The tables name the same algorithms as jsonwebtoken does.
 pub(super) fn parse(algorithm: Algorithm, material: &Material) -> Option<Parsed> {
     let key = match material {
         Material::Secret(secret) => {

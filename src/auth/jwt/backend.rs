@@ -7,22 +7,22 @@ use super::{
 use jsonwebtoken::crypto::CryptoProvider;
 use std::fmt;
 
-/// Longest RSA key that is taken unless more is said, in bits. One of 8192 bits takes four times as long.
+/// The longest RSA key that is accepted by default, in bits. A key of 8192 bits verifies four times slower.
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 const MAX_RSA_BITS: usize = 4096;
 
 /// The crypto library that verifies signatures.
 ///
-/// Chosen explicitly, never through jsonwebtoken's process-wide default, which panics when its
-/// features leave it none or two to choose from.
+/// The crate chooses it explicitly. It never uses the process-wide default of jsonwebtoken, which panics if
+/// none or two libraries are compiled in.
 #[derive(Clone, Copy)]
 pub struct Backend {
     name: &'static str,
     pub(super) provider: &'static CryptoProvider,
-    /// What the library takes.
+    /// The longest RSA key that the library accepts, in bits.
     library_rsa_bits: usize,
     pub(super) max_rsa_bits: usize,
-    /// Makes a key that is kept parsed. Without it, the provider parses a key each time.
+    /// Parses a key once. Without it, the provider parses the key for each token.
     pub(super) parse: Option<fn(Algorithm, &Material) -> Option<Parsed>>,
 }
 
@@ -55,10 +55,10 @@ impl Backend {
         }
     }
 
-    /// Takes RSA keys of up to so many bits. Default: 2048 to 4096 bits. aws-lc-rs takes up to 8192 bits,
-    /// and RustCrypto up to 4096, whatever is said here.
+    /// Accepts RSA keys of up to `bits` bits. Default: 4096; the minimum is always 2048. aws-lc-rs accepts at
+    /// most 8192 bits and RustCrypto at most 4096, even if `bits` is larger.
     ///
-    /// A longer key takes longer to verify with, and anybody may send a token that has to be verified.
+    /// A longer key needs more time for each token, and anybody may send tokens.
     ///
     /// ```
     /// # #[cfg(feature = "aws-lc-rs")] {
@@ -78,7 +78,7 @@ impl Backend {
         self.provider
     }
 
-    /// The fastest one that is compiled in.
+    /// The fastest backend that is compiled in.
     pub(super) fn compiled_in() -> Option<Self> {
         let backends: &[fn() -> Self] = &[
             #[cfg(feature = "aws-lc-rs")]

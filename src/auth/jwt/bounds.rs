@@ -3,27 +3,27 @@
 use super::{
     config_error::JwtConfigError,
     limits::MAX_SHOWN,
-    token_error::{Kind, TokenError},
+    token_error::{NameKind, TokenError},
 };
 use crate::id::{Text, few};
 
-/// What an issuer may speak for, of one kind.
+/// The names of one kind that an issuer may speak for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reach {
-    /// All that its tokens can prove. `None`: anything.
+pub(super) struct Bounds {
+    /// The only names that its tokens can prove. `None`: any name.
     bound: Option<Vec<String>>,
-    /// What a token speaks for that has no such claim.
+    /// The names that a token proves if it has no such claim.
     default: Vec<String>,
 }
 
-/// What a token proves of one kind, and what it claims in vain.
-pub(super) struct Within {
+/// The claimed names that a token proves, and those that its issuer may not speak for.
+pub(super) struct Bounded {
     pub(super) proven: Vec<Text>,
     pub(super) beyond: Vec<Text>,
 }
 
-impl Reach {
-    /// Bounds it to these. A bound that is there already holds as well.
+impl Bounds {
+    /// Allows only these names. An earlier bound still holds as well.
     pub(super) fn bind<T: Into<String>>(&mut self, names: impl IntoIterator<Item = T>) {
         let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
         if let Some(bound) = &self.bound {
@@ -44,7 +44,7 @@ impl Reach {
         self.bound.as_ref().is_none_or(|bound| bound.iter().any(|bound| bound == name))
     }
 
-    /// A default that could never be proven is a mistake.
+    /// Refuses a default that the bound excludes.
     pub(super) fn check(&self) -> Result<(), JwtConfigError> {
         match self.default.iter().find(|name| !self.allows(name)) {
             Some(name) => Err(JwtConfigError::DefaultOutOfBound(name.clone())),
@@ -52,21 +52,21 @@ impl Reach {
         }
     }
 
-    /// Defaults come before the bound: a claim that the bound takes away is no absent claim.
-    pub(super) fn hold(&self, claimed: Option<Vec<Text>>) -> Within {
+    /// Applies the defaults first, then the bound. A claim whose names are all out of bounds is not absent.
+    pub(super) fn apply(&self, claimed: Option<Vec<Text>>) -> Bounded {
         let claimed =
             claimed.unwrap_or_else(|| self.default.iter().map(|n| n.as_str().into()).collect());
         if self.bound.is_none() {
-            return Within { proven: claimed, beyond: Vec::new() };
+            return Bounded { proven: claimed, beyond: Vec::new() };
         }
         let (proven, beyond) = claimed.into_iter().partition(|name| self.allows(name.as_str()));
-        Within { proven, beyond }
+        Bounded { proven, beyond }
     }
 }
 
-impl Kind {
-    /// What a token claims beyond the bound of its issuer. A token that is left with nothing is refused:
-    /// it is none that claims nothing. One that is left with something proves that.
+impl NameKind {
+    /// Handles names beyond the bound of the issuer. A token that claims no other name is refused. A
+    /// token that claims other names as well proves only those.
     pub(super) fn refuse(
         self,
         beyond: &[Text],
@@ -79,13 +79,13 @@ impl Kind {
         let issuer: Option<String> = issuer.map(|text| text.chars().take(MAX_SHOWN).collect());
         let claimed = few(beyond.iter().map(Text::as_str));
         if nothing_is_left {
-            return Err(TokenError::Beyond { kind: self, issuer, claimed });
+            return Err(TokenError::OutOfBounds { kind: self, issuer, claimed });
         }
         tracing::warn!(
             issuer,
             kind = ?self,
             beyond = claimed,
-            "a token claims what its issuer is not bound to; that proves nothing"
+            "a token claims names that its issuer may not speak for; they are ignored"
         );
         Ok(())
     }

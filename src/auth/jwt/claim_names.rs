@@ -14,20 +14,20 @@ use crate::{id::Text, json::Object};
 /// The defaults are `/sub`, `/aud`, `/tenant_id` and `/tenant_ids`, `/env` and `/envs`, `/roles`,
 /// `/scope` and `/actor_type`.
 ///
-/// Tenants, envs, roles and scopes may be a string or an array of strings, at every place alike. Tenants
-/// may be whole numbers as well, which stand for their decimal digits. `null` says nothing: a claim that
-/// is `null`, or that something that is `null` should hold, is absent, and an item that is `null` is
-/// left out. Where an issuer writes names as the keys of an object, [`ClaimPlace::keys_of`] says so.
+/// Tenants, envs, roles and scopes may be a string or an array of strings, at each place. Tenants may also be
+/// whole numbers: the name is their decimal digits. A claim is absent if it is `null` or if an object on the
+/// way to it is `null`. An item of an array that is `null` is left out. Use [`ClaimPlace::keys_of`] for an
+/// issuer that writes names as the keys of an object.
 ///
-/// Roles, scopes and an actor type that are anything else are none: the token passes, the log says at
-/// level `debug` what was found, and a route that [asks](crate::RequireClaims) for a role or a scope
-/// refuses the token. Tenants, envs, subject and audience that are anything else end the token.
+/// If roles, scopes or the actor type are anything else, the token has none: it is accepted, the log says at
+/// level `debug` what was found, and a route that [requires](crate::RequireClaims) a role or a scope refuses
+/// the token. If tenants, envs, subject or audience are anything else, the token is refused.
 ///
-/// To name a place replaces the defaults of its kind: who maps
-/// [`tenant`](Self::tenant) or [`tenants`](Self::tenants) trusts neither `/tenant_id` nor
-/// `/tenant_ids` any more, and the same holds for [`env`](Self::env) and [`envs`](Self::envs).
+/// A place that you set replaces the defaults of its kind. If you set [`tenant`](Self::tenant) or
+/// [`tenants`](Self::tenants), neither `/tenant_id` nor `/tenant_ids` is read any more. The same holds for
+/// [`env`](Self::env) and [`envs`](Self::envs).
 ///
-/// A claim that is a URL has its `/` written `~1`:
+/// If the name of a claim is a URL, write `~1` for each `/` in it:
 ///
 /// ```
 /// use tower_tenancy::auth::ClaimNames;
@@ -52,7 +52,7 @@ pub struct ClaimNames {
 pub(super) struct Places {
     one: Option<ClaimPlace>,
     many: Option<ClaimPlace>,
-    /// Nobody has named a place yet.
+    /// Whether no place has been set yet.
     are_default: bool,
 }
 
@@ -61,7 +61,7 @@ impl Places {
         Self { one: Some(one.into()), many: Some(many.into()), are_default: true }
     }
 
-    /// The places without the defaults.
+    /// The places that were set, without the defaults.
     fn named(&mut self) -> &mut Self {
         if self.are_default {
             *self = Self { one: None, many: None, are_default: false };
@@ -69,8 +69,8 @@ impl Places {
         self
     }
 
-    /// The names that the claims have there. `None`: there is no such claim. One that is malformed ends
-    /// the token: it says something, so no default may take its place.
+    /// The names at these places. `None`: there is no such claim. A malformed claim ends the token,
+    /// because no default may replace a claim that exists.
     pub(super) fn read(
         &self,
         claims: &Object<'_>,
@@ -101,68 +101,68 @@ impl Default for ClaimNames {
 }
 
 impl ClaimNames {
-    /// Who the caller is: a string.
+    /// The place of the subject: a string.
     #[must_use]
     pub fn subject(mut self, pointer: impl Into<String>) -> Self {
         self.subject = Pointer::new(pointer);
         self
     }
 
-    /// Whom the token is meant for: a string or an array of strings.
+    /// The place of the audience: a string or an array of strings.
     #[must_use]
     pub fn audience(mut self, pointer: impl Into<String>) -> Self {
         self.audience = ClaimPlace::at(pointer);
         self
     }
 
-    /// The tenant that the caller may name, or several. It replaces both defaults; only a place that
-    /// [`tenants`](Self::tenants) names is read next to it.
+    /// The place of the tenant that the caller may name, or of several. It replaces both defaults. A place
+    /// that [`tenants`](Self::tenants) sets is read as well.
     #[must_use]
     pub fn tenant(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.tenants.named().one = Some(place.into());
         self
     }
 
-    /// The tenants that the caller may name, or one. It replaces both defaults; only a place that
-    /// [`tenant`](Self::tenant) names is read next to it.
+    /// The place of the tenants that the caller may name, or of one. It replaces both defaults. A place that
+    /// [`tenant`](Self::tenant) sets is read as well.
     #[must_use]
     pub fn tenants(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.tenants.named().many = Some(place.into());
         self
     }
 
-    /// The env that the caller may name, or several. It replaces both defaults; only a place that
-    /// [`envs`](Self::envs) names is read next to it.
+    /// The place of the env that the caller may name, or of several. It replaces both defaults. A place that
+    /// [`envs`](Self::envs) sets is read as well.
     #[must_use]
     pub fn env(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.envs.named().one = Some(place.into());
         self
     }
 
-    /// The envs that the caller may name, or one. It replaces both defaults; only a place that
-    /// [`env`](Self::env) names is read next to it.
+    /// The place of the envs that the caller may name, or of one. It replaces both defaults. A place that
+    /// [`env`](Self::env) sets is read as well.
     #[must_use]
     pub fn envs(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.envs.named().many = Some(place.into());
         self
     }
 
-    /// The caller's roles, or the one role.
+    /// The place of the roles of the caller, or of the one role.
     #[must_use]
     pub fn roles(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.roles = place.into();
         self
     }
 
-    /// What the token was issued to do: scopes in one string, separated by spaces (RFC 8693 section
-    /// 4.2), or an array of strings.
+    /// The place of the scopes that the token was issued for: one string with spaces between the scopes (RFC
+    /// 8693 section 4.2), or an array of strings.
     #[must_use]
     pub fn scopes(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.scopes = place.into();
         self
     }
 
-    /// What the caller is, such as `human` or `agent`: a string.
+    /// The place of the actor type, such as `human` or `agent`: a string.
     #[must_use]
     pub fn actor_type(mut self, pointer: impl Into<String>) -> Self {
         self.actor_type = Pointer::new(pointer);

@@ -1,7 +1,7 @@
-//! Places in a token that have names, and how names are written there.
+//! Places in a token that contain names, and how the names are written there.
 
 use super::{
-    claim_values::{Found, find, told},
+    claim_values::{FoundKind, find, log_malformed},
     json::Pointer,
 };
 use crate::{
@@ -10,14 +10,15 @@ use crate::{
     json::{Json, Member, Object},
 };
 
-/// Most names that are taken from one claim: tenants, envs, roles, scopes, audiences. What is kept of a
-/// name takes more room than `"",` does in a token.
+/// The most names of one kind that are read: tenants, envs, roles, scopes, audiences. A stored name takes
+/// more memory than the `"",` that it may take in a token.
 const MAX_NAMES: usize = 512;
 
-/// A place in a token that has names: tenants, envs, roles or scopes.
+/// A place in a token that contains names: tenants, envs, roles or scopes.
 ///
-/// A text is a JSON pointer (RFC 6901) to a string or an array of strings. Some issuers write names as
-/// the keys of an object instead, such as Zitadel its roles and Keycloak its organizations:
+/// A text converts into a place: it is a JSON pointer (RFC 6901) to a string or an array of strings. Some
+/// issuers write names as the keys of an object instead. Zitadel does so with roles, and Keycloak with
+/// organizations:
 ///
 /// ```
 /// use tower_tenancy::auth::{ClaimNames, ClaimPlace};
@@ -32,30 +33,29 @@ const MAX_NAMES: usize = 512;
 #[derive(Clone, Debug)]
 pub struct ClaimPlace {
     pub(super) pointer: Pointer,
-    /// Whether an object stands for its keys.
+    /// Whether the keys of an object are names.
     takes_keys: bool,
 }
 
 impl ClaimPlace {
-    /// What `pointer` points to: a string or an array of strings. A text that is given in place of a
-    /// `ClaimPlace` means the same.
+    /// The place that `pointer` points to: a string or an array of strings.
     pub fn at(pointer: impl Into<String>) -> Self {
         Self { pointer: Pointer::new(pointer), takes_keys: false }
     }
 
-    /// What `pointer` points to: an object, whose keys are the names. A key whose value is `null` or
-    /// `false` is left out. A string or an array of strings is taken as well.
+    /// The place that `pointer` points to: an object, whose keys are the names. A key whose value is
+    /// `null` or `false` is left out. A string or an array of strings is accepted as well.
     pub fn keys_of(pointer: impl Into<String>) -> Self {
         Self { pointer: Pointer::new(pointer), takes_keys: true }
     }
 
-    /// Adds the names that the claim has. Says whether there is such a claim.
+    /// Adds the names of the claim to `names`. Returns whether the claim exists.
     pub(super) fn read(
         &self,
         claims: &Object<'_>,
         spelling: Spelling,
         names: &mut Vec<Text>,
-    ) -> Result<bool, Found> {
+    ) -> Result<bool, FoundKind> {
         let Some(value) = find(claims, &self.pointer)? else { return Ok(false) };
         if let Some(text) = value.string() {
             if spelling != Spelling::Words {
@@ -89,13 +89,13 @@ impl ClaimPlace {
         Ok(true)
     }
 
-    /// The names of a claim that can be done without. One that is malformed has none.
+    /// The names of a claim that no rule needs. A malformed claim has none.
     pub(super) fn read_if_well_formed(&self, claims: &Object<'_>, spelling: Spelling) -> Texts {
         let mut names = Vec::new();
         match self.read(claims, spelling, &mut names) {
             Ok(_) => names.into(),
             Err(found) => {
-                told(self.pointer.as_str(), found);
+                log_malformed(self.pointer.as_str(), found);
                 Texts::Unread(found)
             }
         }
@@ -120,25 +120,25 @@ impl From<&String> for ClaimPlace {
     }
 }
 
-/// What a claim may have besides an array of names.
+/// What a claim may be instead of an array of names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spelling {
-    /// A string, which is one name.
+    /// A string: one name.
     Name,
-    /// A string, or a whole number, which is one name.
+    /// A string or a whole number: one name.
     NameOrInteger,
     /// A string with spaces between names (RFC 8693 section 4.2).
     Words,
 }
 
 impl Spelling {
-    /// The name that a whole number stands for, in a claim or in an array.
+    /// The digits of a whole number, if whole numbers are names here.
     fn integer(self, value: Json<'_>) -> Option<&str> {
         value.integer().filter(|_| self == Self::NameOrInteger)
     }
 }
 
-fn add(names: &mut Vec<Text>, name: &str) -> Result<(), Found> {
+fn add(names: &mut Vec<Text>, name: &str) -> Result<(), FoundKind> {
     if names.len() >= MAX_NAMES {
         return Err("more than 512 names");
     }
@@ -146,8 +146,8 @@ fn add(names: &mut Vec<Text>, name: &str) -> Result<(), Found> {
     Ok(())
 }
 
-/// What kind of item an array has that is no name.
-fn kind_in_array(item: Json<'_>) -> Found {
+/// The kind of an array whose item is not a name.
+fn kind_in_array(item: Json<'_>) -> FoundKind {
     match item.kind() {
         "an object" => "an array with an object in it",
         "an array" => "an array with an array in it",

@@ -13,12 +13,12 @@ pub(super) struct Header {
 impl Header {
     /// Reads a JOSE header (RFC 7515 section 4).
     pub(super) fn read(header: &Object<'_>) -> Result<Self, TokenError> {
-        // RFC 7515 section 4.1.11: we implement no extension, so none may be critical. An unencoded
-        // payload (RFC 7797) or a compressed one would mean something else than what we read.
+        // RFC 7515 section 4.1.11: we implement no extension, so no extension may be critical. We would
+        // misread an unencoded payload (RFC 7797) or a compressed one.
         if ["crit", "b64", "zip", "enc", "cty"].iter().any(|name| header.get(name).is_some()) {
-            return Err(TokenError::Header("it asks for an extension"));
+            return Err(TokenError::Header("it needs an extension"));
         }
-        // RFC 8725 section 3.11: an ID token or a logout token of the same issuer is no access
+        // RFC 8725 section 3.11: an ID token or a logout token of the same issuer is not an access
         // token.
         let is_access_token = match header.get("typ") {
             None => false,
@@ -43,7 +43,7 @@ impl Header {
         let kid = match header.get("kid").map(Json::string) {
             None => None,
             Some(Some(kid)) if kid.len() <= MAX_KID => Some(kid.into_owned()),
-            Some(_) => return Err(TokenError::Header("its `kid` is no string or too long")),
+            Some(_) => return Err(TokenError::Header("its `kid` is not a string or is too long")),
         };
         Ok(Self { algorithm, kid, is_access_token })
     }

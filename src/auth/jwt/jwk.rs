@@ -1,4 +1,4 @@
-//! Keys as issuers publish them (RFC 7517).
+//! JWKs: keys as issuers publish them (RFC 7517).
 
 use super::{
     algorithm::Algorithm,
@@ -11,14 +11,14 @@ use super::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-/// A key that says that it is not for signatures is left out as it is meant to be.
+/// A key that is not for signatures is left out on purpose, so the log does not warn of it.
 pub(super) const NOT_FOR_SIGNATURES: &str = "the JWK is not for signatures";
 pub(super) const NOT_FOR_VERIFYING: &str = "the JWK is not for verifying";
 
-/// The members of a JWK that say something.
+/// The members of a JWK.
 ///
-/// Some issuers write a member that they do not set as `null`, `""`, `[]` or `{}`. Such a member is
-/// absent. This is the only way to the members.
+/// Some issuers write a member that they do not set as `null`, `""`, `[]` or `{}`. Such a member counts as
+/// absent. Only this type gives access to the members.
 pub(super) struct Jwk<'a>(pub(super) &'a Value);
 
 impl<'a> Jwk<'a> {
@@ -36,7 +36,7 @@ impl<'a> Jwk<'a> {
         self.get(name).and_then(Value::as_str)
     }
 
-    /// A member that the kind of key needs.
+    /// The bytes of a member that the key type needs.
     fn bytes(&self, name: &str) -> Result<Vec<u8>, JwtConfigError> {
         let lacks = JwtConfigError::Key("the JWK lacks a member of its key type");
         let decoded = URL_SAFE_NO_PAD.decode(self.text(name).ok_or(lacks)?);
@@ -81,22 +81,22 @@ impl<'a> Jwk<'a> {
             None => None,
             Some(Some(kid)) if kid.len() <= MAX_KID => Some(kid.to_owned()),
             Some(Some(_)) => return Err(Key("the `kid` is longer than 128 bytes")),
-            Some(None) => return Err(Key("the JWK's `kid` is no string")),
+            Some(None) => return Err(Key("the `kid` of the JWK is not a string")),
         };
         JwtKey { kid, algorithm, material }.vetted()
     }
 }
 
 impl JwtKey {
-    /// A JWK (RFC 7517), with its `kid`. Without an `alg` it verifies `HS256`, `RS256`, `EdDSA`
-    /// or what its curve says. A member that is `null` or empty is absent.
+    /// A JWK (RFC 7517) with its `kid`. A JWK without `alg` verifies `HS256`, `RS256`, `EdDSA`, or the
+    /// algorithm of its curve. A member that is `null` or empty counts as absent.
     ///
     /// # Errors
     ///
-    /// A key that is malformed, private, too weak, not for signatures, or of an unknown kind.
+    /// If the key is malformed, private, too weak, not for signatures, or of an unknown type.
     pub fn jwk(json: &str) -> Result<Self, JwtConfigError> {
         let jwk = parse_object(json.as_bytes())
-            .map_err(|_| JwtConfigError::Key("the JWK is no JSON object"))?;
+            .map_err(|_| JwtConfigError::Key("the JWK is not a JSON object"))?;
         Jwk(&jwk).read()
     }
 }

@@ -10,39 +10,39 @@ use crate::id::few;
 use serde_json::Value;
 use std::{borrow::Cow, fmt};
 
-/// Most reasons that one text tells.
+/// The most reasons that one text names.
 const MAX_REASONS: usize = 4;
 
 impl JwtKey {
-    /// The public keys of a JWK set (RFC 7517 section 5). Keys of it that cannot verify signatures
-    /// here are left out, and the log says why.
+    /// The public keys of a JWK set (RFC 7517 section 5). Keys that cannot verify signatures are left
+    /// out, and the log says why.
     ///
     /// # Errors
     ///
-    /// A document that is no key set, or one of which no key is usable.
+    /// If the document is not a JWK set, or no key of it can be used.
     pub fn jwks(json: &str) -> Result<Vec<Self>, JwtConfigError> {
         let Published { keys, left_out } = Published::read(json)?;
         if keys.is_empty() {
             return Err(JwtConfigError::NoUsableKey(left_out.to_string()));
         }
-        left_out.tell("a JWK set", None);
+        left_out.log("a JWK set", None);
         Ok(keys.into_iter().map(|(_, key)| key).collect())
     }
 }
 
 /// The keys of a JWK set, in its order.
 pub(super) struct Published {
-    /// Those that can be read, and what log lines call them.
+    /// The keys that can be read, and their names in log lines.
     pub(super) keys: Vec<(String, JwtKey)>,
     pub(super) left_out: LeftOut,
 }
 
 impl Published {
     pub(super) fn read(json: &str) -> Result<Self, JwtConfigError> {
-        // RFC 8259 section 8.1: some editors put it in front of a file.
+        // A byte order mark (RFC 8259 section 8.1): some editors write it at the start of a file.
         let json = json.strip_prefix('\u{feff}').unwrap_or(json);
         let set = parse_object(json.as_bytes()).map_err(|fault| {
-            JwtConfigError::NoUsableKey(format!("the set is no strict JSON object: {fault}"))
+            JwtConfigError::NoUsableKey(format!("the set is not a strict JSON object: {fault}"))
         })?;
         let Some(Value::Array(jwks)) = set.get("keys") else {
             return Err(JwtConfigError::Key("the JWK set has no `keys` array"));
@@ -53,8 +53,10 @@ impl Published {
             let name =
                 jwk.text("kid").map_or_else(|| format!("number {}, no kid", i + 1), str::to_owned);
             let key = match jwk.text("kty") {
-                // A key set is published.
-                Some("oct") => Err(JwtConfigError::Key("a secret that is published is none")),
+                // A JWK set is public.
+                Some("oct") => {
+                    Err(JwtConfigError::Key("a JWK set is public, so it must not contain a secret"))
+                }
                 _ => jwk.read(),
             };
             match key {
@@ -89,12 +91,18 @@ impl LeftOut {
         }
     }
 
-    /// Writes a line into the log for each reason: there are a few, however many keys there are.
-    pub(super) fn tell(&self, source: &str, issuer: Option<&String>) {
+    /// Writes one log line for each reason. There are few reasons, however many keys there are.
+    pub(super) fn log(&self, source: &str, issuer: Option<&String>) {
         for reason in &self.0 {
             let (why, kids) = (&*reason.why, reason.few());
             if [NOT_FOR_SIGNATURES, NOT_FOR_VERIFYING].contains(&why) {
-                tracing::info!(source, issuer, kids, why, "keys of a set are for something else");
+                tracing::info!(
+                    source,
+                    issuer,
+                    kids,
+                    why,
+                    "keys of a set are not for verifying signatures"
+                );
             } else {
                 tracing::warn!(source, issuer, kids, why, "keys of a set are not used");
             }
@@ -112,7 +120,7 @@ impl fmt::Display for LeftOut {
     /// The first few keys for each of the first few reasons.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
-            return f.write_str("it is empty");
+            return f.write_str("the set is empty");
         }
         for (i, reason) in self.0.iter().take(MAX_REASONS).enumerate() {
             let separator = if i == 0 { "" } else { "; " };
@@ -171,7 +179,7 @@ mod tests {
         let told = left_out.to_string();
         assert!(told.contains("the JWK is of an unknown kind") && !told.contains('\n'), "{told}");
         assert!(told.contains(r#"["for-encryption"]: the JWK is not for signatures"#), "{told}");
-        assert!(told.contains(r#"["number 303, no kid"]: a secret that is published"#), "{told}");
+        assert!(told.contains(r#"["number 303, no kid"]: a JWK set is public"#), "{told}");
         assert!(told.len() < 1500, "{told}");
         assert!(parse_object(set.as_bytes()).is_ok());
     }

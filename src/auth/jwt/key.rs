@@ -1,4 +1,4 @@
-//! Keys that tokens are verified with: one key, one algorithm.
+//! Keys that verify tokens. A key verifies one algorithm.
 
 use super::{
     algorithm::Algorithm, config_error::JwtConfigError, material::Material, secret::is_key_material,
@@ -18,7 +18,7 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 /// RFC 8410 section 3.
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// A key, the one algorithm that it verifies, and the `kid` it goes by, if any.
+/// A key, the one algorithm that it verifies, and its `kid`, if it has one.
 ///
 /// ```
 /// use tower_tenancy::auth::{Algorithm, JwtKey};
@@ -39,9 +39,9 @@ impl JwtKey {
     ///
     /// # Errors
     ///
-    /// A secret shorter than the hash (RFC 7518 section 3.2): 32, 48 or 64 bytes. What is plainly no
-    /// secret: a key or a certificate in PEM, DER, as a JWK or as an OpenSSH key. Whoever knows a public
-    /// key could sign with it (RFC 8725 section 2.1).
+    /// If the secret is shorter than the hash (RFC 7518 section 3.2), which has 32, 48 or 64 bytes. If it is
+    /// clearly not a secret but a key or a certificate in PEM or DER, a JWK, or an OpenSSH key: anybody who
+    /// knows the public key could then sign tokens (RFC 8725 section 2.1).
     pub fn hmac(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, JwtConfigError> {
         Self { kid: None, algorithm, material: Material::Secret(secret.as_ref().to_vec()) }.vetted()
     }
@@ -49,14 +49,14 @@ impl JwtKey {
     /// A public key in PEM (RFC 7468): `PUBLIC KEY` (RSA, P-256, P-384, Ed25519) or
     /// `RSA PUBLIC KEY`.
     ///
-    /// Verifies `RS256`, `ES256`, `ES384` or `EdDSA`; an RSA key for another algorithm says so by
-    /// [`with_algorithm`](Self::with_algorithm).
+    /// It verifies `RS256`, `ES256`, `ES384` or `EdDSA`. [`with_algorithm`](Self::with_algorithm) sets
+    /// another algorithm for an RSA key.
     ///
     /// # Errors
     ///
-    /// Anything else, private keys and certificates among it.
+    /// If the text is anything else, such as a private key or a certificate.
     pub fn public_pem(pem: impl AsRef<[u8]>) -> Result<Self, JwtConfigError> {
-        let malformed = JwtConfigError::Key("this is no PEM");
+        let malformed = JwtConfigError::Key("this is not a PEM");
         let Ok(pem) = std::str::from_utf8(pem.as_ref()) else { return Err(malformed) };
         let Ok((label, document)) = Document::from_pem(pem) else { return Err(malformed) };
         match label {
@@ -74,9 +74,9 @@ impl JwtKey {
     ///
     /// # Errors
     ///
-    /// As [`public_pem`](Self::public_pem).
+    /// See [`public_pem`](Self::public_pem).
     pub fn public_der(der: impl AsRef<[u8]>) -> Result<Self, JwtConfigError> {
-        let malformed = JwtConfigError::Key("this is no SubjectPublicKeyInfo");
+        let malformed = JwtConfigError::Key("this is not a SubjectPublicKeyInfo");
         let Ok(info) = SubjectPublicKeyInfoRef::try_from(der.as_ref()) else {
             return Err(malformed);
         };
@@ -107,37 +107,36 @@ impl JwtKey {
         Self { kid: None, algorithm: Algorithm::RS256, material }.vetted()
     }
 
-    /// Pins another algorithm of the same family, such as `PS256` for an RSA key.
+    /// Sets another algorithm of the same family, such as `PS256` for an RSA key.
     ///
     /// # Errors
     ///
-    /// An algorithm that the key cannot verify.
+    /// If the key cannot verify the algorithm.
     pub fn with_algorithm(mut self, algorithm: Algorithm) -> Result<Self, JwtConfigError> {
         self.algorithm = algorithm;
         self.vetted()
     }
 
-    /// Names the key, for tokens whose header has a `kid`.
+    /// Sets the `kid` of the key. It verifies tokens whose header has the same `kid`.
     #[must_use]
     pub fn with_kid(mut self, kid: impl Into<String>) -> Self {
         self.kid = Some(kid.into());
         self
     }
 
-    /// What makes it this key: the same material under the same name for the same algorithm is one key,
-    /// whatever else was written next to it.
+    /// Two keys with the same `kid`, algorithm and material are one key.
     pub(super) fn identity(&self) -> (Option<&str>, Algorithm, &Material) {
         (self.kid.as_deref(), self.algorithm, &self.material)
     }
 
-    /// What jsonwebtoken leaves unchecked: sizes, and that key and algorithm belong together.
+    /// Checks what jsonwebtoken does not check: sizes, and whether the key fits the algorithm.
     pub(super) fn vetted(self) -> Result<Self, JwtConfigError> {
         let fits = match &self.material {
             Material::Secret(secret) => {
                 if is_key_material(secret) {
                     return Err(JwtConfigError::Key(
-                        "this is a key or a certificate, and no secret: give a public key to \
-                         `JwtKey::public_pem`, `public_der` or `jwk`, and for HMAC the random secret \
+                        "this is a key or a certificate, not a secret: give a public key to \
+                         `JwtKey::public_pem`, `public_der` or `jwk`; for HMAC, give the random secret \
                          that the issuer signs with",
                     ));
                 }
@@ -160,16 +159,12 @@ impl JwtKey {
             }
             Material::Ed(x) => (self.algorithm, x.len()) == (Algorithm::EdDSA, 32),
         };
-        if fits {
-            Ok(self)
-        } else {
-            Err(JwtConfigError::Key("key and algorithm do not belong together"))
-        }
+        if fits { Ok(self) } else { Err(JwtConfigError::Key("the key does not fit the algorithm")) }
     }
 }
 
 impl fmt::Debug for JwtKey {
-    /// Without the material: it may be a secret.
+    /// Does not show the material: it may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtKey")
             .field("kid", &self.kid)

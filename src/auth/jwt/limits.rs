@@ -1,10 +1,10 @@
-//! How much of a token is looked at before anybody is known.
+//! Limits on the work that an unverified token causes.
 
-/// Longest `kid` that is looked up, in bytes.
+/// The longest `kid` that is looked up, in bytes.
 pub(super) const MAX_KID: usize = 128;
 
-/// Most keys that are tried for one token: what a token may cost before anybody is known, whoever sent it.
+/// The most keys that are tried for one token. Anybody may send a token, so this bounds what it costs.
 pub(super) const MAX_TRIES: usize = 4;
 
-/// How much of an unexpected claim a log line shows, in characters.
+/// How many characters of an unexpected claim a log line shows.
 pub(super) const MAX_SHOWN: usize = 200;

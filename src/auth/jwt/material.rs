@@ -1,13 +1,13 @@
-//! What keys are made of.
+//! The numbers and bytes that keys consist of.
 
 use super::{algorithm::Algorithm, config_error::JwtConfigError};
 use std::sync::Arc;
 
-/// What a key is made of. The same key has one spelling.
+/// The numbers or bytes of a key. Equal keys have equal material.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Material {
     Secret(Vec<u8>),
-    /// Made by [`rsa`](Self::rsa): without leading zeros.
+    /// Modulus and exponent without leading zeros: [`rsa`](Self::rsa) removes them.
     Rsa {
         n: Vec<u8>,
         e: Vec<u8>,
@@ -24,11 +24,11 @@ impl Material {
     }
 }
 
-/// A key in a form of its own that verifies a signature of a message.
+/// A parsed key: verifies a signature of a message.
 pub(super) type Parsed = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 
-/// How long a signature of the key is, in bytes: as its modulus (RFC 8017 section 8), two numbers of the
-/// curve's size (RFC 7518 section 3.4), 64 (RFC 8032 section 5.1), or as the hash.
+/// The length of the signatures of a key, in bytes: the length of the modulus (RFC 8017 section 8), of two
+/// coordinates (RFC 7518 section 3.4), 64 (RFC 8032 section 5.1), or the length of the hash.
 pub(super) fn signature_len(algorithm: Algorithm, material: &Material) -> usize {
     match material {
         Material::Secret(_) if algorithm == Algorithm::HS256 => 32,
@@ -40,7 +40,8 @@ pub(super) fn signature_len(algorithm: Algorithm, material: &Material) -> usize 
     }
 }
 
-/// SEC 1 section 2.3.3, with coordinates of full length (RFC 7518 section 6.2.1.2).
+/// The uncompressed point (SEC 1 section 2.3.3) of two coordinates of full length (RFC 7518 section
+/// 6.2.1.2).
 pub(super) fn point(size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, JwtConfigError> {
     if x.len() != size || y.len() != size {
         return Err(JwtConfigError::Key("a coordinate of the JWK has the wrong length"));

@@ -1,8 +1,8 @@
 //! Bearer JWTs, checked strictly ([RFC 8725]).
 //!
-//! Only the signature itself is left to a crypto backend. What surrounds it is decided here: the
-//! algorithm is the key's, never the token's; both JSON objects are free of duplicate members;
-//! `crit` is refused; `exp` is required, and so are `iss` and `aud` as soon as they are configured.
+//! A crypto backend checks the signature itself. This module checks all the rest: the key decides the
+//! algorithm, never the token; both JSON objects must not have duplicate members; `crit` is refused; `exp` is
+//! required, and so are `iss` and `aud` once they are configured.
 //!
 //! [RFC 8725]: https://www.rfc-editor.org/rfc/rfc8725
 

@@ -14,10 +14,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// Longest header that is remembered with its key, in bytes. Most take 100.
+/// The longest header that is remembered with its key, in bytes. Most headers have about 100.
 const MAX_SEEN: usize = 512;
 
-/// A vetted key in the form of its backend.
+/// A checked key in the form that its backend needs.
 #[derive(Clone)]
 pub(super) struct ReadyKey {
     pub(super) kid: Option<String>,
@@ -26,19 +26,19 @@ pub(super) struct ReadyKey {
     material: Material,
     form: Form,
     backend: Backend,
-    /// A header that came with a signature of this key, as it was sent.
+    /// The text and the content of a header that came with a signature of this key.
     seen: Arc<OnceLock<(Box<str>, Header)>>,
 }
 
 #[derive(Clone)]
 enum Form {
     Parsed(Parsed),
-    /// A provider's verifier is made for each token: it cannot be shared between threads.
+    /// The provider makes a verifier for each token, because threads cannot share one.
     Provided(DecodingKey),
 }
 
 impl JwtKey {
-    /// The key as `backend` takes it.
+    /// The key in the form that `backend` needs.
     pub(super) fn ready(&self, backend: Backend) -> Result<ReadyKey, JwtConfigError> {
         if let Material::Rsa { n, e } = &self.material {
             check_rsa(n, e, backend)?;
@@ -69,13 +69,13 @@ impl JwtKey {
 }
 
 impl ReadyKey {
-    /// The header, if its text is the one that was seen.
+    /// The header with this text, if it is the remembered one.
     pub(super) fn knows(&self, text: &str) -> Option<&Header> {
         self.seen.get().filter(|(seen, _)| **seen == *text).map(|(_, header)| header)
     }
 
-    /// Remembers the first header, unless it is very long: an issuer writes the same into each token of
-    /// a key.
+    /// Remembers the first header, unless it is very long. An issuer writes the same header into each token
+    /// of a key.
     pub(super) fn remember(&self, text: &str, header: &Header) {
         if text.len() > MAX_SEEN {
             return;
@@ -83,12 +83,12 @@ impl ReadyKey {
         self.seen.get_or_init(|| (text.into(), header.clone()));
     }
 
-    /// Whether this is the same key, under whatever name.
+    /// Whether this is the same key. The `kid` makes no difference.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.algorithm == other.algorithm && self.material == other.material
     }
 
-    /// Whether a signature of this length can be one of this key. Costs nothing.
+    /// Whether the signature has the length that signatures of this key have. This check is cheap.
     pub(super) fn can_have_signed(&self, signature: &[u8]) -> bool {
         signature.len() == self.signature_len
     }
@@ -107,14 +107,18 @@ impl ReadyKey {
     }
 }
 
-/// How many of `keys` fit the same tokens as `one`: they have the same name, or none, and make signatures
-/// of the same algorithm and length.
-pub(super) fn alike<'a>(one: &ReadyKey, keys: impl IntoIterator<Item = &'a ReadyKey>) -> usize {
+/// How many of `keys` verify the same tokens as `one`: they have the same `kid`, or none, and their
+/// signatures have the same algorithm and length.
+pub(super) fn count_alike<'a>(
+    one: &ReadyKey,
+    keys: impl IntoIterator<Item = &'a ReadyKey>,
+) -> usize {
     let of = |key: &ReadyKey| (key.algorithm, key.signature_len);
     keys.into_iter().filter(|key| key.kid == one.kid && of(key) == of(one)).count()
 }
 
-/// RSA keys of 2048 bits or more (RFC 7518 section 3.3) with an odd exponent from 65537.
+/// Refuses RSA keys of fewer than 2048 bits (RFC 7518 section 3.3), and exponents that are even or below
+/// 65537.
 fn check_rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<(), JwtConfigError> {
     let bits = n.len() * 8 - n.first().map_or(0, |byte| byte.leading_zeros() as usize);
     if bits < 2048 {
@@ -122,19 +126,19 @@ fn check_rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<(), JwtConfigError>
     }
     if bits > backend.max_rsa_bits {
         return Err(JwtConfigError::Key(
-            "the RSA key is longer than is taken, which is 4096 bits unless \
-             `Backend::with_max_rsa_bits` says otherwise, and 8192 at most",
+            "the RSA key is too long: at most 4096 bits are accepted unless \
+             `Backend::with_max_rsa_bits` sets another limit, which is 8192 at most",
         ));
     }
     if e.len() < 3 || e.len() > 4 || e.last().is_none_or(|byte| byte % 2 == 0) {
         return Err(JwtConfigError::Key(
-            "the RSA key's exponent is even, below 65537 or over 32 bits",
+            "the exponent of the RSA key is even, below 65537 or longer than 32 bits",
         ));
     }
     Ok(())
 }
 
-/// The key as jsonwebtoken's providers take it.
+/// The key in the form that the providers of jsonwebtoken need.
 fn decoding_key(material: &Material) -> DecodingKey {
     match material {
         Material::Secret(secret) => DecodingKey::from_secret(secret),
@@ -152,6 +156,6 @@ impl fmt::Debug for ReadyKey {
 
 #[cfg(test)]
 thread_local! {
-    /// How often this thread tried a key.
+    /// How many keys this thread has tried.
     pub(super) static TRIES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }

@@ -1,13 +1,13 @@
-//! What a verifier asks of a token and its claims.
+//! The rules of a verifier for a token and its claims.
 
 use super::{
-    bounds::Reach,
+    bounds::Bounds,
     claim_names::ClaimNames,
     claim_place::Spelling,
-    claim_values::{bad_claim, find, needed, numeric_date, string, told},
+    claim_values::{bad_claim, find, log_malformed, needed, numeric_date, string},
     config_error::JwtConfigError,
     json::Pointer,
-    token_error::{Kind, TokenError},
+    token_error::{NameKind, TokenError},
 };
 use crate::{
     auth::{AuthContext, Policy, Proven, Revocation, Unmet},
@@ -21,32 +21,35 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What a verifier asks of a token and its claims.
+/// The rules of a verifier for a token and its claims.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     pub(super) issuer: Option<String>,
-    /// What a route may ask for as well.
+    /// The requirements that a route may have as well.
     pub(super) policy: Policy,
     pub(super) leeway: Duration,
-    /// Longest token that is looked at.
+    /// The longest token that is accepted, in bytes.
     pub(super) max_token_bytes: usize,
-    /// Somebody else checks that the sender of a bound token has its key.
+    /// Whether the application checks that the sender of a key-bound token has the key.
     pub(super) accepts_key_bound: bool,
     pub(super) names: ClaimNames,
-    /// Claims that must be these strings, by their pointers.
+    /// Claims, by their pointers, that must have these string values.
     pub(super) required: Vec<(Pointer, String)>,
-    pub(super) tenants: Reach,
-    pub(super) envs: Reach,
-    /// That the issuer may speak for any tenant was said, and not forgotten.
+    pub(super) tenants: Bounds,
+    pub(super) envs: Bounds,
+    /// Whether the application said that the issuer may speak for any tenant.
     pub(super) any_tenant: bool,
 }
 
-/// What a good token says.
+/// The result of a token that passed all checks.
 #[derive(Clone, Debug)]
 pub(super) struct Checked {
     pub(super) auth: AuthContext,
-    /// The later one of `nbf` and `iat`: before it, less the leeway, the token is refused.
-    #[cfg_attr(not(feature = "token-cache"), expect(dead_code, reason = "for the cache"))]
+    /// The later one of `nbf` and `iat`. The token is refused before this time minus the leeway.
+    #[cfg_attr(
+        not(feature = "token-cache"),
+        expect(dead_code, reason = "only the cache reads it")
+    )]
     pub(super) not_before: Option<SystemTime>,
 }
 
@@ -58,11 +61,11 @@ impl Rules {
         self.envs.check()
     }
 
-    /// Holds the claims of a token against the rules at the time that `clock` tells. What they prove
-    /// lasts as long as `trust` in their issuer.
+    /// Checks the claims of a token at the time of `clock`. `trust` withdraws the proof once the issuer
+    /// is not trusted any more.
     ///
-    /// Only an otherwise good token is told that it expired, and only one that is good now that it
-    /// speaks for nothing here: 401 comes before 403.
+    /// The order is fixed. A token is called expired only if it is good otherwise, and out of bounds only
+    /// if it has not expired: 401 comes before 403.
     pub(super) fn check(
         &self,
         claims: &Object<'_>,
@@ -75,11 +78,11 @@ impl Rules {
         for (pointer, wanted) in &self.required {
             if needed(claims, pointer)?.as_deref() != Some(wanted) {
                 return Err(TokenError::Claim(
-                    "a claim that is required here is not as it must be",
+                    "a claim does not have the value that the verifier requires",
                 ));
             }
         }
-        // RFC 7800 section 3.1: whatever it says, the token is no plain bearer token.
+        // RFC 7800 section 3.1: with any `cnf`, the token is not a plain bearer token.
         if claims.claim("cnf").is_some() && !self.accepts_key_bound {
             return Err(TokenError::KeyBound);
         }
@@ -88,8 +91,8 @@ impl Rules {
         let subject =
             Subject::new(subject).map_err(|_| TokenError::Claim("the subject is malformed"))?;
         let tenants = self.names.tenants.read(claims, Spelling::NameOrInteger)?;
-        let tenants = self.tenants.hold(tenants);
-        let envs = self.envs.hold(self.names.envs.read(claims, Spelling::Name)?);
+        let tenants = self.tenants.apply(tenants);
+        let envs = self.envs.apply(self.names.envs.read(claims, Spelling::Name)?);
         let issued_at = numeric_date(claims, "iat")?;
         let begins = numeric_date(claims, "nbf")?;
         let expires_at =
@@ -119,13 +122,13 @@ impl Rules {
             return Err(TokenError::Expired);
         }
         let issuer = auth.issuer();
-        Kind::Tenants.refuse(&tenants.beyond, auth.tenants().next().is_none(), issuer)?;
-        Kind::Envs.refuse(&envs.beyond, auth.envs().next().is_none(), issuer)?;
+        NameKind::Tenants.refuse(&tenants.beyond, auth.tenants().next().is_none(), issuer)?;
+        NameKind::Envs.refuse(&envs.beyond, auth.envs().next().is_none(), issuer)?;
         Ok(Checked { auth, not_before: begins.max(issued_at) })
     }
 
-    /// RFC 7519 section 4.1.1: one string, compared byte for byte. Where no issuer is configured, a
-    /// token need not name one.
+    /// RFC 7519 section 4.1.1: one string, compared byte for byte. If no issuer is configured, the claim
+    /// may be absent.
     fn issuer<'a>(&self, claims: &Object<'a>) -> Result<Option<Cow<'a, str>>, TokenError> {
         let Some(value) = claims.claim("iss") else {
             return match self.issuer {
@@ -137,39 +140,40 @@ impl Rules {
             (Some(iss), None) => Ok(Some(iss)),
             (Some(iss), Some(issuer)) if iss == *issuer => Ok(Some(iss)),
             (Some(_), Some(_)) => {
-                let rule = "`iss` is not the issuer trusted here";
+                let rule = "`iss` is not the issuer that the verifier trusts";
                 Err(TokenError::unexpected(rule, value.text()))
             }
             (None, Some(_)) => Err(bad_claim("/iss", value.kind())),
             (None, None) => {
-                told("/iss", value.kind());
+                log_malformed("/iss", value.kind());
                 Ok(None)
             }
         }
     }
 
-    /// RFC 7519 section 4.1.3: one string or several; a token that names an audience is refused
-    /// by whoever does not know itself by that name, also where none is configured. So this claim is
-    /// always needed, and one that is malformed ends the token.
+    /// RFC 7519 section 4.1.3: one string or several. A token with an audience is refused if the verifier
+    /// is not that audience, also if no audience is configured. So a malformed audience ends the token.
     fn audiences(&self, claims: &Object<'_>) -> Result<Vec<Text>, TokenError> {
         let place = &self.names.audience;
         let mut audiences = Vec::new();
         let read = place.read(claims, Spelling::Name, &mut audiences);
         let is_there = read.map_err(|found| bad_claim(place.pointer.as_str(), found))?;
         if is_there && !self.policy.names_audience() {
-            return Err(TokenError::Claim("an audience is named, but none is configured here"));
+            return Err(TokenError::Claim(
+                "the token has an audience, but the verifier has none configured",
+            ));
         }
         Ok(audiences)
     }
 
-    /// Nothing here asks for it, so one that is malformed is absent.
+    /// No rule needs it, so a malformed one counts as absent.
     fn actor_type(&self, claims: &Object<'_>) -> Option<ActorType> {
         let pointer = &self.names.actor_type;
         let read = string(claims, pointer).and_then(|text| {
-            text.map(ActorType::new).transpose().map_err(|_| "a string that is no actor type")
+            text.map(ActorType::new).transpose().map_err(|_| "a string that is not an actor type")
         });
         read.unwrap_or_else(|found| {
-            told(pointer.as_str(), found);
+            log_malformed(pointer.as_str(), found);
             None
         })
     }
@@ -183,10 +187,10 @@ impl Rules {
                 Ok(None) | Err(_) => TokenError::Claim("the audience is missing"),
             },
             Unmet::AccessToken => TokenError::Claim(
-                "it is no access token of RFC 9068: its `typ` is not `at+jwt`, or it lacks a claim",
+                "it is not an access token of RFC 9068: its `typ` is not `at+jwt`, or a claim is missing",
             ),
             Unmet::Lifetime => TokenError::Claim(
-                "the token lives longer than is allowed here, or does not say how long",
+                "the lifetime of the token is longer than the verifier allows, or is unknown",
             ),
             Unmet::Scopes(_) | Unmet::Roles(_) => {
                 TokenError::Claim("the token lacks a scope or a role")
@@ -212,7 +216,7 @@ impl Rules {
     }
 }
 
-/// RFC 9068 section 2.2: what every access token in the form of a JWT has.
+/// Whether the claims have all that RFC 9068 section 2.2 requires of an access token.
 fn has_claims_of_access_token(claims: &Object<'_>) -> bool {
     let is_string = |name: &&str| claims.claim(name).is_some_and(|value| value.string().is_some());
     ["iss", "sub", "client_id", "jti"].iter().all(is_string)

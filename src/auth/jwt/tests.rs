@@ -737,12 +737,12 @@ fn what_is_plainly_a_key_or_a_certificate_is_no_secret() {
         let shown = String::from_utf8_lossy(&key).into_owned();
         let refused = JwtKey::hmac(Algorithm::HS256, &key).expect_err(&shown).to_string();
         assert!(
-            refused.contains("no secret") && refused.contains("public_pem"),
+            refused.contains("not a secret") && refused.contains("public_pem"),
             "{shown}: {refused}"
         );
         let jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(&key)}).to_string();
         let refused = JwtKey::jwk(&jwk).expect_err(&shown).to_string();
-        assert!(refused.contains("no secret"), "{shown}: {refused}");
+        assert!(refused.contains("not a secret"), "{shown}: {refused}");
     }
     // Secrets, as random as they are written.
     let hash = |i: u32| -> Vec<u8> {
@@ -850,7 +850,7 @@ fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
         let keys = || (0..4).map(hmac).chain([ours()]);
         let refused = build(keys().collect()).unwrap_err();
         assert!(matches!(refused, JwtConfigError::TooManyAlike { kid: None, count: 5, .. }));
-        assert!(refused.to_string().contains("name the keys by `kid`"), "{refused}");
+        assert!(refused.to_string().contains("its own `kid`"), "{refused}");
         let named =
             build(keys().enumerate().map(|(i, key)| key.with_kid(format!("{i}"))).collect());
         let named = named.unwrap();
@@ -974,7 +974,7 @@ fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
         let JwtConfigError::TooManyAlike { kid: Some(kid), count: 5, .. } = &crowd else {
             panic!("{crowd}");
         };
-        assert!(kid == "a" && crowd.to_string().contains("each by its own"), "{crowd}");
+        assert!(kid == "a" && crowd.to_string().contains("its own `kid`"), "{crowd}");
         // The same key by two names is tried once for a token without one.
         let both = build(vec![secret(0), secret(0).with_kid("b")]).unwrap();
         assert_eq!(
@@ -1059,7 +1059,7 @@ fn unusable_keys_are_refused_when_the_verifier_is_built() {
     let nothing = JwtKey::jwks(r#"{"keys":[{"kty":"x","kid":"odd"}]}"#).unwrap_err();
     assert!(nothing.to_string().contains(r#"["odd"]: the JWK is of an unknown kind"#), "{nothing}");
     let empty = JwtKey::jwks(r#"{"keys":[]}"#).unwrap_err().to_string();
-    assert!(empty.contains("it is empty"), "{empty}");
+    assert!(empty.contains("the set is empty"), "{empty}");
 
     assert!(JwtKey::hmac(Algorithm::HS256, "").is_err());
     assert!(JwtKey::hmac(Algorithm::HS512, SECRET).is_err(), "54 bytes are short of 64");

@@ -7,47 +7,45 @@ use crate::{
 };
 use std::{fmt, time::Duration};
 
-/// Why a token is refused. For logs: clients learn only whether it expired.
+/// Why a token is refused. Only logs say it: clients learn whether the token expired, and little else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
     #[error("the token has {bytes} bytes, and `max_token_bytes` allows {most}")]
     TooLong { bytes: usize, most: usize },
     #[error("the token is malformed: {0}")]
     Malformed(&'static str),
-    #[error("a part of the token is no strict JSON object: {0}")]
+    #[error("a part of the token is not a strict JSON object: {0}")]
     Json(Fault),
-    #[error("the token's header is refused: {0}")]
+    #[error("the header of the token is refused: {0}")]
     Header(&'static str),
     #[error("no key has the token's `kid` and algorithm: {0:?}")]
     NoSuchKey(Option<String>),
     #[error("the signature does not verify")]
     Signature,
     #[error(
-        "the token's `kid` names no key, and more than {MAX_TRIES} keys that have no name of their \
-         own would have to be tried: its issuer has to name its keys by `kid`"
+        "no key has the `kid` of the token, and more than {MAX_TRIES} keys without a `kid` would have to \
+         be tried: the issuer has to give each key a `kid`"
     )]
     TooManyKeys,
     #[error("{0}")]
     Claim(&'static str),
-    /// What it says instead stands in no answer, and is not to be believed.
+    /// A claim has another value than a rule needs. Only the log shows the value, which may be wrong.
     #[error("{0}: {1:?}")]
     Unexpected(&'static str, String),
-    /// A claim that a rule needs, by its pointer, and what kind of value it is instead.
+    /// A claim that a rule needs is malformed: its pointer, and what kind of value it has.
     #[error("the claim {claim:?} is malformed: found {found}")]
     BadClaim { claim: String, found: &'static str },
-    /// The names are in quotes already.
+    /// `claimed` already has quotes around the names.
+    #[error("the issuer {issuer:?} may not speak for the {kind} that the token claims: {claimed}")]
+    OutOfBounds { kind: NameKind, issuer: Option<String>, claimed: String },
     #[error(
-        "the issuer {issuer:?} is bound to none of the {kind} that the token claims: {claimed}"
-    )]
-    Beyond { kind: Kind, issuer: Option<String>, claimed: String },
-    #[error(
-        "the token is bound to a key (`cnf`), and nobody here checks that its sender has the key: \
-         `accept_key_bound_tokens` is for applications that do"
+        "the token is bound to a key (`cnf`), and this service does not check that the sender has the key: \
+         call `accept_key_bound_tokens` if the application checks it"
     )]
     KeyBound,
     #[error("the token has expired")]
     Expired,
-    #[error("the keys of the issuer cannot be had: {why}")]
+    #[error("the keys of the issuer are not available: {why}")]
     KeysUnavailable { wait: Duration, why: String },
 }
 
@@ -73,8 +71,10 @@ impl From<TokenError> for Rejection {
                 );
                 return rejection.with_source(error);
             }
-            TokenError::Beyond { kind: Kind::Tenants, .. } => RejectionKind::TenantMismatch,
-            TokenError::Beyond { kind: Kind::Envs, .. } => RejectionKind::EnvMismatch,
+            TokenError::OutOfBounds { kind: NameKind::Tenants, .. } => {
+                RejectionKind::TenantMismatch
+            }
+            TokenError::OutOfBounds { kind: NameKind::Envs, .. } => RejectionKind::EnvMismatch,
             TokenError::TooLong { .. }
             | TokenError::Malformed(_)
             | TokenError::Json(_)
@@ -90,14 +90,14 @@ impl From<TokenError> for Rejection {
     }
 }
 
-/// What an issuer was bound to.
+/// What kind of names an issuer may speak for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum NameKind {
     Tenants,
     Envs,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for NameKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tenants => "tenants",

@@ -170,7 +170,7 @@ fn opens(verifier: &JwtVerifier, token: &str) -> bool {
             TokenError::Claim(_)
             | TokenError::Unexpected(..)
             | TokenError::BadClaim { .. }
-            | TokenError::Beyond { .. }
+            | TokenError::OutOfBounds { .. }
             | TokenError::KeyBound
             | TokenError::Expired,
         ) => true,

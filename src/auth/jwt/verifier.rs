@@ -1,4 +1,4 @@
-//! One issuer's tokens, from the text to what they prove.
+//! The verifier of the tokens of one issuer.
 
 #[cfg(feature = "token-cache")]
 use super::cache::Share;
@@ -8,7 +8,7 @@ use super::{
     limits::MAX_TRIES,
     ready_key::ReadyKey,
     rules::{Checked, Rules},
-    token::{Token, Verified, measure, object},
+    token::{Token, Verified, check_length, object},
     token_error::TokenError,
 };
 use crate::{
@@ -25,8 +25,8 @@ use std::{
     time::Duration,
 };
 
-/// The built-in [`Authenticator`]: a JWT of one issuer, verified with keys that are known from the
-/// start, or that [rotate](super::JwtVerifierBuilder::key_set).
+/// The built-in [`Authenticator`]. It verifies JWTs of one issuer with fixed keys, or with keys that
+/// [rotate](super::JwtVerifierBuilder::key_set).
 ///
 /// ```
 /// use tower_tenancy::auth::{Algorithm, JwtKey, JwtVerifier};
@@ -40,12 +40,12 @@ use std::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct JwtVerifier {
-    /// Tells verifiers apart in a cache that several share.
+    /// Identifies the verifier in a cache that several verifiers share.
     pub(super) id: u64,
     pub(super) keys: Keys,
     pub(super) rules: Arc<Rules>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Withdraws what is proven, once the issuer is not trusted any more.
+    /// Withdraws the proofs once the issuer is not trusted any more.
     pub(super) trust: Option<Revocation>,
     #[cfg(feature = "token-cache")]
     pub(super) cache: Option<Arc<Share>>,
@@ -59,7 +59,7 @@ pub(super) enum Keys {
 }
 
 impl Keys {
-    /// What `read` says of the keys that are held, and of which generation they are.
+    /// Calls `read` with the current keys and their generation. `None`: there are no usable keys.
     fn held<T>(&self, read: impl FnOnce(&[ReadyKey], u64) -> T) -> Option<T> {
         match self {
             Self::Fixed(keys) => Some(read(keys, 0)),
@@ -68,13 +68,13 @@ impl Keys {
         }
     }
 
-    /// Why none is held.
+    /// The error if there are no usable keys.
     fn unavailable(&self) -> TokenError {
         match self {
-            // These are always held.
+            // Fixed keys are always there.
             Self::Fixed(_) => TokenError::KeysUnavailable {
                 wait: Duration::ZERO,
-                why: "no key is held".to_owned(),
+                why: "there is no key".to_owned(),
             },
             #[cfg(feature = "jwks")]
             Self::Rotating(set) => set.unavailable(Duration::ZERO),
@@ -88,7 +88,8 @@ pub(super) fn next_id() -> u64 {
 }
 
 impl JwtVerifier {
-    /// The same verifier for this audience, in place of those that it takes: for one route, say.
+    /// The same verifier for another audience, which replaces all its audiences. Use it for a single
+    /// route, for example.
     #[must_use]
     pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.rules).policy.only_audience(audience);
@@ -96,30 +97,31 @@ impl JwtVerifier {
         self
     }
 
-    /// Verifies one token, with the keys that are held: it waits for none.
+    /// Verifies one token with the current keys. It does not wait for a fetch.
     ///
     /// # Errors
     ///
-    /// `auth.expired` for a token that is good but over, `auth.keys_unavailable` if no key is held,
-    /// `tenant.mismatch` or `env.mismatch` for a good one that claims only what its issuer may not speak
-    /// for, `auth.invalid` for any other; the [`source`](std::error::Error::source) says why, for the log.
+    /// `auth.expired` for a good token that has expired. `auth.keys_unavailable` if there is no usable
+    /// key. `tenant.mismatch` or `env.mismatch` for a good token that claims only names that its issuer
+    /// may not speak for. `auth.invalid` for any other token. The [`source`](std::error::Error::source)
+    /// says why, for the log.
     pub fn verify(&self, token: &str) -> Result<AuthContext, Rejection> {
         Ok(self.check(token)?)
     }
 
-    /// The same verifier, as long as its issuer is trusted.
+    /// The same verifier, whose proofs `trust` withdraws.
     pub(super) fn trusted_by(mut self, trust: Revocation) -> Self {
         self.trust = Some(trust);
         self.id = next_id();
         self
     }
 
-    /// Whether it was said for which tenants the issuer may speak, be it for any.
+    /// Whether the application said for which tenants the issuer may speak.
     pub(super) fn says_tenants(&self) -> bool {
         self.rules.any_tenant || self.rules.tenants.is_bound()
     }
 
-    /// Longest token that is looked at, in bytes.
+    /// The longest token that is accepted, in bytes.
     pub(super) fn max_token_bytes(&self) -> usize {
         self.rules.max_token_bytes
     }
@@ -133,9 +135,9 @@ impl JwtVerifier {
         self.check_at(token).map_err(|(refused, _)| refused)
     }
 
-    /// As [`check`](Self::check). Says with which generation of the keys a token was refused.
+    /// Like [`check`](Self::check). The error has the generation of the keys that refused the token.
     fn check_at(&self, token: &str) -> Result<AuthContext, (TokenError, Option<u64>)> {
-        measure(token, self.max_token_bytes()).map_err(|refused| (refused, None))?;
+        check_length(token, self.max_token_bytes()).map_err(|refused| (refused, None))?;
         #[cfg(feature = "token-cache")]
         if let Some(cache) = &self.cache
             && let Some(auth) = self.remembered(cache, token)
@@ -158,12 +160,12 @@ impl JwtVerifier {
     }
 
     #[cfg(not(feature = "token-cache"))]
-    #[expect(clippy::unused_self, reason = "there is nothing to remember it in")]
+    #[expect(clippy::unused_self, reason = "there is no cache")]
     fn remember(&self, _: &str, _: u64, checked: Checked) -> AuthContext {
         checked.auth
     }
 
-    /// What the cache knows of the token, if that holds here and now.
+    /// The cached proof of the token, if it still holds.
     #[cfg(feature = "token-cache")]
     fn remembered(&self, cache: &Share, token: &str) -> Option<AuthContext> {
         let generation = self.keys.held(|_, generation| generation)?;
@@ -179,18 +181,18 @@ impl JwtVerifier {
         self.rules.check(&object(&claims)?, typ_is_at_jwt, &self.clock, self.trust.as_ref())
     }
 
-    /// The token, once a key has verified its signature. Tries a few keys at most, and none that
-    /// cannot have made a signature of that length.
+    /// The token after a key has verified its signature. It tries only a few keys, and only keys whose
+    /// signatures have this length.
     fn verified<'a>(
         &self,
         keys: &[ReadyKey],
         mut token: Token<'a>,
     ) -> Result<Verified<'a>, TokenError> {
         let text = token.header_text();
-        // A signature that does not verify costs one try of a key, and no more tries than these.
+        // Each key is tried once, and no more keys than these are tried.
         let mut tried = ArrayVec::<&ReadyKey, MAX_TRIES>::new();
-        // A header that was read before need not be read again. Any other goes the long way, and so
-        // does one whose signature is of a key that did not come with it before.
+        // A header that a key remembers need not be parsed again. The loop below handles all other headers,
+        // and tokens that another key has signed.
         for key in keys {
             let Some(header) = key.knows(text).filter(|_| token.may_be_signed_by(key)) else {
                 continue;
@@ -206,7 +208,7 @@ impl JwtVerifier {
         let kid = header.kid.as_deref();
         let mut refused = TokenError::NoSuchKey(header.kid.clone());
         for key in candidates(keys, kid).filter(|key| key.algorithm == header.algorithm) {
-            // Where keys rotate, a token that no held key is named for may mean one that is not held.
+            // With rotating keys, the key of a token may not be fetched yet if no key has its `kid`.
             let is_named = kid.is_some() && key.kid.as_deref() == kid;
             if is_named || matches!(self.keys, Keys::Fixed(_)) {
                 refused = TokenError::Signature;
@@ -215,7 +217,7 @@ impl JwtVerifier {
                 continue;
             }
             if tried.try_push(key).is_err() {
-                // A key of that name may have been published since.
+                // The issuer may have published a key with this `kid` since.
                 let may_come = matches!(refused, TokenError::NoSuchKey(Some(_)));
                 return Err(if may_come { refused } else { TokenError::TooManyKeys });
             }
@@ -227,7 +229,7 @@ impl JwtVerifier {
         Err(refused)
     }
 
-    /// Verifies one token, and waits for a key that may have been published since.
+    /// Verifies one token. If its key is missing, it waits for a fetch of the keys.
     pub(super) fn verdict(&self, token: &str) -> Verdict {
         match self.check_at(token) {
             #[cfg(feature = "jwks")]
@@ -240,7 +242,7 @@ impl JwtVerifier {
         }
     }
 
-    /// Waits for a fetch, and looks again unless the keys are those of the generation that was tried.
+    /// Waits for a fetch, and verifies again if the keys have changed since `tried`.
     #[cfg(feature = "jwks")]
     fn after_a_fetch(&self, token: &str, kid: Option<String>, tried: Option<u64>) -> Verdict {
         let Keys::Rotating(set) = &self.keys else {
@@ -269,8 +271,8 @@ impl JwtVerifier {
     }
 }
 
-/// The keys that go by the token's `kid`; if there are none, those that have no name. For a token without
-/// a `kid`: those first, and then the others.
+/// The keys to try, in this order. For a token with a `kid`: the keys with this `kid` or, if there are
+/// none, the keys without one. For a token without a `kid`: the keys without one, then all others.
 fn candidates<'a>(keys: &'a [ReadyKey], kid: Option<&str>) -> impl Iterator<Item = &'a ReadyKey> {
     let is_meant = |key: &ReadyKey| key.kid.as_deref() == kid;
     let named = kid.is_some() && keys.iter().any(is_meant);

@@ -11,7 +11,7 @@ use super::{
     json::Pointer,
     key::JwtKey,
     limits::{MAX_KID, MAX_TRIES},
-    ready_key::{ReadyKey, alike},
+    ready_key::{ReadyKey, count_alike},
     rules::Rules,
     token::MAX_TOKEN,
     verifier::{JwtVerifier, Keys, next_id},
@@ -19,11 +19,11 @@ use super::{
 use crate::clock::{self, Clock};
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-/// How far clocks may differ unless configured.
+/// The default leeway.
 const LEEWAY: Duration = Duration::from_secs(60);
 
 impl JwtVerifier {
-    /// Starts with no key, no issuer, no audience, a leeway of 60 seconds, and tokens of up to 16 KiB.
+    /// A builder without key, issuer and audience. The leeway is 60 seconds, and tokens may have 16 KiB.
     pub fn builder() -> JwtVerifierBuilder {
         JwtVerifierBuilder {
             keys: Vec::new(),
@@ -64,96 +64,95 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Trusts the keys of a set, as they rotate. Instead of keys that are known from the start, not
-    /// next to them.
+    /// Trusts the rotating keys of a set. A verifier has either keys or a key set, not both.
     #[cfg(feature = "jwks")]
     pub fn key_set(mut self, set: KeySet) -> Self {
         self.set = Some(set);
         self
     }
 
-    /// Requires `iss` to be this. One verifier trusts one issuer: every key may sign for it.
+    /// Requires this value of `iss`. One verifier trusts one issuer, and all its keys may sign for it.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.rules.issuer = Some(issuer.into());
         self
     }
 
-    /// Requires the audience to be this. Audiences are alternatives: called twice, it takes tokens that
-    /// are meant for one of them.
+    /// Requires this audience. If called several times, a token must be meant for one of the audiences.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.rules.policy.audience(audience);
         self
     }
 
-    /// Requires a claim to be this string: `("/token_use", "access")`.
+    /// Requires that a claim has this string value, such as `("/token_use", "access")`.
     pub fn require_claim(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
         self.rules.required.push((Pointer::new(pointer), value.into()));
         self
     }
 
-    /// Takes access tokens of RFC 9068 only: `typ` is `at+jwt`, and all claims of section 2.2 are
-    /// there. Default: any token that is not plainly of another kind.
+    /// Accepts only access tokens of RFC 9068: `typ` is `at+jwt`, and the token has all claims of section
+    /// 2.2. Default: any token whose `typ` is absent, `JWT` or `at+jwt`.
     pub fn require_at_jwt(mut self) -> Self {
         self.rules.policy.only_access_tokens();
         self
     }
 
-    /// Refuses tokens that live longer than this, from `iat` to `exp`, and those that do not say how
-    /// long. Called twice, the shorter time counts. Default: any.
+    /// Refuses tokens whose lifetime, from `iat` to `exp`, is longer than this or unknown. If called several
+    /// times, the shortest time counts. Default: no limit.
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.rules.policy.max_lifetime(lifetime);
         self
     }
 
-    /// Says that the application checks, for each request, that who sends a token that is bound to a key has
-    /// that key: by the proof of DPoP (RFC 9449), or by the certificate of mutual TLS (RFC 8705). Only an
-    /// application whose own [`Authenticator`](crate::Authenticator) around the verifier, or a layer of its own, does so may call
-    /// this. The key is in the token's claim `cnf`, of whatever kind.
+    /// Accepts tokens that are bound to a key. Call this only if the application checks, for each
+    /// request, that the sender has the key: by the proof of DPoP (RFC 9449), or by the certificate of
+    /// mutual TLS (RFC 8705). A layer of the application may check it, or an
+    /// [`Authenticator`](crate::Authenticator) of its own around the verifier. The claim `cnf` of the
+    /// token names the key.
     ///
-    /// Default: a token with the claim `cnf` is refused, since its issuer meant that a copy of it is of no
-    /// use. This crate checks no such proof. An `Authorization` header of the scheme `DPoP` is refused by
-    /// [`AuthRequest::bearer_token`](crate::AuthRequest::bearer_token) even so: an authenticator that takes it reads the header itself.
+    /// Default: a token with the claim `cnf` is refused, because a copy of it must be useless without the
+    /// key, and this crate does not check the key.
+    /// [`AuthRequest::bearer_token`](crate::AuthRequest::bearer_token) always refuses the scheme `DPoP`:
+    /// an authenticator that accepts it must read the header itself.
     pub fn accept_key_bound_tokens(mut self) -> Self {
         self.rules.accepts_key_bound = true;
         self
     }
 
-    /// Refuses tokens of more bytes than this, as they stand in the header: before anything of them is
-    /// read, looked up or decoded. Default: 16 KiB, which holds the ids of some 200 groups.
+    /// Refuses tokens of more than `bytes` bytes before anything else is done with them. Default: 16 KiB,
+    /// which is enough for the ids of about 200 groups.
     ///
-    /// Whoever can reach the service can make it decode and parse that much for each request, and the
-    /// check of the signature reads all of it. So set what your issuer's longest token needs, and no
-    /// more. HTTP servers and proxies have limits of their own, which may be lower: hyper takes 16 KiB of
-    /// headers in all over HTTP/2, and nginx 8 KiB for one header.
+    /// Anybody who can reach the service can make it verify and parse that much with each request. So set
+    /// what the longest token of your issuer needs, and no more. HTTP servers and proxies have their own
+    /// limits, which may be lower: hyper accepts 16 KiB for all headers over HTTP/2, and nginx 8 KiB for
+    /// one header.
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.rules.max_token_bytes = bytes;
         self
     }
 
-    /// Lets the issuer speak for these tenants only, whatever its tokens claim. A token that claims
-    /// others as well proves these only; one that claims others only is refused (403
-    /// `tenant.mismatch`, and the log names issuer and tenants). Called twice, both bounds hold.
+    /// Allows the issuer to speak only for these tenants, whatever its tokens claim. A token that also claims
+    /// other tenants proves only these. A token that claims only other tenants is refused (403
+    /// `tenant.mismatch`, and the log names the issuer and the tenants). If called twice, both bounds hold.
     ///
-    /// Default: any, which an issuer among [several](crate::auth::TrustedIssuers) must say by
-    /// [`any_tenant`](Self::any_tenant).
+    /// Default: any tenant. A verifier in [`TrustedIssuers`](crate::auth::TrustedIssuers) has no default: it
+    /// needs this call or [`any_tenant`](Self::any_tenant).
     pub fn tenants<T: Into<String>>(mut self, tenants: impl IntoIterator<Item = T>) -> Self {
         self.rules.tenants.bind(tenants);
         self
     }
 
-    /// Says that the issuer may speak for any tenant, where an issuer among
-    /// [several](crate::auth::TrustedIssuers) has to say something. A bound that
-    /// [`tenants`](Self::tenants) sets holds all the same.
+    /// Says that the issuer may speak for any tenant. [`TrustedIssuers`](crate::auth::TrustedIssuers)
+    /// requires this call if [`tenants`](Self::tenants) is not called. A bound of `tenants` still holds.
     pub fn any_tenant(mut self) -> Self {
         self.rules.any_tenant = true;
         self
     }
 
-    /// Takes tokens without a tenant claim to speak for these tenants. Only where the claim is absent,
-    /// or `null`: one that is there counts, be it an empty array. Called twice, it adds to the defaults.
+    /// Sets the tenants that a token proves if its tenant claim is absent or `null`. An empty array is not
+    /// absent. If called several times, the defaults add up.
     ///
-    /// Defaults come before bounds, so each must be among [`tenants`](Self::tenants) where these are
-    /// named. Default: none, so that such a token proves no tenant, and the guard refuses it.
+    /// Defaults come before bounds: if [`tenants`](Self::tenants) is called, it must contain each default.
+    /// Without defaults, such a token proves no tenant, and the guard refuses it.
     pub fn default_tenants<T: Into<String>>(
         mut self,
         tenants: impl IntoIterator<Item = T>,
@@ -162,25 +161,24 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Lets the issuer speak for these envs only, whatever its tokens claim. A token that claims others
-    /// as well proves these only; one that claims others only is refused (403 `env.mismatch`, and the
-    /// log names issuer and envs). Called twice, both bounds hold. Default: any.
+    /// Allows the issuer to speak only for these envs, whatever its tokens claim. A token that also claims
+    /// other envs proves only these. A token that claims only other envs is refused (403 `env.mismatch`, and
+    /// the log names the issuer and the envs). If called twice, both bounds hold. Default: any env.
     pub fn envs<T: Into<String>>(mut self, envs: impl IntoIterator<Item = T>) -> Self {
         self.rules.envs.bind(envs);
         self
     }
 
-    /// Takes tokens without an env claim to speak for these envs, where the issuer cannot name one.
-    /// Only where the claim is absent, or `null`: one that is there counts, be it an empty array. Called
-    /// twice, it adds to the defaults.
+    /// Sets the envs that a token proves if its env claim is absent or `null`, for an issuer that cannot name
+    /// one. An empty array is not absent. If called several times, the defaults add up.
     ///
-    /// Defaults come before bounds, so each must be among [`envs`](Self::envs) where these are named.
-    /// Default: none, so that such a token proves no env, and the guard refuses it.
+    /// Defaults come before bounds: if [`envs`](Self::envs) is called, it must contain each default. Without
+    /// defaults, such a token proves no env, and the guard refuses it.
     ///
     /// ```
     /// use tower_tenancy::auth::{JwtConfigError, JwtVerifier, JwtVerifierBuilder};
     ///
-    /// /// An issuer of `prod` whose tokens say nothing of it. One that says `dev` is refused.
+    /// /// An issuer of `prod` whose tokens have no env claim. A token that claims `dev` is refused.
     /// fn of_prod(builder: JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError> {
     ///     builder.envs(["prod"]).default_envs(["prod"]).build()
     /// }
@@ -190,46 +188,46 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// How far the issuer's clock may differ from ours. Default: 60 seconds.
+    /// How far the clock of the issuer may differ from the clock of this service. Default: 60 seconds.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.rules.leeway = leeway;
         self
     }
 
-    /// Where the claims are in the token.
+    /// Sets the places of the claims in the token.
     pub fn claims(mut self, names: ClaimNames) -> Self {
         self.rules.names = names;
         self
     }
 
-    /// Remembers what was verified. Default: nothing is. Several verifiers may share a cache: none
-    /// takes room from another one that keeps no more than its share.
+    /// Remembers verified tokens in `cache`. Default: no cache. Several verifiers may share a cache: a
+    /// verifier that uses no more than its fair share loses no room to the others.
     #[cfg(feature = "token-cache")]
     pub fn cache(mut self, cache: TokenCache) -> Self {
         self.cache = Some(cache);
         self
     }
 
-    /// The crypto library to verify with. Default: the fastest one that is compiled in.
+    /// Sets the crypto library. Default: the fastest one that is compiled in.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
     }
 
-    /// The clock that `exp` and `nbf` are held against.
+    /// Sets the clock that decides about `exp`, `nbf` and `iat`.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Makes the verifier. A missing backend fails here, never in a request; so does a key of
-    /// the wrong size or kind.
+    /// Builds the verifier. A missing backend, or a key of the wrong size or kind, fails here and never in a
+    /// request.
     ///
     /// # Errors
     ///
-    /// No key, an unusable key, more than four keys of one `kid` or without one for the same tokens, keys
-    /// next to a key set, no crypto backend, a claim name that is no JSON pointer, or a
-    /// default that is not among what the issuer may speak for.
+    /// If there is no key, a key that cannot be used, or more than four keys with the same `kid` (or
+    /// without one) for the same tokens. If there are both keys and a key set, or no crypto backend. If a
+    /// claim name is not a JSON pointer. If the issuer may not speak for a default.
     pub fn build(self) -> Result<JwtVerifier, JwtConfigError> {
         self.rules.check_config()?;
         let keys = self.ready_keys()?;
@@ -249,7 +247,7 @@ impl JwtVerifierBuilder {
         match &self.set {
             Some(set) if self.keys.is_empty() => {
                 if let Some(issuer) = &self.rules.issuer {
-                    set.is_of(issuer);
+                    set.set_issuer(issuer);
                 }
                 return Ok(Keys::Rotating(set.clone()));
             }
@@ -268,7 +266,7 @@ impl JwtVerifierBuilder {
         let distinct = self.keys.iter().filter(|key| known.insert(key.identity()));
         let ready = distinct.map(|key| key.ready(backend));
         let keys = ready.collect::<Result<Arc<[ReadyKey]>, _>>()?;
-        let counted = keys.iter().map(|key| (key, alike(key, keys.iter())));
+        let counted = keys.iter().map(|key| (key, count_alike(key, keys.iter())));
         match counted.into_iter().find(|(_, count)| *count > MAX_TRIES) {
             Some((key, count)) => {
                 let (kid, algorithm) = (key.kid.clone(), key.algorithm);

@@ -1,4 +1,4 @@
-use super::{Found, TokenSources};
+use super::{FoundToken, TokenSources};
 use http::{Request, header};
 
 const UPGRADE: (&str, &str) = ("upgrade", "websocket");
@@ -11,9 +11,9 @@ fn take(sources: &TokenSources, headers: &[(&str, &str)]) -> (String, Vec<String
     }
     let mut request = request.body(()).unwrap();
     let found = match sources.take(&mut request) {
-        Ok(Found::Header) => "header".to_owned(),
-        Ok(Found::Elsewhere(token)) => format!("= {token}"),
-        Ok(Found::Nowhere) => "nowhere".to_owned(),
+        Ok(FoundToken::Header) => "header".to_owned(),
+        Ok(FoundToken::Elsewhere(token)) => format!("= {token}"),
+        Ok(FoundToken::Nowhere) => "nowhere".to_owned(),
         Err(rejection) => format!("{} {}", rejection.status().as_u16(), rejection.code()),
     };
     let names = [header::COOKIE, header::SEC_WEBSOCKET_PROTOCOL];

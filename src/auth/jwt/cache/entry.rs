@@ -1,4 +1,4 @@
-//! A token that is remembered, and what it takes.
+//! One remembered token, and the memory that it takes.
 
 use crate::{
     auth::{AuthContext, jwt::rules::Checked},
@@ -9,26 +9,26 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What an entry costs in the tables of the cache, in bytes: in a shard's table and in its owner's
-/// queue, both of which may be filled to a quarter only.
+/// The memory of an entry in the table of its shard and in the queue of its owner, in bytes. Each of them
+/// may be only a quarter full.
 const SLOT: usize = 128;
 
-/// A token that a verifier found good.
+/// A token that a verifier accepted.
 pub(in crate::auth::jwt) struct Entry {
     pub(super) hash: u64,
-    /// The verifier, and the generation of its keys.
+    /// The verifier that accepted it, and the generation of its keys.
     pub(super) verifier: u64,
     pub(super) generation: u64,
-    /// What is kept of it, in bytes.
+    /// The memory that the entry takes, in bytes.
     pub(super) bytes: usize,
-    /// Whether it was found since somebody last looked for an entry that can go.
+    /// Whether the entry was used since the last search for an entry to remove.
     pub(super) used: AtomicBool,
     pub(super) token: Box<str>,
     pub(super) checked: Checked,
 }
 
 impl Entry {
-    /// Whether the token is good at this time as well.
+    /// Whether the token is valid at this time.
     pub(in crate::auth::jwt) fn holds(&self, leeway: Duration, now: SystemTime) -> bool {
         let begun = self.checked.not_before.is_none_or(|not_before| {
             now.checked_add(leeway).is_none_or(|latest| latest >= not_before)
@@ -46,9 +46,9 @@ impl Entry {
     }
 }
 
-/// The bytes that an entry keeps, its place in the tables included.
-pub(super) fn kept(token: &str, auth: &AuthContext) -> usize {
-    // The counters of its `Arc`.
+/// The memory that an entry takes, in bytes, including its place in the tables.
+pub(super) fn entry_bytes(token: &str, auth: &AuthContext) -> usize {
+    // The first term is the counters of the `Arc`.
     let entry = 2 * size_of::<usize>() + size_of::<Entry>() + ALLOCATION;
-    SLOT + entry + token.len() + ALLOCATION + auth.kept()
+    SLOT + entry + token.len() + ALLOCATION + auth.heap_bytes()
 }

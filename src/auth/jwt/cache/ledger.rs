@@ -1,4 +1,4 @@
-//! Who keeps how much, and who gives room.
+//! The accounts of the cache: how much each verifier keeps, and which entry is removed.
 
 use super::entry::Entry;
 use std::{
@@ -6,40 +6,39 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// How many entries that were used since may be spared to find the one that goes. A bound, so that
-/// nobody waits long for the room that another one asks for.
+/// How many recently used entries a search for an entry to remove may skip. The bound keeps the search short.
 const SPARED: usize = 64;
 
-/// What is kept, and for whom.
+/// How much the cache keeps, in total and for each owner.
 #[derive(Default)]
 pub(super) struct Ledger {
     pub(super) bytes: usize,
     pub(super) entries: usize,
-    /// Those who keep something.
+    /// The owners that keep at least one entry.
     pub(super) owners: HashMap<u64, Owner>,
 }
 
 #[derive(Default)]
 pub(super) struct Owner {
     pub(super) bytes: usize,
-    /// In the order in which they came, or were spared.
+    /// In the order in which the entries were added or last skipped.
     pub(super) kept: VecDeque<Arc<Entry>>,
 }
 
-/// What has to happen before an entry is added.
+/// What must happen before an entry is added.
 pub(super) enum Room {
     Enough,
-    /// This owner gives the entry that it used least.
+    /// The least recently used entry of this owner is removed.
     From(u64),
-    /// It is larger than its owner's share, and the others need theirs.
+    /// There is no room: the entry is larger than the share of its owner, and the others need their shares.
     None,
 }
 
 impl Ledger {
-    /// What has to happen before `owner` may add `bytes`.
+    /// What must happen before `owner` may add `bytes`.
     ///
-    /// Whoever is above its fair share gives, the one who asks first. If the one who asks is not, then
-    /// the others together are above theirs, so the largest of them is.
+    /// If `owner` is above its fair share, it removes an entry of its own. Otherwise the other owners
+    /// together are above their shares, so the largest of them removes one.
     pub(super) fn room(
         &self,
         owner: u64,
@@ -58,7 +57,7 @@ impl Ledger {
         let is_above = (own_bytes + bytes).saturating_mul(owners) > max_bytes
             || (own_entries + 1).saturating_mul(owners) > max_entries;
         if is_above {
-            // Nothing is given for an entry that has no room even so.
+            // Nothing is removed for an entry that would not fit anyway.
             let fits =
                 all_bytes - own_bytes <= max_bytes && self.entries - own_entries < max_entries;
             return if fits { Room::From(owner) } else { Room::None };
@@ -79,7 +78,7 @@ impl Ledger {
         owner.kept.push_back(entry);
     }
 
-    /// The oldest entry of an owner that was not used since anybody asked.
+    /// Removes the oldest entry of an owner that was not used since the last search.
     pub(super) fn take_least_used(&mut self, id: u64) -> Option<Arc<Entry>> {
         let owner = self.owners.get_mut(&id)?;
         let mut spared = 0;
@@ -102,7 +101,7 @@ impl Ledger {
     }
 }
 
-/// Whether a table with room for `capacity` entries is to be made smaller.
+/// Whether a table with room for `capacity` entries should shrink.
 pub(super) fn is_wide(len: usize, capacity: usize) -> bool {
     capacity > 32 && len < capacity / 4
 }

@@ -1,4 +1,4 @@
-//! Tokens that were verified already.
+//! The cache of verified tokens.
 
 mod entry;
 mod ledger;

@@ -1,4 +1,4 @@
-//! Where requests look a token up.
+//! The tables in which requests look up tokens.
 
 use super::{entry::Entry, ledger::is_wide};
 use std::{
@@ -7,8 +7,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-/// By hash. Of two tokens with one hash, the first one is remembered. The alignment keeps the locks of
-/// two shards apart in the caches of the cores.
+/// Entries by their hash. If two tokens have the same hash, only the first one is remembered. The
+/// alignment puts the locks of two shards into different cache lines.
 #[repr(align(64))]
 #[derive(Default)]
 pub(super) struct Shard(pub(super) RwLock<HashMap<u64, Arc<Entry>, BuildHasherDefault<Hashed>>>);
@@ -25,7 +25,7 @@ impl Shard {
 
     pub(super) fn remove(&self, hash: u64) {
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        // The ledger still has it: nothing is freed under the lock.
+        // The ledger still has the entry, so it is not freed under this lock.
         table.remove(&hash);
         if is_wide(table.len(), table.capacity()) {
             let room = table.len() * 2;
@@ -38,7 +38,7 @@ impl Shard {
     }
 }
 
-/// Takes a hash for what it is.
+/// A hasher for keys that are hashes already.
 #[derive(Default)]
 pub(super) struct Hashed(u64);
 
@@ -48,7 +48,7 @@ impl Hasher for Hashed {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Keys are `u64`, which come below.
+        // Never used: all keys are `u64`.
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }

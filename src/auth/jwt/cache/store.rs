@@ -1,7 +1,7 @@
 //! The tables of a cache, and the part of them that one verifier fills.
 
 use super::{
-    entry::{Entry, kept},
+    entry::{Entry, entry_bytes},
     ledger::{Ledger, Room},
     shard::Shard,
 };
@@ -20,9 +20,9 @@ pub(super) struct Store {
     pub(super) max_entries: usize,
     pub(super) max_bytes: usize,
     pub(super) hasher: RandomState,
-    /// Where requests look. The hash of a token says in which one.
+    /// The tables in which requests look. The hash of a token selects one.
     pub(super) shards: Box<[Shard]>,
-    /// Who keeps how much. Only those who add or remove tokens lock it, before they lock a shard.
+    /// The accounts. Only code that adds or removes tokens locks it, and does so before it locks a shard.
     pub(super) ledger: Mutex<Ledger>,
     pub(super) next_owner: AtomicU64,
 }
@@ -37,14 +37,14 @@ impl Store {
     }
 
     pub(super) fn shard(&self, hash: u64) -> Option<&Shard> {
-        // The table within takes the lowest and the highest bits.
+        // The hash table itself uses the lowest and the highest bits.
         let place = (hash >> 32) as usize & (self.shards.len() - 1);
         self.shards.get(place)
     }
 
     pub(super) fn insert(&self, owner: u64, entry: Arc<Entry>) {
         let Some(shard) = self.shard(entry.hash) else { return };
-        // Freed once nothing is locked any more.
+        // Freed after all locks are released.
         let mut gone = Vec::new();
         let mut ledger = self.ledger();
         if shard.get(entry.hash).is_some() {
@@ -68,7 +68,7 @@ impl Store {
         drop(ledger);
     }
 
-    /// Forgets those of an owner's entries that `is_meant` says.
+    /// Removes the entries of an owner for which `is_meant` returns `true`.
     pub(super) fn remove(&self, owner: u64, is_meant: impl Fn(&Entry) -> bool) {
         let mut gone = Vec::new();
         let mut ledger = self.ledger();
@@ -96,7 +96,7 @@ impl Store {
     }
 }
 
-/// The part of a cache that one verifier, and its variants, fill. What is in it goes with it.
+/// The part of a cache that belongs to one verifier and its variants. Its entries are removed with it.
 pub(in crate::auth::jwt) struct Share {
     pub(super) store: Arc<Store>,
     pub(super) owner: u64,
@@ -114,7 +114,7 @@ impl Share {
         if !entry.is_of(verifier, generation, token) {
             return None;
         }
-        // Most often it is set, and then nothing is written that other cores read.
+        // It is set most of the time. A write would slow down the other cores that read it.
         if !entry.used.load(Ordering::Relaxed) {
             entry.used.store(true, Ordering::Relaxed);
         }
@@ -128,7 +128,7 @@ impl Share {
         token: &str,
         checked: Checked,
     ) {
-        let bytes = kept(token, &checked.auth);
+        let bytes = entry_bytes(token, &checked.auth);
         if bytes > self.store.max_bytes {
             return;
         }

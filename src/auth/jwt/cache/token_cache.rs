@@ -1,4 +1,4 @@
-//! The cache as applications see it.
+//! The public handle of the cache.
 
 use super::{
     entry::Entry,
@@ -16,20 +16,20 @@ use std::{
     },
 };
 
-/// Most shards that requests look into, whatever the number of cores.
+/// The most shards that a cache has, whatever the number of cores.
 const MAX_SHARDS: usize = 64;
 
-/// Remembers tokens that were verified, so that the same one is not verified again: for clients that
-/// send one token with many requests. Clones are one cache.
+/// Remembers verified tokens, so that the same token is not verified again. It helps with clients that
+/// send one token with many requests. Clones share one cache.
 ///
-/// - Bounded by entries, and by the bytes that are kept of them: the token, and everything that it
-///   proves. What was used least goes first.
-/// - A cache may be given to several verifiers. One that keeps no more than its fair share (the
-///   bounds, divided by the number of verifiers that keep tokens) loses none of them to the others.
-///   Who keeps more uses room that nobody else needs, and gives it back first.
-/// - A hit is a comparison of the whole token, for the verifier that verified it and as long as its
-///   keys are the same; `exp` and `nbf` are held against the clock each time.
-/// - Only good tokens are remembered. Those of a verifier go with its last clone.
+/// - The number of entries is bounded, and so is their memory: the token and everything that it proves. The
+///   least recently used entry is removed first.
+/// - Several verifiers may share a cache. The fair share of a verifier is the bounds divided by the
+///   number of verifiers that keep tokens. A verifier within its share loses no token to the others. A
+///   verifier above its share uses room that nobody else needs, and gives it back first.
+/// - A hit compares the whole token. It counts only for the verifier that verified the token, and only
+///   while its keys are the same. `exp` and `nbf` are checked each time.
+/// - Only accepted tokens are remembered. The tokens of a verifier are removed with its last clone.
 ///
 /// ```
 /// use tower_tenancy::auth::{Algorithm, JwtKey, JwtVerifier, TokenCache};
@@ -44,15 +44,14 @@ const MAX_SHARDS: usize = 64;
 pub struct TokenCache(Arc<Store>);
 
 impl TokenCache {
-    /// Remembers at most so many tokens, and at most 4 KiB times as many bytes: long tokens take the room of
-    /// several. Where most are long, [`bounded`](Self::bounded) says how many bytes they may have.
+    /// A cache of at most `max_entries` tokens, and of at most 4 KiB times as many bytes. If most of your
+    /// tokens are long, set the bytes with [`bounded`](Self::bounded).
     #[must_use]
     pub fn new(max_entries: usize) -> Self {
         Self::bounded(max_entries, max_entries.saturating_mul(4096))
     }
 
-    /// Remembers at most so many tokens, of which it keeps at most so many bytes. The empty cache takes
-    /// a few KiB more.
+    /// A cache of at most `max_entries` tokens and `max_bytes` bytes. An empty cache takes a few KiB more.
     #[must_use]
     pub fn bounded(max_entries: usize, max_bytes: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -67,18 +66,18 @@ impl TokenCache {
         }))
     }
 
-    /// Forgets all tokens. They are verified anew.
+    /// Removes all tokens. They are verified again when they are sent.
     pub fn clear(&self) {
         let mut ledger = self.0.ledger();
         let tables: Vec<_> = self.0.shards.iter().map(Shard::take).collect();
         let kept = std::mem::take(&mut *ledger);
         drop(ledger);
-        // Freed once nothing is locked any more.
+        // Freed after all locks are released.
         drop((tables, kept));
     }
 
-    /// Forgets the tokens whose proof `is_meant` says: of a subject, of an issuer. They are verified
-    /// anew; to refuse what they prove before it expires is the application's
+    /// Removes the tokens for whose proof `is_meant` returns `true`, such as those of one subject or one
+    /// issuer. They are verified again when they are sent. To refuse them before they expire, use a
     /// [`Revocation`](crate::auth::Revocation).
     pub fn forget(&self, is_meant: impl Fn(&AuthContext) -> bool) {
         let owners: Vec<(u64, Vec<Arc<Entry>>)> = {
@@ -86,7 +85,7 @@ impl TokenCache {
             let kept = |owner: &Owner| owner.kept.iter().cloned().collect();
             ledger.owners.iter().map(|(id, owner)| (*id, kept(owner))).collect()
         };
-        // It is the application's code, and runs while nothing is locked.
+        // `is_meant` is code of the application, so it runs without a lock.
         for (owner, entries) in owners {
             let meant = entries.iter().filter(|entry| is_meant(entry.auth()));
             let meant: HashSet<u64> = meant.map(|entry| entry.hash).collect();
@@ -100,13 +99,13 @@ impl TokenCache {
         self.0.ledger().entries
     }
 
-    /// Whether none is.
+    /// Whether no token is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes are kept of the tokens that are remembered.
+    /// How many bytes the remembered tokens take.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.ledger().bytes
@@ -127,7 +126,7 @@ impl TokenCache {
 }
 
 impl fmt::Debug for TokenCache {
-    /// Without the tokens.
+    /// Does not show the tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenCache").field("len", &self.len()).finish_non_exhaustive()
     }

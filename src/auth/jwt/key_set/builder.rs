@@ -1,4 +1,4 @@
-//! How a set of keys is set up.
+//! The builder of a key set.
 
 use super::{fetch::Work, set::KeySet, source::KeySource, state::Times, task::Task};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 
-/// Sets up a [`KeySet`]. Made by [`KeySet::builder`].
+/// Builds a [`KeySet`]. [`KeySet::builder`] returns one.
 #[derive(Clone)]
 #[must_use]
 pub struct KeySetBuilder {
@@ -20,7 +20,7 @@ pub struct KeySetBuilder {
 }
 
 impl KeySet {
-    /// Keys from `source`, with the default times.
+    /// A builder of a set with the keys of `source`.
     pub fn builder(source: impl KeySource) -> KeySetBuilder {
         KeySetBuilder {
             source: Arc::new(source),
@@ -36,7 +36,7 @@ impl KeySet {
         }
     }
 
-    /// A set whose keys a test says.
+    /// A set whose keys a test sets.
     #[cfg(all(test, feature = "token-cache", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
     #[expect(clippy::unwrap_used, reason = "for tests")]
     pub(in crate::auth::jwt) fn by_hand(clock: Arc<dyn Clock>) -> (Self, impl Fn(&str) + use<>) {
@@ -62,55 +62,56 @@ impl KeySet {
 }
 
 impl KeySetBuilder {
-    /// Fetches keys of this age anew, before anybody needs to. Default: five minutes.
+    /// Fetches the keys again once they have this age, without waiting for a request. Default: five minutes.
     pub fn refresh_after(mut self, age: Duration) -> Self {
         self.times.refresh_after = age.max(Duration::from_secs(1));
         self
     }
 
-    /// Uses keys up to this age while their source fails. Default: 24 hours. No shorter than
-    /// [`refresh_after`](Self::refresh_after), or good keys would go before they are fetched anew.
+    /// Uses keys up to this age while their source fails. Default: 24 hours. A time shorter than
+    /// [`refresh_after`](Self::refresh_after) counts as `refresh_after`: otherwise good keys would expire
+    /// before they are fetched again.
     pub fn stale_for(mut self, age: Duration) -> Self {
         self.times.stale_for = age;
         self
     }
 
-    /// How long no fetch is made on behalf of an unknown `kid` after one was in vain. Default: 30
+    /// How long an unknown `kid` causes no further fetch after such a fetch found no key. Default: 30
     /// seconds.
     pub fn cooldown(mut self, time: Duration) -> Self {
         self.times.cooldown = time;
         self
     }
 
-    /// How long one fetch may take, and how long a token waits for one at most. Default: 10 seconds.
+    /// How long one fetch may take, and how long a token waits for a fetch. Default: 10 seconds.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.times.timeout = time;
         self
     }
 
-    /// Takes keys for these algorithms only. Default: whatever the keys say they are for.
+    /// Uses only keys for these algorithms. Default: keys for all algorithms.
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms = Some(algorithms.into_iter().collect());
         self
     }
 
-    /// The crypto library to verify with. Default: the fastest one that is compiled in.
+    /// Sets the crypto library. Default: the fastest one that is compiled in.
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
         self
     }
 
-    /// The clock that ages are held against.
+    /// Sets the clock that measures the age of the keys.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Starts to fetch. Does not wait for it: [`KeySet::loaded`] does.
+    /// Starts to fetch the keys. It does not wait for them; [`KeySet::loaded`] does.
     ///
     /// # Errors
     ///
-    /// No crypto backend; no tokio runtime.
+    /// If there is no crypto backend or no tokio runtime.
     pub fn start(self) -> Result<KeySet, JwtConfigError> {
         let backend = self.backend.ok_or(JwtConfigError::NoBackend)?;
         let runtime = Handle::try_current().map_err(|_| JwtConfigError::NoRuntime)?;

@@ -1,4 +1,4 @@
-//! One fetch of the keys, and what of them can be used.
+//! One fetch of the keys, and the choice of keys that can be used.
 
 use super::source::{KeySource, MAX_DOCUMENT};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
         config_error::JwtConfigError,
         jwk_set::{LeftOut, Published},
         limits::MAX_TRIES,
-        ready_key::{ReadyKey, alike},
+        ready_key::{ReadyKey, count_alike},
     },
     clock::Clock,
     rejection::BoxError,
@@ -17,46 +17,46 @@ use futures_util::future::{Either, select};
 use std::{collections::HashSet, pin::pin, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::oneshot};
 
-/// Most keys that one set may have. Issuers publish a few.
+/// The most keys that one set uses. Issuers publish a few.
 const MAX_KEYS: usize = 64;
 
-/// Why a key is left out of those that are alike.
+/// The reason for leaving out a key if too many keys verify the same tokens.
 const TOO_MANY_ALIKE: JwtConfigError = JwtConfigError::Key(
-    "the first four keys of its `kid` (or without one) for its algorithm are tried for a token, and \
-     no more: the issuer has to give each key a `kid` of its own",
+    "only the first four keys with the same `kid` (or without one) and algorithm are tried for a \
+     token: the issuer has to give each key its own `kid`",
 );
 
 const _: () = assert!(MAX_TRIES == 4, "the text says four");
 
-/// Most threads that a source may keep from ending. It is not asked while it keeps that many.
+/// The most threads that a source may block. It is not called while it blocks that many.
 const MAX_THREADS: usize = 2;
 
-/// How keys are fetched.
+/// How the keys are fetched.
 pub(super) struct Work {
     pub(super) source: Arc<dyn KeySource>,
     pub(super) timeout: Duration,
     pub(super) backend: Backend,
     pub(super) algorithms: Option<Vec<Algorithm>>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Each thread that asks the source has a clone.
+    /// Each thread that calls the source has a clone.
     pub(super) threads: Arc<()>,
 }
 
-/// What of a document can be used.
+/// The keys of a document that can be used, and those that are left out.
 pub(super) struct Usable {
     pub(super) keys: Vec<ReadyKey>,
     pub(super) left_out: LeftOut,
 }
 
 impl Work {
-    /// Asks the source on a thread of its own, which it may block: nothing else runs there. What it
-    /// awaits is in the runtime of the task.
+    /// Calls the source on a thread of its own, which the source may block. The future of the source runs
+    /// in the context of the task's runtime.
     pub(super) async fn fetch(self: &Arc<Self>) -> Result<(String, Usable), BoxError> {
         if Arc::strong_count(&self.threads) > MAX_THREADS {
-            return Err("the key source blocks the threads that asked it before".into());
+            return Err("the key source still blocks the threads of earlier calls".into());
         }
         let (answer, answered) = oneshot::channel();
-        // Once this is dropped, the thread stops to wait.
+        // When this is dropped, the thread stops waiting.
         let (_waiting, given_up) = oneshot::channel::<()>();
         let (work, runtime, counted) =
             (Arc::clone(self), Handle::current(), Arc::clone(&self.threads));
@@ -89,7 +89,7 @@ impl Work {
         format!("no answer within {:?}", self.timeout)
     }
 
-    /// The keys of a document that can be used. One that cannot takes no other with it.
+    /// Reads a document. A key that cannot be used does not affect the other keys.
     pub(super) fn usable(&self, document: &str) -> Result<Usable, BoxError> {
         if document.len() > MAX_DOCUMENT {
             return Err(format!("the document is longer than {MAX_DOCUMENT} bytes").into());
@@ -97,20 +97,20 @@ impl Work {
         let Published { keys, mut left_out } = Published::read(document)?;
         let (mut known, mut ready) = (HashSet::new(), Vec::<ReadyKey>::new());
         for (name, key) in &keys {
-            // A key that is listed twice is one key.
+            // A key that is listed twice counts once.
             if !known.insert(key.identity()) {
                 continue;
             }
             let is_allowed = |all: &Vec<Algorithm>| all.contains(&key.algorithm);
             let usable = if !self.algorithms.as_ref().is_none_or(is_allowed) {
-                Err(JwtConfigError::Key("`KeySetBuilder::algorithms` does not name its algorithm"))
+                Err(JwtConfigError::Key("`KeySetBuilder::algorithms` does not list its algorithm"))
             } else if ready.len() == MAX_KEYS {
-                Err(JwtConfigError::Key("the first 64 keys of a set are used, and no more"))
+                Err(JwtConfigError::Key("only the first 64 keys of a set are used"))
             } else {
                 key.ready(self.backend)
             };
             match usable {
-                Ok(key) if alike(&key, &ready) >= MAX_TRIES => {
+                Ok(key) if count_alike(&key, &ready) >= MAX_TRIES => {
                     left_out.push(name.clone(), &TOO_MANY_ALIKE);
                 }
                 Ok(key) => ready.push(key),

@@ -1,9 +1,9 @@
-//! Keys in a file.
+//! A key source that reads a file.
 
 use super::source::{KeyFuture, KeySource, MAX_DOCUMENT};
 use std::{fs::File, io::Read, path::PathBuf};
 
-/// Keys in a file, read anew each time.
+/// A key source: the JWK set in a file. Each fetch reads the file again.
 #[derive(Clone, Debug)]
 pub struct KeyFile(PathBuf);
 
@@ -18,7 +18,7 @@ impl KeySource for KeyFile {
     fn fetch(&self) -> KeyFuture {
         let path = self.0.clone();
         Box::pin(async move {
-            // It may block: it has a thread of its own. What it reads may have no length that it tells.
+            // This may block, because it has a thread of its own. The file may not know its own length.
             let mut document = String::new();
             File::open(path)?.take(MAX_DOCUMENT as u64 + 1).read_to_string(&mut document)?;
             if document.len() > MAX_DOCUMENT {

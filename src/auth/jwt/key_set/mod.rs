@@ -1,4 +1,4 @@
-//! Keys that rotate: fetched in time, kept while their source fails, and never waited for once known.
+//! Keys that rotate. They are fetched before they are too old, and kept while their source fails.
 
 mod builder;
 #[cfg(feature = "jwks-client")]

@@ -1,4 +1,4 @@
-//! A set of keys that rotate, as verifiers and applications see it.
+//! The public handle of a key set.
 
 use super::{
     fetch::Work,
@@ -20,21 +20,22 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-/// The keys of one issuer, as they change. Clones are one set.
+/// The keys of one issuer, which may change. Clones share one set.
 ///
-/// A task of its own fetches them, ahead of their age, one fetch at a time. Tokens whose key is held
-/// never wait for it. A token whose `kid` is not held waits for one fetch, which its issuer may have
-/// rotated its keys for; if that was in vain, no other is made on behalf of a `kid` for a while. While
-/// the source fails, the keys that are held stay good up to a bound, and what cannot be told is
-/// refused as `auth.keys_unavailable` (503 with `Retry-After`), never as a bad token.
+/// A task fetches the keys before they are too old, one fetch at a time. A token never waits if its key
+/// is in the set. A token with an unknown `kid` waits for one fetch, because the issuer may have rotated
+/// its keys. If that fetch finds no such key, unknown `kid`s cause no further fetch for a while. While
+/// the source fails, the set keeps its keys up to a maximum age. If the set then cannot decide about a
+/// token, it is refused with `auth.keys_unavailable` (503 with `Retry-After`), never as a bad token.
 ///
-/// Nobody waits longer than [`timeout`](super::KeySetBuilder::timeout), also where the source panics, blocks or
-/// never answers, and where the runtime in which the set was started is gone: then whoever needs the keys
-/// next, or asks for the [`health`](Self::health), begins to fetch them in the runtime that it runs in.
+/// No token waits longer than [`timeout`](super::KeySetBuilder::timeout), even if the source panics,
+/// blocks or never answers. If the runtime in which the set was started is gone, the next token that
+/// needs the keys, or the next call of [`health`](Self::health), starts a new task in its own runtime.
 ///
-/// What an issuer publishes is bounded: 64 keys, RSA keys of 2048 to 4096 bits
-/// ([`Backend::with_max_rsa_bits`](crate::auth::Backend::with_max_rsa_bits)), and four keys of one `kid`, or without one, that are tried for a token.
-/// Which keys are left out, and why, is told in the log: once, and again when it changes.
+/// The set uses at most 64 keys of an issuer, RSA keys of 2048 to 4096 bits
+/// ([`Backend::with_max_rsa_bits`](crate::auth::Backend::with_max_rsa_bits)), and tries at most four keys
+/// with the same `kid`, or without one, for a token. The log says which keys are left out and why, once
+/// for each change.
 ///
 /// ```
 /// use tower_tenancy::auth::{JwtVerifier, KeyFile, KeySet};
@@ -42,28 +43,28 @@ use tokio::{
 /// # async fn run() -> Result<(), tower_tenancy::BoxError> {
 /// let keys = KeySet::builder(KeyFile::new("/etc/chat/keys.json")).start()?;
 /// let verifier = JwtVerifier::builder().key_set(keys.clone()).audience("chat").build()?;
-/// // In a health check: no key yet, or none that may still be used.
+/// // In a health check. It is `false` before the first fetch, and once all keys are too old.
 /// let ready = keys.health().keys > 0;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct KeySet(pub(super) Arc<Shared>);
 
-/// How a [`KeySet`] is, for health checks.
+/// The state of a [`KeySet`], for health checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyHealth {
-    /// How many keys may be used now. Without any, every token is refused (503).
+    /// How many keys can be used now. With none, every token is refused (503).
     pub keys: usize,
-    /// How long ago the source was last seen to have them. `None`: never.
+    /// The time since the last successful fetch. `None`: no fetch succeeded yet.
     pub age: Option<Duration>,
-    /// Why the last fetch failed, if it did. For operators: it may name internal hosts. URLs are told
-    /// without user, password and query, and of a long error the first 2 KiB.
+    /// Why the last fetch failed, if it failed. It is for operators, because it may name internal hosts. URLs
+    /// have no user, password and query in it, and a long error is cut after 2 KiB.
     pub error: Option<String>,
 }
 
 impl KeySet {
-    /// A set whose keys nobody fetches yet.
+    /// A set without a task that fetches its keys.
     pub(super) fn idle(work: Arc<Work>, times: Times) -> Self {
         let state = RwLock::new(State::new(times, work.clock.now()));
         let (wake, _) = mpsc::channel(1);
@@ -72,10 +73,10 @@ impl KeySet {
         Self(Arc::new(Shared { state, work, issuer, wake, fetches }))
     }
 
-    /// How the set is.
+    /// The state of the set.
     #[must_use]
     pub fn health(&self) -> KeyHealth {
-        // A service that is not ready gets no requests, so nobody else might see to it.
+        // A service that is not ready gets no requests, so only health checks can restart the task.
         self.keep_alive();
         self.look()
     }
@@ -89,8 +90,9 @@ impl KeySet {
         })
     }
 
-    /// Waits until the first fetch is over, whatever its outcome, and no longer than one may take: a
-    /// service that has its keys before it takes requests refuses nobody for the lack of them.
+    /// Waits until the first fetch has succeeded or failed, but not longer than one fetch may take. A
+    /// service that calls it before it accepts requests does not refuse its first tokens for missing
+    /// keys.
     pub async fn loaded(&self) {
         self.keep_alive();
         let (attempt, mut fetches) =
@@ -102,7 +104,7 @@ impl KeySet {
         }
     }
 
-    /// The keys that may be used now.
+    /// The keys that can be used now.
     pub(in crate::auth::jwt) fn held(&self) -> Option<Held> {
         let now = self.now();
         let held = |state: &State| (state.held(now).cloned(), state.is_overdue(now));
@@ -113,15 +115,15 @@ impl KeySet {
         held
     }
 
-    /// What to do about a key that is not held: wait for a fetch, or give the reason. Whoever waits
-    /// longer than a fetch may take gets one as well.
+    /// Handles a key that is not in the set: returns a future that waits for a fetch, or the reason why
+    /// there is no fetch. The future fails if the fetch takes too long.
     pub(in crate::auth::jwt) fn miss(
         &self,
         kid: Option<&str>,
     ) -> Result<impl Future<Output = Result<(), TokenError>> + Send + use<>, TokenError> {
         self.keep_alive();
         let now = self.now();
-        // At once, so that the fetch that it waits for is the one that the state speaks of.
+        // Subscribe under the lock, so that the future waits for the fetch that the state decided on.
         let (miss, attempt, mut fetches) = self.0.write(|state| {
             let miss = state.miss(kid, now);
             (miss, state.attempt(), self.0.fetches.subscribe())
@@ -130,7 +132,7 @@ impl KeySet {
             Miss::Refused => return Err(TokenError::NoSuchKey(kid.map(str::to_owned))),
             Miss::Unavailable(wait) => return Err(self.unavailable(wait)),
             Miss::Wait => {}
-            // If it is full, the task was woken already.
+            // If the channel is full, the task was woken already.
             Miss::Fetch => drop(self.0.lock_wake().try_send(())),
         }
         let set = self.clone();
@@ -143,7 +145,7 @@ impl KeySet {
         })
     }
 
-    /// This fetch took too long for whoever waited for it.
+    /// Marks a fetch as failed because it took too long.
     fn give_up(&self, attempt: u64) -> TokenError {
         let now = self.now();
         let mut wake = self.0.lock_wake();
@@ -151,30 +153,30 @@ impl KeySet {
         let (is_lost, wait) =
             self.0.write(|state| (state.give_up(attempt, error, now), state.due_in(now)));
         if is_lost {
-            // Closed: the next one who comes begins another task, and the old one ends if it can.
+            // The channel is closed now: the next caller starts a new task, and the old task ends if it can.
             *wake = mpsc::channel(1).0;
         }
         drop(wake);
         self.unavailable(wait)
     }
 
-    /// No key can be had for so long, and why: for the log.
+    /// The error if the keys are not available, with the time after which to try again.
     pub(in crate::auth::jwt) fn unavailable(&self, wait: Duration) -> TokenError {
         let error = self.0.read(|state| state.last_error().map(str::to_owned));
-        let error = error.unwrap_or_else(|| "they are not fetched yet, or too old".to_owned());
+        let error = error.unwrap_or_else(|| "the keys are not fetched yet, or too old".to_owned());
         TokenError::KeysUnavailable { wait, why: format!("{}: {error}", self.0.work.source.name()) }
     }
 
-    /// Says whose keys these are. The log ties the two together: what was told of the source before named
-    /// no issuer.
-    pub(in crate::auth::jwt) fn is_of(&self, issuer: &str) {
+    /// Sets the issuer of the keys for log lines. Earlier log lines name only the source, so a line
+    /// connects the two.
+    pub(in crate::auth::jwt) fn set_issuer(&self, issuer: &str) {
         if self.0.issuer.set(issuer.to_owned()).is_ok() {
             let source = self.0.work.source.name();
             tracing::info!(source, issuer, "the keys of a source verify the tokens of an issuer");
         }
     }
 
-    /// Sees to it that there is a task that fetches.
+    /// Starts a new task if the old one is gone.
     fn keep_alive(&self) {
         let mut wake = self.0.lock_wake();
         let now = self.now();
@@ -184,16 +186,18 @@ impl KeySet {
         if !is_gone {
             return;
         }
-        let gone = "the task that fetches keys ended, or its runtime did";
+        let gone = "the task that fetches the keys has ended, or its runtime has";
         match Handle::try_current() {
             Ok(runtime) => {
-                tracing::warn!("{gone}; another one begins");
-                self.0.write(|state| state.begin_anew(format!("{gone}; another one began"), now));
+                tracing::warn!("{gone}; a new task starts");
+                self.0.write(|state| {
+                    state.begin_anew(format!("{gone}; a new task has started"), now)
+                });
                 *wake = Task::start(&self.0, &runtime);
             }
             Err(_) => {
                 let error =
-                    format!("{gone}, and there is no tokio runtime here to begin another one in");
+                    format!("{gone}, and there is no tokio runtime here to start a new one in");
                 self.0.write(|state| state.lose(error, now));
             }
         }
@@ -203,7 +207,7 @@ impl KeySet {
         self.0.work.clock.now()
     }
 
-    /// The key is not held after that, either: the reason.
+    /// The error if the key is still missing after a fetch.
     pub(in crate::auth::jwt) fn missed(&self, kid: Option<&str>) -> TokenError {
         let now = self.now();
         match self.0.write(|state| state.missed(kid, now)) {
@@ -214,7 +218,7 @@ impl KeySet {
         }
     }
 
-    /// The key is held after that.
+    /// Says that the fetch found the key.
     pub(in crate::auth::jwt) fn found(&self) {
         self.0.write(State::found);
     }

@@ -1,4 +1,4 @@
-//! What the handles of a set and its task share.
+//! The state that the handles of a set and its task share.
 
 use super::{fetch::Work, state::State};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -7,12 +7,12 @@ use tokio::sync::{mpsc, watch};
 pub(super) struct Shared {
     pub(super) state: RwLock<State>,
     pub(super) work: Arc<Work>,
-    /// Whose keys these are, for the log: the issuer of the first verifier that says it.
+    /// The issuer of the keys, for log lines: the issuer of the first verifier that uses the set.
     pub(super) issuer: OnceLock<String>,
-    /// Asks the task for a fetch. Closed where the task is gone, and closed with the last handle, which
-    /// ends the task. Locked before the state.
+    /// Wakes the task for a fetch. The channel is closed if the task is gone. It is dropped with the last
+    /// handle, which ends the task. Lock it before the state.
     pub(super) wake: Mutex<mpsc::Sender<()>>,
-    /// One more with each fetch that is over. Changes together with the state.
+    /// The number of fetches that have ended. It changes together with the state.
     pub(super) fetches: watch::Sender<u64>,
 }
 
@@ -21,7 +21,7 @@ impl Shared {
         self.wake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A fetch is over.
+    /// Records the end of a fetch.
     pub(super) fn settle(&self, outcome: impl FnOnce(&mut State)) {
         self.write(|state| {
             outcome(state);
@@ -33,7 +33,7 @@ impl Shared {
         look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Every change is whole before the lock is given back.
+    /// A change is complete before the lock is released.
     pub(super) fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,14 +1,14 @@
-//! URLs and errors as logs may show them: without secrets.
+//! URLs and errors for log lines, without secrets.
 
-/// How much of an error is told, in bytes.
+/// How much of an error is shown, in bytes.
 const MAX_ERROR: usize = 2048;
 
-/// A URL as it may be shown: without a user, a password, a query or a fragment.
+/// The URL without user, password, query and fragment.
 pub(super) fn shown(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    // Whoever wrote an `@` behind the host may have meant all before it for a password.
+    // If there is an `@` after the host, everything before it may be part of a password.
     if rest.get(authority.len()..).is_none_or(|behind| behind.contains('@')) {
         return format!("{scheme}[hidden]");
     }
@@ -19,7 +19,7 @@ pub(super) fn shown(url: &str) -> String {
     }
 }
 
-/// A text in which all URLs are as they may be shown: an error's, wherever it is from.
+/// The text with all its URLs [`shown`]. The text may be any error.
 fn redacted(text: &str) -> String {
     let mut told = String::with_capacity(text.len());
     let mut rest = text;
@@ -29,7 +29,7 @@ fn redacted(text: &str) -> String {
             before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
         told.push_str(name);
         let url = rest.get(name.len()..).unwrap_or_default();
-        // No URL has these in it; what a sentence puts behind one is left to it.
+        // A URL does not contain these. Punctuation after a URL belongs to the sentence.
         let ends = |c: char| c.is_whitespace() || c.is_control() || "\"<>`".contains(c);
         let url = url.split(ends).next().unwrap_or_default();
         let alone = url.trim_end_matches([')', '}', ',', '.', ':', ';', '\'']);
@@ -40,10 +40,9 @@ fn redacted(text: &str) -> String {
     told + rest
 }
 
-/// An error as it may be told: [`redacted`], and only its start if it is long. An error may repeat what it
-/// is about, which may be a whole document.
-pub(super) fn told(error: &str) -> String {
-    // Not the other way round: a URL that is cut off may end before its `@`, and show a password.
+/// An error for log lines: [`redacted`], and cut if it is long. An error may repeat a whole document.
+pub(super) fn shown_error(error: &str) -> String {
+    // Redact before the cut: a URL that is cut before its `@` would show a password.
     let mut told = redacted(error);
     if told.len() > MAX_ERROR {
         let end = (0..=MAX_ERROR).rev().find(|end| told.is_char_boundary(*end));
@@ -55,7 +54,7 @@ pub(super) fn told(error: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_ERROR, redacted, shown, told};
+    use super::{MAX_ERROR, redacted, shown, shown_error};
 
     #[test]
     fn urls_are_shown_without_their_secrets() {
@@ -69,7 +68,7 @@ mod tests {
             ("https://id.example?token=SECRET", "https://id.example?[hidden]"),
             ("https://id.example/keys#SECRET", "https://id.example/keys?[hidden]"),
             ("https://u:SECRET@id.example/k?t=SECRET#SECRET", "https://id.example/k?[hidden]"),
-            // Where the secret ends cannot be told.
+            // Nobody can know where the secret ends.
             ("https://user:SEC/RET@id.example/keys", "https://[hidden]"),
             ("https://user:SEC?RET@id.example/keys", "https://[hidden]"),
             ("https://user:SEC#RET@id.example/keys", "https://[hidden]"),
@@ -110,14 +109,14 @@ mod tests {
 
     #[test]
     fn a_long_error_is_told_by_its_start_and_a_cut_shows_no_secret() {
-        assert_eq!(told("it is down"), "it is down");
+        assert_eq!(shown_error("it is down"), "it is down");
         let whole = "x".repeat(MAX_ERROR);
-        assert_eq!(told(&whole), whole);
+        assert_eq!(shown_error(&whole), whole);
         // Wherever the border is: in a character, in a URL, in its password.
         for pad in MAX_ERROR - 40..=MAX_ERROR {
             let pad = "x".repeat(pad);
             let long = format!("{pad} https://u:SECRET@id.example/keys é𝄞é𝄞é𝄞{pad}");
-            let told = told(&long);
+            let told = shown_error(&long);
             assert!(told.ends_with('…') && told.len() <= MAX_ERROR + '…'.len_utf8(), "{told}");
             assert!(told.starts_with(&pad) && !told.contains("SEC"), "{told}");
         }

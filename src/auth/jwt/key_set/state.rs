@@ -1,4 +1,4 @@
-//! What a key set knows and when it looks again: plain decisions over plain values.
+//! The state of a key set, and its decisions when to fetch. It does no input or output.
 
 #[cfg(test)]
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -11,21 +11,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Most names of keys that are remembered as missing.
+/// The most `kid`s that are remembered as missing.
 const MAX_MISSING: usize = 256;
-/// The first pause after a fetch that failed; each one more doubles it, up to the second.
+/// The pause after the first failed fetch. Each further failure doubles it, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// Keys of this age are fetched anew.
+    /// Keys of this age are fetched again.
     pub(super) refresh_after: Duration,
-    /// Keys of this age are not used any more.
+    /// Keys that are older are not used any more.
     pub(super) stale_for: Duration,
-    /// How long nobody looks for an unknown key after somebody did in vain.
+    /// How long unknown keys cause no fetch after such a fetch found no key.
     pub(super) cooldown: Duration,
-    /// How long a fetch may take.
+    /// How long one fetch may take.
     pub(super) timeout: Duration,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Times {
 #[derive(Clone, Debug)]
 pub(in crate::auth::jwt) struct Held {
     pub(in crate::auth::jwt) keys: Arc<[ReadyKey]>,
-    /// One more with each document that differs from the one before.
+    /// The number of the document. It grows when the document changes.
     pub(in crate::auth::jwt) generation: u64,
 }
 
@@ -45,13 +45,13 @@ pub(super) struct State {
     generation: u64,
     /// A fetch runs, or was asked for.
     running: bool,
-    /// How many began.
+    /// How many fetches have begun.
     attempt: u64,
-    /// The task knows of the one that runs.
+    /// Whether the task has begun the current fetch.
     taken_up: bool,
-    /// When the task has said something at the latest, unless it is lost.
+    /// When the task must have reported. After that it may be lost.
     expected: SystemTime,
-    /// It was late once. The clock may have been moved, so that alone tells nothing.
+    /// Whether the task was late once. That alone means nothing, because the clock may have been changed.
     late: bool,
     failures: u32,
     last_error: Option<String>,
@@ -60,16 +60,16 @@ pub(super) struct State {
     missing: VecDeque<(String, SystemTime)>,
 }
 
-/// What is to be done about a key that is not held.
+/// What to do about a key that is not in the set.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Miss {
-    /// There is no such key.
+    /// The issuer has no such key.
     Refused,
-    /// A fetch runs that may bring it.
+    /// Wait for the current fetch, which may find the key.
     Wait,
-    /// As before, once somebody is told to fetch.
+    /// Wake the task, and wait for its fetch.
     Fetch,
-    /// It cannot be told: the source fails. Somebody looks again after this time.
+    /// The set cannot decide, because the source fails. The next fetch begins after this time.
     Unavailable(Duration),
 }
 
@@ -95,10 +95,10 @@ impl State {
         state
     }
 
-    /// The keys, unless they are too old to be trusted.
+    /// The keys, unless they are too old.
     pub(super) fn held(&self, now: SystemTime) -> Option<&Held> {
         let (held, fetched_at) = self.held.as_ref()?;
-        // A clock that was set back makes no key older.
+        // If the clock was set back, the age is zero.
         let age = now.duration_since(*fetched_at).unwrap_or_default();
         (age <= self.times.stale_for).then_some(held)
     }
@@ -112,13 +112,13 @@ impl State {
         self.last_error.as_deref()
     }
 
-    /// How long until somebody has to look.
+    /// The time until the next fetch.
     pub(super) fn due_in(&self, now: SystemTime) -> Duration {
         let left = self.due.duration_since(now).unwrap_or_default();
         left.min(self.times.refresh_after.max(LONGEST_PAUSE))
     }
 
-    /// A fetch begins.
+    /// Records that a fetch begins.
     pub(super) fn begin(&mut self, now: SystemTime) {
         self.running = true;
         self.taken_up = false;
@@ -126,7 +126,7 @@ impl State {
         self.expect_after(Duration::ZERO, now);
     }
 
-    /// Whether the task has to fetch now: somebody asked for it, or it is time.
+    /// Whether the task has to fetch now, because a token needs it or the keys are old.
     pub(super) fn is_to_fetch(&mut self, now: SystemTime) -> bool {
         if !self.running && self.due_in(now).is_zero() {
             self.begin(now);
@@ -134,18 +134,18 @@ impl State {
         self.running
     }
 
-    /// The task fetches.
+    /// Records that the task has begun the fetch.
     pub(super) fn take_up(&mut self) {
         self.taken_up = true;
     }
 
-    /// Which fetch runs, or ran last.
+    /// The number of the current or last fetch.
     pub(super) fn attempt(&self) -> u64 {
         self.attempt
     }
 
-    /// Somebody waited for this fetch for as long as one may take. Says whether the task that should
-    /// have made it is lost: it did not even begin.
+    /// Records that a fetch took too long. Returns whether the task is lost, because it has not begun the
+    /// fetch.
     pub(super) fn give_up(&mut self, attempt: u64, error: String, now: SystemTime) -> bool {
         if !self.running || self.attempt != attempt {
             return false;
@@ -155,12 +155,12 @@ impl State {
         is_lost
     }
 
-    /// Whether nothing was heard from the task for longer than can be.
+    /// Whether the task should have reported before now.
     pub(super) fn is_overdue(&self, now: SystemTime) -> bool {
         now > self.expected
     }
 
-    /// Whether that is so for the second time, and not because the clock was moved.
+    /// Whether the task was late twice. Once may mean that the clock was changed.
     pub(super) fn is_lost(&mut self, now: SystemTime) -> bool {
         if !self.is_overdue(now) || self.late {
             return self.is_overdue(now);
@@ -170,13 +170,13 @@ impl State {
         false
     }
 
-    /// The task is lost, and another one begins.
+    /// Records that the task was lost and a new one begins.
     pub(super) fn begin_anew(&mut self, error: String, now: SystemTime) {
         self.last_error = Some(error);
         self.begin(now);
     }
 
-    /// The task is lost, and there is nowhere to begin another one.
+    /// Records that the task was lost and no new one can begin.
     pub(super) fn lose(&mut self, error: String, now: SystemTime) {
         self.running = false;
         self.failures = self.failures.max(1);
@@ -191,7 +191,7 @@ impl State {
         self.late = false;
     }
 
-    /// A token names a key that is not held.
+    /// Decides about a token whose key is not in the set.
     pub(super) fn miss(&mut self, kid: Option<&str>, now: SystemTime) -> Miss {
         if self.running {
             return Miss::Wait;
@@ -200,7 +200,7 @@ impl State {
         if self.failures > 0 && !due_in.is_zero() {
             return Miss::Unavailable(due_in);
         }
-        // Once the pause is over, and while no key may be used, it is not this name that is asked for.
+        // After the pause, or without usable keys, the fetch is not for this `kid`: no cooldown begins.
         if self.failures > 0 || self.held(now).is_none() {
             self.begin(now);
             return Miss::Fetch;
@@ -220,9 +220,9 @@ impl State {
         Miss::Fetch
     }
 
-    /// The key is not there after a fetch, either.
+    /// Decides about a token whose key is still missing after a fetch.
     pub(super) fn missed(&mut self, kid: Option<&str>, now: SystemTime) -> Miss {
-        // Without a key that may be used, nobody can tell what the issuer signed.
+        // Without usable keys, the set cannot know whether the issuer signed the token.
         if self.failures > 0 || self.held(now).is_none() {
             return Miss::Unavailable(self.due_in(now));
         }
@@ -234,7 +234,7 @@ impl State {
         Miss::Refused
     }
 
-    /// The key was there after a fetch: it was worth while, and so may be the next one.
+    /// Records that a fetch found the key. The next fetch may find one, too, so the cooldown ends.
     pub(super) fn found(&mut self) {
         self.cooldown_until = None;
     }
@@ -262,7 +262,7 @@ impl State {
 
     pub(super) fn fail(&mut self, error: String, now: SystemTime) {
         self.last_error = Some(error);
-        // Somebody who waited for it may have said so already.
+        // `give_up` may have recorded this failure before.
         if !std::mem::take(&mut self.running) {
             return;
         }
@@ -273,7 +273,7 @@ impl State {
     }
 }
 
-/// Whether `until` is still to come, and not farther off than it can be: a clock may be set back.
+/// Whether `until` is in the future, but at most `at_most` away: the clock may have been set back.
 fn lies_ahead(until: SystemTime, now: SystemTime, at_most: Duration) -> bool {
     until.duration_since(now).is_ok_and(|left| !left.is_zero() && left <= at_most)
 }

@@ -3,7 +3,7 @@
 use super::{
     fetch::{Usable, Work},
     shared::Shared,
-    shown::told,
+    shown::shown_error,
     state::State,
 };
 use crate::{auth::jwt::jwk_set::LeftOut, rejection::Chain};
@@ -14,14 +14,14 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::mpsc};
 
-/// Fetches for as long as somebody has the set.
+/// Fetches keys while there is a handle of the set.
 pub(super) struct Task {
     shared: Weak<Shared>,
     work: Arc<Work>,
 }
 
 impl Task {
-    /// Begins a task that fetches. It goes by the channel that this gives, and ends with it.
+    /// Starts a task. The returned channel wakes it, and ends it when it is dropped.
     pub(super) fn start(shared: &Arc<Shared>, runtime: &Handle) -> mpsc::Sender<()> {
         let (wake, woken) = mpsc::channel(1);
         let task = Self { shared: Arc::downgrade(shared), work: Arc::clone(&shared.work) };
@@ -30,13 +30,13 @@ impl Task {
     }
 
     async fn run(self, mut woken: mpsc::Receiver<()>) {
-        // What the log was told last: each change is told once.
+        // What was logged last: each change is logged once.
         let (mut left_out_before, mut error_before) = (LeftOut::default(), None);
         loop {
-            // No lock is held while fetching, nor the set itself: it may go meanwhile.
+            // Hold neither a lock nor the set during a fetch: the set may be dropped meanwhile.
             let Some(shared) = self.shared.upgrade() else { return };
             if woken.is_closed() {
-                // Another task has taken over.
+                // A new task has replaced this one.
                 return;
             }
             shared.write(State::take_up);
@@ -55,14 +55,14 @@ impl Task {
                         tracing::info!(source, issuer, keys, "keys can be fetched again");
                     }
                     if left_out != left_out_before {
-                        left_out.tell(&source, issuer);
+                        left_out.log(&source, issuer);
                         left_out_before = left_out;
                     }
                     error_before = None;
                     shared.settle(|state| state.succeed(document, keys, now));
                 }
                 Err(error) => {
-                    let error = told(&Chain(&*error).to_string());
+                    let error = shown_error(&Chain(&*error).to_string());
                     let held =
                         shared.read(|state| state.held(now).map_or(0, |held| held.keys.len()));
                     let told = Some((error.clone(), held > 0));
@@ -79,10 +79,10 @@ impl Task {
                             source,
                             issuer,
                             error,
-                            "keys cannot be fetched; none is held"
+                            "keys cannot be fetched; there are no keys to use"
                         );
                     } else {
-                        let what = "keys cannot be fetched; those that are held stay";
+                        let what = "keys cannot be fetched; the old keys stay in use";
                         tracing::warn!(source, issuer, error, held, "{what}");
                     }
                     error_before = told;
@@ -101,7 +101,7 @@ impl Task {
                 if woken.is_closed() {
                     return;
                 }
-                // What somebody asked for may have come meanwhile.
+                // The fetch that somebody asked for may have ended meanwhile.
                 let now = self.work.clock.now();
                 if shared.write(|state| state.is_to_fetch(now)) {
                     break;

@@ -1,4 +1,4 @@
-//! Keys that an issuer publishes at a URL.
+//! Key sources on the web.
 
 use super::{
     http_get::{HttpGet, HttpResponse},
@@ -10,20 +10,21 @@ use http::{StatusCode, Uri};
 use serde::Deserialize;
 use std::{fmt, sync::Arc};
 
-/// Keys at an `https` URL.
+/// A key source: the JWK set at an `https` URL.
 #[derive(Clone)]
 pub struct JwksUrl(Web);
 
-/// Keys that an issuer's discovery document (OpenID Connect Discovery 1.0 section 4) points to.
+/// A key source: the JWK set that the discovery document of an issuer names (OpenID Connect Discovery 1.0
+/// section 4).
 ///
-/// The document's `issuer` must be the one that was asked for, to the letter (section 4.3).
+/// The `issuer` in the document must be exactly the expected issuer (section 4.3).
 #[derive(Clone)]
 pub struct Discovery {
     issuer: String,
     web: Web,
 }
 
-/// A URL, and how to get it.
+/// A URL, and the client that gets it.
 #[derive(Clone)]
 struct Web {
     url: String,
@@ -32,13 +33,13 @@ struct Web {
 }
 
 impl JwksUrl {
-    /// The JWK set at this URL.
+    /// The JWK set at `url`.
     pub fn new(url: impl Into<String>, client: impl HttpGet) -> Self {
         Self(Web::new(url, client))
     }
 
-    /// Takes a plain `http` URL as well: on loopback, or inside a network that nobody can tamper
-    /// with. Who can, issues tokens.
+    /// Accepts a plain `http` URL as well. Use it only on loopback or in a network that nobody can tamper
+    /// with: whoever changes the keys can issue tokens.
     #[must_use]
     pub fn allow_http(mut self) -> Self {
         self.0.allow_http = true;
@@ -55,8 +56,8 @@ impl Discovery {
         Self { issuer, web }
     }
 
-    /// Looks for the discovery document at this URL, where an issuer publishes it elsewhere: Azure AD B2C
-    /// does so, once for each policy. The document must name the issuer all the same.
+    /// Sets the URL of the discovery document, for an issuer that publishes it elsewhere. Azure AD B2C
+    /// does so for each policy. The document must still name the issuer.
     ///
     /// ```
     /// # fn discovery(client: impl tower_tenancy::auth::HttpGet) -> tower_tenancy::auth::Discovery {
@@ -73,7 +74,7 @@ impl Discovery {
         self
     }
 
-    /// Takes plain `http` URLs as well: see [`JwksUrl::allow_http`].
+    /// Accepts plain `http` URLs as well: see [`JwksUrl::allow_http`].
     #[must_use]
     pub fn allow_http(mut self) -> Self {
         self.web.allow_http = true;
@@ -119,7 +120,7 @@ impl KeySource for JwksUrl {
     }
 }
 
-/// What is read of a discovery document.
+/// The members of a discovery document that are read.
 #[derive(Deserialize)]
 struct Metadata {
     issuer: String,
