@@ -34,6 +34,7 @@ macro_rules! pem {
 }
 
 pub(crate) struct Variant {
+    pub(crate) algorithm: Algorithm,
     pub(crate) token: String,
     ours: JwtKey,
     bare: DecodingKey,
@@ -79,7 +80,7 @@ impl Variant {
         let mut validation = Validation::new(theirs);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
-        Self { token, ours, bare, validation, message, signature }
+        Self { algorithm, token, ours, bare, validation, message, signature }
     }
 
     pub(crate) fn verifier(&self, backend: Backend) -> JwtVerifierBuilder {

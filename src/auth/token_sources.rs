@@ -33,7 +33,7 @@ const PROTOCOL_PREFIX: &str = "bearer.";
 /// use tower_tenancy::{RequireTenantScope, auth::{Authenticator, TokenSources}};
 ///
 /// fn tenancy(verifier: impl Authenticator + 'static) -> RequireTenantScope {
-///     let sources = TokenSources::header().or_cookie("session").or_protocol();
+///     let sources = TokenSources::header().or_cookie("session").or_subprotocol();
 ///     RequireTenantScope::new(verifier).token_sources(sources)
 /// }
 /// ```
@@ -86,7 +86,7 @@ impl TokenSources {
     /// The handler sees only the subprotocols of the application. It must select one of them: a browser
     /// closes a connection without a selected subprotocol.
     #[must_use]
-    pub fn or_protocol(self) -> Self {
+    pub fn or_subprotocol(self) -> Self {
         self.with(|sources| sources.protocol = true)
     }
 

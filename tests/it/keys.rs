@@ -303,7 +303,8 @@ async fn what_an_issuer_answers_makes_no_line_of_the_log_long() {
             let site = axum::Router::new().fallback(async move || document.clone());
             let addr = crate::hosts::serve_axum(site).await;
             let discovery = Discovery::new("i", HttpClient::new().unwrap()).allow_http();
-            let keys = KeySet::builder(discovery.at(format!("http://{addr}"))).start().unwrap();
+            let keys =
+                KeySet::builder(discovery.with_url(format!("http://{addr}"))).start().unwrap();
             keys.loaded().await;
             let verifier = JwtVerifier::builder().key_set(keys.clone()).issuer("i");
             let refused = verifier.build().unwrap().verify("a.b.c").unwrap_err();
@@ -339,7 +340,8 @@ async fn a_discovery_document_may_be_elsewhere_and_requests_say_who_asks() {
     let addr = crate::hosts::serve_axum(axum::Router::new().fallback(site)).await;
     let at = format!("http://{addr}/acme/policy/v2.0/.well-known/openid-configuration");
     let found = |issuer: &str| {
-        let discovery = Discovery::new(issuer, HttpClient::new().unwrap()).at(&at).allow_http();
+        let discovery =
+            Discovery::new(issuer, HttpClient::new().unwrap()).with_url(&at).allow_http();
         KeySet::builder(discovery).start().unwrap()
     };
     let keys = found(issuer.url());

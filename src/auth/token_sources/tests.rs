@@ -24,7 +24,7 @@ fn take(sources: &TokenSources, headers: &[(&str, &str)]) -> (String, Vec<String
 
 #[test]
 fn a_token_is_found_in_one_place_and_taken_from_there() {
-    let all = TokenSources::header().or_cookie("session").or_protocol();
+    let all = TokenSources::header().or_cookie("session").or_subprotocol();
     for (headers, found, left) in [
         (vec![], "nowhere", vec![]),
         (vec![("authorization", "Bearer t")], "header", vec![]),
@@ -109,7 +109,7 @@ fn what_is_no_origin_is_refused_when_it_is_allowed() {
 
 #[test]
 fn a_gates_password_is_no_second_token_and_whatever_may_be_one_is() {
-    let all = TokenSources::header().or_cookie("session").or_protocol();
+    let all = TokenSources::header().or_cookie("session").or_subprotocol();
     let cookie = ("cookie", "session=t");
     let protocol = ("sec-websocket-protocol", "x, bearer.t");
     let digest = "Digest username=\"ada\", realm=\"a b\", uri=\"/\", response=\"x\"";

@@ -64,12 +64,12 @@ impl Discovery {
     /// use tower_tenancy::auth::Discovery;
     ///
     /// let issuer = "https://acme.b2clogin.com/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9/v2.0/";
-    /// let at = "https://acme.b2clogin.com/acme.onmicrosoft.com/B2C_1_signin/v2.0/.well-known/openid-configuration";
-    /// Discovery::new(issuer, client).at(at)
+    /// let url = "https://acme.b2clogin.com/acme.onmicrosoft.com/B2C_1_signin/v2.0/.well-known/openid-configuration";
+    /// Discovery::new(issuer, client).with_url(url)
     /// # }
     /// ```
     #[must_use]
-    pub fn at(mut self, url: impl Into<String>) -> Self {
+    pub fn with_url(mut self, url: impl Into<String>) -> Self {
         self.web.url = url.into();
         self
     }
