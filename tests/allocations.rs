@@ -39,7 +39,8 @@ const CLAIMS: &str = r#"{"sub":"ada","tenant_id":"t_alpha","env":"prod","exp":99
 /// A token of these claims.
 fn signed(claims: &str) -> String {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
-    Minter::new(&DEFAULT_PROVIDER, Algorithm::HS256, key).sign(r#"{"alg":"HS256"}"#, claims)
+    Minter::new(&DEFAULT_PROVIDER, jsonwebtoken::Algorithm::HS256, key)
+        .sign(r#"{"alg":"HS256"}"#, claims)
 }
 
 fn request(id: Option<&str>) -> Request<()> {

@@ -1,8 +1,8 @@
 //! Tokens that the rails accept.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
-use tower_tenancy::{BoxError, auth::Algorithm};
+use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
+use tower_tenancy::BoxError;
 
 pub(crate) const SECRET: &str = "a secret of more than thirty-two bytes, for benches";
 

@@ -46,7 +46,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
         .envs(envs)
         // For browsers, whose WebSocket cannot set headers.
         .or_query()
-        .token_sources(TokenSources::header().or_protocol());
+        .token_sources(TokenSources::header().or_subprotocol());
     let tickets = TicketIssuer::in_memory();
 
     let mut curls = String::new();

@@ -1,42 +1,42 @@
-//! What is asked of a proof, by a verifier and by a route alike.
+//! The requirements that a proof must meet, for a verifier or for a route.
 
-use super::AuthContext;
+use super::context::AuthContext;
 use std::time::Duration;
 
-/// Requirements, all of which a proof must meet. To add one never takes back another.
+/// Requirements, all of which a proof must meet. Adding one never removes another.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policy {
-    /// The proof must be meant for one of these, if any are named.
+    /// The proof must be meant for one of these, if there are any.
     audiences: Vec<String>,
     only_access_tokens: bool,
     max_lifetime: Option<Duration>,
     scopes: Vec<String>,
-    /// Of each of these, the caller must have one.
+    /// The caller must have one role of each of these lists.
     roles: Vec<Vec<String>>,
 }
 
 /// The first requirement that a proof does not meet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unmet<'a> {
-    /// It is meant for nobody of these.
+    /// The proof is meant for none of the audiences.
     Audience,
-    /// It is no access token of RFC 9068.
+    /// The proof is not an access token of RFC 9068.
     AccessToken,
-    /// It lives too long, or nobody knows how long.
+    /// The lifetime is too long or unknown.
     Lifetime,
-    /// All scopes that are needed.
+    /// The caller lacks one of these scopes.
     Scopes(&'a [String]),
-    /// One of these roles is needed.
+    /// The caller has none of these roles.
     Roles(&'a [String]),
 }
 
 impl Policy {
-    /// An audience that the proof may be meant for: of several, one is enough.
+    /// Adds an audience. The proof must be meant for one of them.
     pub(crate) fn audience(&mut self, audience: impl Into<String>) {
         self.audiences.push(audience.into());
     }
 
-    /// The one audience that the proof may be meant for, in place of those that were added.
+    /// Replaces all audiences by this one.
     #[cfg(feature = "jwt")]
     pub(crate) fn only_audience(&mut self, audience: impl Into<String>) {
         self.audiences = vec![audience.into()];
@@ -59,12 +59,12 @@ impl Policy {
         self.scopes.push(scope.into());
     }
 
-    /// One of these roles. Of none, nobody has one.
+    /// Requires one of these roles. An empty list refuses every caller.
     pub(crate) fn any_role<T: Into<String>>(&mut self, roles: impl IntoIterator<Item = T>) {
         self.roles.push(roles.into_iter().map(Into::into).collect());
     }
 
-    /// Holds a proof against all requirements.
+    /// Checks a proof against all requirements.
     pub(crate) fn check(&self, auth: &AuthContext) -> Result<(), Unmet<'_>> {
         let is_ours = |audience: &str| self.audiences.iter().any(|ours| ours == audience);
         if !self.audiences.is_empty() && !auth.audiences().any(is_ours) {
@@ -75,7 +75,7 @@ impl Policy {
         }
         if let Some(longest) = self.max_lifetime {
             let from = auth.issued_at();
-            // One that ends before it begins says nothing of its life.
+            // If the proof expires before it was issued, its lifetime is unknown.
             let lifetime = from.and_then(|from| auth.expires_at().duration_since(from).ok());
             if lifetime.is_none_or(|lifetime| lifetime > longest) {
                 return Err(Unmet::Lifetime);

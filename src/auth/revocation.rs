@@ -1,4 +1,4 @@
-//! Withdrawing what was proven, before its time.
+//! Switches that withdraw a proof before it expires.
 
 use std::{
     fmt,
@@ -9,12 +9,12 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Done once a [`Revocation`] is used.
+/// Completes once a [`Revocation`] is used.
 type Revoked = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
-/// Withdraws what an [`AuthContext`](crate::AuthContext) proves: new requests are refused, and
-/// streams that were opened with it end at once with
-/// [`Ending::AccessRevoked`](crate::Ending::AccessRevoked). Clones are one switch.
+/// A switch that withdraws an [`AuthContext`](crate::AuthContext). Once it is used, new requests are
+/// refused, and streams that were opened with the context end at once with
+/// [`Ending::AccessRevoked`](crate::Ending::AccessRevoked). Clones are the same switch.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -32,32 +32,32 @@ type Revoked = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 pub struct Revocation(Arc<watch::Sender<bool>>);
 
 impl Revocation {
-    /// Nothing is withdrawn yet.
+    /// A switch that is not used yet.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Withdraws. There is no way back.
+    /// Uses the switch. This cannot be undone.
     pub fn revoke(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether it was withdrawn.
+    /// Whether the switch was used.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         *self.0.borrow()
     }
 }
 
-/// Done once one of `revocations` is used, or `other` is done.
+/// Completes once one of `revocations` is used, or `other` completes.
 pub(crate) fn revoked(
     revocations: &[Revocation],
     other: impl Future<Output = ()> + Send + Sync + 'static,
 ) -> Revoked {
     let wait = |revocation: &Revocation| -> Revoked {
         let mut receiver = revocation.0.subscribe();
-        // A switch that nobody else holds any more will not be used: then this is done never.
+        // The clone keeps the switch alive: `wait_for` would return early if all other handles were gone.
         let kept = revocation.clone();
         Box::pin(async move {
             drop(receiver.wait_for(|revoked| *revoked).await);

@@ -1,18 +1,16 @@
-//! A list of texts that clones share.
+//! A list of texts that is cheap to clone.
 
 use crate::id::Text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, slice, sync::Arc};
 
-/// Texts of a token, such as its roles. A clone shares them; a list of none or of one allocates
-/// nothing of its own.
+/// Texts of a token, such as its roles. Clones share them. A list of at most one text allocates no list.
 #[derive(Clone, Default)]
 pub(crate) enum Texts {
     #[default]
     None,
-    /// None as well: what should have held them is malformed. It says what kind of value was found
-    /// there, for the log.
-    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "claims alone are read"))]
+    /// No texts, because the claim is malformed. The log says what kind of value the claim has instead.
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "only claims are read"))]
     Unread(&'static str),
     One(Text),
     Many(Arc<[Text]>),
@@ -28,7 +26,7 @@ impl Texts {
         texts.iter()
     }
 
-    /// What was found in place of the texts, if they could not be read.
+    /// What kind of value was found instead of the texts, if they could not be read.
     pub(crate) fn unread(&self) -> Option<&'static str> {
         match self {
             Self::Unread(found) => Some(found),
@@ -36,14 +34,14 @@ impl Texts {
         }
     }
 
-    /// How many bytes the list keeps outside of itself.
+    /// How many bytes the list keeps on the heap.
     #[cfg(any(feature = "tickets", feature = "token-cache"))]
     pub(crate) fn heap_bytes(&self) -> usize {
         let texts = self.iter().map(Text::heap_bytes).sum::<usize>();
         match self {
             Self::None | Self::Unread(_) | Self::One(_) => texts,
             Self::Many(many) => {
-                // The counters of its `Arc` as well.
+                // An `Arc` has two counters.
                 let list =
                     2 * size_of::<usize>() + size_of_val::<[Text]>(many) + crate::id::ALLOCATION;
                 texts.saturating_add(list)

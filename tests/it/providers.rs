@@ -40,7 +40,7 @@ async fn a_malformed_claim_that_is_ignored_is_told_at_debug_without_its_value() 
     for (claim, found) in [
         ("/realm_access/roles", "an object"),
         ("/scope", "an array with a number in it"),
-        ("/actor_type", "a string that is no actor type"),
+        ("/actor_type", "a string that is not an actor type"),
     ] {
         let fields = format!("claim=\"{claim}\" found=\"{found}\"");
         let told = |line: &&str| line.contains("DEBUG") && line.contains(&fields);

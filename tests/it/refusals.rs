@@ -203,7 +203,7 @@ async fn every_answer_names_what_the_layers_read() {
         seen(answer(auth(), plain(), request()).await, "authorization").await;
         let cookie = auth().token_sources(sources.clone());
         seen(answer(cookie, plain(), request()).await, with_cookie).await;
-        let protocol = auth().token_sources(TokenSources::header().or_protocol());
+        let protocol = auth().token_sources(TokenSources::header().or_subprotocol());
         let expected = "authorization, sec-websocket-protocol";
         seen(answer(protocol, plain(), request()).await, expected).await;
         let own = scope().vary_by(key.clone()).vary_by(header::AUTHORIZATION);

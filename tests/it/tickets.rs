@@ -378,7 +378,7 @@ async fn tickets_and_tokens_are_in_no_log_line_and_no_trace_field() {
     let jwt = token("t_alpha", "prod", "ada");
     let mut secrets = vec![jwt.clone()];
     let log = logged(async {
-        let sources = TokenSources::header().or_cookie("session").or_protocol();
+        let sources = TokenSources::header().or_cookie("session").or_subprotocol();
         let tenancy = RequireTenantScope::new(verifier()).or_query().token_sources(sources);
         let base = site(TicketIssuer::in_memory(), tenancy).await;
         let http = Client::new();

@@ -114,7 +114,7 @@ async fn talks(socket: &mut Socket) {
 async fn site() -> (SocketAddr, String) {
     let app = App::new().await;
     let tickets = TicketIssuer::in_memory();
-    let sources = TokenSources::header().or_cookie("session").or_protocol();
+    let sources = TokenSources::header().or_cookie("session").or_subprotocol();
     let tenancy = RequireTenantScope::new(verifier()).or_query().token_sources(sources);
     let issuer = (app.threads.clone(), app.log.clone(), tickets.clone());
     let issue = async move |scope: TenantScope| {

@@ -1,16 +1,18 @@
 //! Keys as aws-lc keeps them: parsed once, not for each token.
 
-use super::key::{Material, Parsed};
+use super::{
+    algorithm::Algorithm,
+    material::{Material, Parsed},
+};
 use aws_lc_rs::{
     hmac,
     signature::{
         self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
     },
 };
-use jsonwebtoken::Algorithm;
 use std::sync::Arc;
 
-/// The key, if aws-lc takes it. The algorithms are those that jsonwebtoken has for them.
+/// Parses a key, if aws-lc accepts it. The tables name the same algorithms as jsonwebtoken does.
 pub(super) fn parse(algorithm: Algorithm, material: &Material) -> Option<Parsed> {
     let key = match material {
         Material::Secret(secret) => {

@@ -1,9 +1,9 @@
-//! Several issuers, each for what it may speak for.
+//! Tokens of several issuers.
 
 use super::{
-    TokenError,
-    key::JwtConfigError,
-    token::{ClaimedIssuer, MAX_TOKEN, measure},
+    config_error::JwtConfigError,
+    token::{ClaimedIssuer, MAX_TOKEN, check_length},
+    token_error::TokenError,
     verifier::JwtVerifier,
 };
 use crate::auth::{AuthRequest, Authenticator, Revocation, Verdict};
@@ -16,13 +16,13 @@ use std::{
     },
 };
 
-/// Tokens of several issuers, from a closed list. Clones are one list, which may change while
-/// requests come.
+/// An authenticator for tokens of several issuers, from a closed list. Clones share the list, which may
+/// change while requests arrive.
 ///
-/// The `iss` of a token, not believed yet, says whose verifier it is held against: its keys, its
-/// audience, its algorithms, its tenants. No issuer's key verifies another's token, whatever its
-/// `kid`. Each verifier [names the tenants](crate::auth::JwtVerifierBuilder::tenants) that its issuer
-/// may speak for, or says that it may [speak for any](crate::auth::JwtVerifierBuilder::any_tenant).
+/// The `iss` of a token, which is not verified yet, selects the verifier that checks the token: with its
+/// keys, audience, algorithms and tenants. The key of one issuer never verifies a token of another one,
+/// whatever the `kid`. Each verifier [names the tenants](crate::auth::JwtVerifierBuilder::tenants) that
+/// its issuer may speak for, or allows [any tenant](crate::auth::JwtVerifierBuilder::any_tenant).
 ///
 /// ```
 /// use tower_tenancy::auth::{Algorithm, JwtKey, JwtVerifier, TrustedIssuers};
@@ -45,7 +45,7 @@ pub struct TrustedIssuers(Arc<Shared>);
 
 struct Shared {
     list: RwLock<List>,
-    /// Longest token that one of the verifiers looks at, in bytes.
+    /// The longest token that any of the verifiers accepts, in bytes.
     max_token_bytes: AtomicUsize,
 }
 
@@ -60,13 +60,13 @@ impl Shared {
         self.list.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What `change` gives, which changes the list.
+    /// Changes the list, and returns the result of `change`.
     fn change<T>(&self, change: impl FnOnce(&mut List) -> T) -> T {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
         let former = change(&mut list);
         let verifiers = list.issuers.values().map(|trusted| &trusted.verifier);
         let longest = verifiers.chain(&list.fallback).map(JwtVerifier::max_token_bytes).max();
-        // Each verifier measures again.
+        // Each verifier checks the length again.
         self.max_token_bytes.store(longest.unwrap_or(MAX_TOKEN), Ordering::Relaxed);
         former
     }
@@ -80,19 +80,19 @@ struct List {
 
 struct Trusted {
     verifier: JwtVerifier,
-    /// Used when the issuer is removed.
+    /// The switch that is used when the issuer is removed.
     trust: Revocation,
 }
 
 impl TrustedIssuers {
-    /// Trusts nobody yet.
+    /// A list without issuers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Trusts the issuer that the verifier requires, in place of what was said of it before: streams
-    /// that are open go on.
+    /// Trusts the issuer that the verifier requires. It replaces an earlier verifier of this issuer; open
+    /// streams continue.
     ///
     /// # Errors
     ///
@@ -109,13 +109,14 @@ impl TrustedIssuers {
             let verifier = verifier.trusted_by(trust.clone());
             list.issuers.insert(issuer, Trusted { verifier, trust })
         });
-        // Outside the lock, which every request takes: its last clone walks what it has cached.
+        // Outside the lock, which every request takes: the last clone of a verifier removes its cached
+        // tokens.
         drop(former);
         Ok(())
     }
 
-    /// Holds tokens that have no `iss` against this verifier, for an issuer that does not name itself.
-    /// A token that names an issuer that is not trusted is refused all the same.
+    /// Checks tokens without `iss` with this verifier, for an issuer that does not name itself. A token that
+    /// names an issuer outside of the list is still refused.
     ///
     /// # Errors
     ///
@@ -134,9 +135,12 @@ impl TrustedIssuers {
         Ok(())
     }
 
-    /// Trusts the issuer no more: its tokens are refused, and streams that were opened with them end
-    /// (`access.revoked`). Says whether it was trusted.
-    #[expect(clippy::must_use_candidate, reason = "it removes, whoever asks whether it did")]
+    /// Removes the issuer: its tokens are refused, and streams that were opened with them end
+    /// (`access.revoked`). Returns whether the issuer was in the list.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "it removes the issuer, whether or not the result is used"
+    )]
     pub fn remove(&self, issuer: &str) -> bool {
         let removed = self.0.change(|list| list.issuers.remove(issuer));
         if let Some(known) = &removed {
@@ -153,15 +157,15 @@ impl TrustedIssuers {
     }
 
     fn find(&self, token: &str) -> Result<JwtVerifier, TokenError> {
-        measure(token, self.0.max_token_bytes.load(Ordering::Relaxed))?;
+        check_length(token, self.0.max_token_bytes.load(Ordering::Relaxed))?;
         let claimed = ClaimedIssuer::of(token)?;
         let list = self.0.read();
-        // To name an issuer that is not trusted is not to name none.
+        // Only a token without `iss` gets the fallback, not one of an issuer outside of the list.
         let verifier = match claimed.hint() {
             Some(issuer) => list.issuers.get(issuer).map(|trusted| &trusted.verifier),
             None => list.fallback.as_ref(),
         };
-        let untrusted = "`iss` is not an issuer that is trusted here";
+        let untrusted = "`iss` is not in the list of trusted issuers";
         verifier
             .cloned()
             .ok_or_else(|| TokenError::unexpected(untrusted, claimed.hint().unwrap_or("none")))

@@ -1,5 +1,6 @@
-//! Where a claim is in a token's payload.
+//! JSON of keys and tokens, and JSON pointers into it.
 
+use super::config_error::JwtConfigError;
 use crate::json::{Fault, Json, Object};
 use serde_json::Value;
 
@@ -7,23 +8,23 @@ use serde_json::Value;
 pub(super) fn parse_object(text: &[u8]) -> Result<Value, Fault> {
     let text = std::str::from_utf8(text).map_err(|_| Fault::Grammar)?;
     Object::parse(text)?;
-    // No member has a name that serde_json reads in a way of its own, so whatever its features are,
-    // the tree is what was looked through.
+    // No member has a name that is special to serde_json, so the tree has the members that were checked,
+    // whatever the features of serde_json are.
     serde_json::from_str(text).map_err(|_| Fault::Grammar)
 }
 
 impl<'a> Object<'a> {
-    /// The claim of this name. One that is `null` says nothing, so it is absent.
+    /// The claim of this name. A claim that is `null` is absent.
     pub(super) fn claim(&self, name: &str) -> Option<Json<'a>> {
         self.get(name).filter(|value| !value.is_null())
     }
 
-    /// The claim that the pointer points to (RFC 6901 section 4). `None`: it is absent, since it, or a
-    /// member or an item on the way to it, is `null` or not there.
+    /// The claim at the pointer (RFC 6901 section 4). `None`: the claim is absent, because it or a value
+    /// on the way to it is `null` or does not exist.
     ///
     /// # Errors
     ///
-    /// Something on the way is there, but can have no such child.
+    /// If a value on the way exists, but cannot have such a child.
     pub(super) fn find(&self, pointer: &Pointer) -> Result<Option<Json<'a>>, NoParent> {
         let Some((first, rest)) = pointer.tokens.split_first() else { return Ok(None) };
         let Some(mut value) = self.claim(first) else { return Ok(None) };
@@ -42,13 +43,13 @@ impl<'a> Json<'a> {
         self.text() == "null"
     }
 
-    /// The number that the value is, as it was written, if it has neither a fraction nor an exponent.
+    /// The text of a number that has neither a fraction nor an exponent.
     pub(super) fn integer(self) -> Option<&'a str> {
         let digits = self.text().strip_prefix('-').unwrap_or(self.text());
         digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(self.text())
     }
 
-    /// What kind of value it is. It repeats nothing of the value.
+    /// The kind of the value. It never repeats the value.
     pub(super) fn kind(self) -> &'static str {
         match self.text().bytes().next() {
             Some(b'{') => "an object",
@@ -61,12 +62,12 @@ impl<'a> Json<'a> {
     }
 }
 
-/// What should have children is no object, or it is an array and the child's name is no index. That is
-/// no absent claim: its issuer says something that we do not understand.
+/// A value that should have children is not an object, or it is an array and the name of the child is not an
+/// index. The claim is then malformed, not absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoParent;
 
-/// What is named so in an object or an array.
+/// The member of an object or the item of an array with this name.
 fn child<'a>(value: Json<'a>, token: &str) -> Result<Option<Json<'a>>, NoParent> {
     if let Some(mut items) = value.items() {
         // An index has one spelling.
@@ -75,17 +76,17 @@ fn child<'a>(value: Json<'a>, token: &str) -> Result<Option<Json<'a>>, NoParent>
         if token.is_empty() || !is_index {
             return Err(NoParent);
         }
-        // No array has an index that does not fit.
+        // An index that does not fit into a number is longer than any array.
         return Ok(token.parse().ok().and_then(|index| items.nth(index)));
     }
     match Object::parse(value.text()) {
         Ok(object) => Ok(object.get(token)),
-        // It was looked through already: it is a text, a number, a boolean or null.
+        // The grammar was checked before, so it is a string, a number, a boolean or null.
         Err(_) => Err(NoParent),
     }
 }
 
-/// Where a claim is: a JSON pointer (RFC 6901), taken apart.
+/// A parsed JSON pointer (RFC 6901) to a claim.
 #[derive(Clone, Debug)]
 pub(super) struct Pointer {
     text: String,
@@ -93,8 +94,8 @@ pub(super) struct Pointer {
 }
 
 impl Pointer {
-    /// One that does not start with `/` points to nothing, and is found by
-    /// [`is_valid`](Self::is_valid).
+    /// A pointer that does not start with `/` points to nothing; [`is_valid`](Self::is_valid) then returns
+    /// `false`.
     pub(super) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         let tokens = text.strip_prefix('/').map(|rest| {
@@ -109,6 +110,14 @@ impl Pointer {
 
     pub(super) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    pub(super) fn check(&self) -> Result<(), JwtConfigError> {
+        if self.is_valid() {
+            Ok(())
+        } else {
+            Err(JwtConfigError::ClaimName(self.as_str().to_owned()))
+        }
     }
 }
 

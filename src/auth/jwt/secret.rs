@@ -1,7 +1,7 @@
-//! What is plainly no secret: keys and certificates, in the forms in which people have them at hand.
+//! Recognises keys and certificates that were given as a secret.
 //!
-//! Who takes a published key for an HMAC secret lets everybody sign (RFC 8725 section 2.1). So a text or
-//! a structure that is made to carry a key is refused, whatever key it is.
+//! If a published key is used as an HMAC secret, everybody can sign tokens (RFC 8725 section 2.1). So a text
+//! or a structure that contains a key is refused, whatever the key is.
 
 use base64::{
     Engine as _, alphabet,
@@ -22,8 +22,8 @@ const BASE64: [GeneralPurpose; 2] = {
 /// Names of key types at the start of an OpenSSH public key (RFC 4253 section 6.6, RFC 5656, RFC 8709).
 const SSH: [&str; 5] = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-sha2-", "rsa-sha2-"];
 
-/// Whether the bytes are a key or a certificate: PEM, DER, a JWK, a JWK set or an OpenSSH key, also in
-/// base64.
+/// Whether the bytes are a key or a certificate: PEM, DER, a JWK, a JWK set or an OpenSSH key. They may be
+/// encoded in base64.
 pub(super) fn is_key_material(bytes: &[u8]) -> bool {
     if is_plain_key(bytes) {
         return true;
@@ -36,21 +36,22 @@ fn is_plain_key(bytes: &[u8]) -> bool {
     if is_der(bytes) || is_ssh_blob(bytes) {
         return true;
     }
-    // Without the bytes that UTF-16 has between ASCII, and without marks of the byte order.
+    // UTF-16 has zero bytes between ASCII characters, and begins with a byte order mark.
     let text: Vec<u8> =
         bytes.iter().copied().filter(|byte| !matches!(byte, 0 | 0xFE | 0xFF)).collect();
     let text = String::from_utf8_lossy(&text);
     let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{FEFF}');
-    // RFC 7468 section 2, RFC 4716 section 3.2, and what PuTTY writes.
+    // RFC 7468 section 2, RFC 4716 section 3.2, and the files of PuTTY.
     text.contains("-----BEGIN ")
         || text.contains("---- BEGIN ")
         || text.contains("PuTTY-User-Key-File-")
-        // A JWK (RFC 7517 section 4.1), alone, in a set or in whatever else.
+        // A JWK (RFC 7517 section 4.1), also inside a set or another document.
         || text.contains("\"kty\"")
         || is_ssh_line(text)
 }
 
-/// A line of `authorized_keys`, or of a `.pub` file: the name of a type, and what it names in base64.
+/// Whether the text has a line of `authorized_keys` or of a `.pub` file: the name of a key type, and the
+/// key in base64.
 fn is_ssh_line(text: &str) -> bool {
     let mut words = text.split_whitespace().peekable();
     while let Some(word) = words.next() {
@@ -62,8 +63,8 @@ fn is_ssh_line(text: &str) -> bool {
     false
 }
 
-/// What such a line has in base64: texts with their lengths, the first of which is the type (RFC 4253
-/// section 6.6).
+/// Whether the bytes are the decoded key of such a line: texts with their lengths, of which the first one
+/// is the key type (RFC 4253 section 6.6).
 fn is_ssh_blob(bytes: &[u8]) -> bool {
     bytes.split_at_checked(4).is_some_and(|(length, rest)| {
         matches!(length, [0, 0, 0, 1..=64])
@@ -71,17 +72,18 @@ fn is_ssh_blob(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether the bytes are one DER sequence that begins as a key or a certificate does.
+/// Whether the bytes are one DER sequence that begins like a key or a certificate.
 ///
-/// No text is: the sequence, or its first element, begins with a tag that no printed character has.
+/// A text is never one: the sequence or its first element begins with a tag that is not a printable
+/// character.
 fn is_der(bytes: &[u8]) -> bool {
     let Some((0x30, body, after)) = element(bytes) else { return false };
     // An editor may have added a line break.
     if after.len() > 2 || !are_elements(body) {
         return false;
     }
-    // A number or an identifier: PKCS #1, #7, #8 and #12, SEC 1. In a sequence of its own: the algorithm
-    // of a SubjectPublicKeyInfo; what is signed in a certificate, or in a request for one.
+    // A number or an identifier: PKCS #1, #7, #8 and #12, SEC 1. In an inner sequence: the algorithm of a
+    // SubjectPublicKeyInfo, or the signed part of a certificate or of a certificate request.
     let tag = match element(body) {
         Some((0x30, inner, _)) => inner.first(),
         _ => body.first(),
@@ -89,7 +91,7 @@ fn is_der(bytes: &[u8]) -> bool {
     matches!(tag, Some(0x02 | 0x06 | 0xA0))
 }
 
-/// Whether the bytes are whole DER elements, one after the other.
+/// Whether the bytes are complete DER elements in a row.
 fn are_elements(mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         let Some((_, _, after)) = element(bytes) else { return false };
@@ -98,7 +100,7 @@ fn are_elements(mut bytes: &[u8]) -> bool {
     true
 }
 
-/// Tag and value of the first DER element (X.690 section 8.1), and what comes after it.
+/// The tag and the value of the first DER element (X.690 section 8.1), and the bytes after it.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, length], rest) = bytes.split_first_chunk::<2>()?;
     let (length, rest) = match length {

@@ -1,59 +1,51 @@
-//! A token taken apart. What it claims can be read only once a key has verified its signature.
+//! The parts of a token. Its claims can be read only after a key has verified its signature.
 
-use super::{MAX_KID, TokenError, jwk::algorithm_named, key::ReadyKey};
-use crate::json::{Fault, Json, Object};
+use super::{header::Header, ready_key::ReadyKey, token_error::TokenError};
+use crate::json::{Fault, Object};
 use base64::Engine as _;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use base64::engine::general_purpose::GeneralPurpose as Base64;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use base64::engine::{Simd as Base64, general_purpose::NO_PAD};
-use jsonwebtoken::Algorithm;
 use std::{mem, sync::LazyLock};
 
-/// Base64url without padding, strictly (RFC 7515 section 2), by SIMD where the CPU has it.
+/// Strict base64url without padding (RFC 7515 section 2). It uses SIMD if the CPU has it.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 static BASE64URL: LazyLock<Base64> = LazyLock::new(|| Base64::url_safe(NO_PAD));
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 static BASE64URL: LazyLock<Base64> =
     LazyLock::new(|| base64::engine::general_purpose::URL_SAFE_NO_PAD);
 
-/// Longest token that is looked at unless configured, in bytes: one of a user with some 200 groups fits.
+/// The longest token that is accepted by default, in bytes: enough for a user with about 200 groups.
 pub(super) const MAX_TOKEN: usize = 16 * 1024;
 
-/// Refuses a token that is longer than `most` bytes. Nothing else looks at a token before this.
-pub(super) fn measure(token: &str, most: usize) -> Result<(), TokenError> {
+/// Refuses a token that is longer than `most` bytes. This is the first check of each token.
+pub(super) fn check_length(token: &str, most: usize) -> Result<(), TokenError> {
     match token.len() {
         bytes if bytes > most => Err(TokenError::TooLong { bytes, most }),
         _ => Ok(()),
     }
 }
 
-/// The parts of a token in compact form (RFC 7515 section 7.1), of which nothing is believed yet.
-/// There is no way from here to the claims but [`verified_by`](Self::verified_by).
+/// The parts of a token in the compact serialization (RFC 7515 section 7.1). Nothing in them is verified yet.
+/// Only [`verified_by`](Self::verified_by) gives access to the claims.
 pub(super) struct Token<'a> {
-    /// What was signed: header and claims as they were sent.
+    /// The JWS signing input: header and claims as they were sent.
     message: &'a str,
     header: &'a str,
     claims: &'a str,
     signature: Vec<u8>,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct Header {
-    pub(super) algorithm: Algorithm,
-    pub(super) kid: Option<String>,
-    pub(super) is_access_token: bool,
-}
-
 impl<'a> Token<'a> {
     pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
         let (message, header, claims, signature) = parts(token)?;
-        // The alphabet has no dot, so a fourth part is refused here at the latest.
+        // The alphabet has no dot, so a fourth part fails here at the latest.
         let signature = decode(signature, Vec::with_capacity(claims.len()))?;
         Ok(Self { message, header, claims, signature })
     }
 
-    /// The header as it was sent: what is the same text is the same header.
+    /// The header as it was sent. Equal texts are equal headers.
     pub(super) fn header_text(&self) -> &'a str {
         self.header
     }
@@ -62,12 +54,12 @@ impl<'a> Token<'a> {
         Header::read(&object(&decode(self.header, Vec::new())?)?)
     }
 
-    /// Whether `key` makes signatures of this length.
+    /// Whether the signature has the length that signatures of `key` have.
     pub(super) fn may_be_signed_by(&self, key: &ReadyKey) -> bool {
         key.can_have_signed(&self.signature)
     }
 
-    /// The token as verified, if `key` made its signature. `header` is the token's own.
+    /// The verified token, if `key` made its signature. `header` is the header of this token.
     pub(super) fn verified_by(&mut self, key: &ReadyKey, header: &Header) -> Option<Verified<'a>> {
         let verifies = key.verifies(self.message.as_bytes(), &self.signature);
         verifies.then(|| Verified {
@@ -78,10 +70,10 @@ impl<'a> Token<'a> {
     }
 }
 
-/// A token whose signature a key has verified: the only thing that has claims.
+/// A token whose signature a key has verified. Only this type gives access to the claims.
 pub(super) struct Verified<'a> {
     claims: &'a str,
-    /// The signature's buffer. The claims are decoded into it.
+    /// The buffer of the signature. The claims are decoded into it.
     room: Vec<u8>,
     is_access_token: bool,
 }
@@ -92,15 +84,14 @@ impl Verified<'_> {
         self.is_access_token
     }
 
-    /// The text of what it claims. [`object`] reads it.
+    /// The text of the claims. [`object`] parses it.
     pub(super) fn into_claims(self) -> Result<Vec<u8>, TokenError> {
         decode(self.claims, self.room)
     }
 }
 
-/// Which issuer a token says it is of. No key has verified that, so it is not to be believed: it is
-/// good for nothing but to look up the verifier that the token is held against, which checks `iss`
-/// again.
+/// The issuer that a token names. No key has verified it yet: it only selects the verifier, which checks
+/// `iss` again.
 pub(super) struct ClaimedIssuer(Option<String>);
 
 impl ClaimedIssuer {
@@ -115,20 +106,20 @@ impl ClaimedIssuer {
         Ok(Self(Some(name.into_owned())))
     }
 
-    /// What to look up. `None`: the token names no issuer.
+    /// The issuer to look up. `None`: the token names no issuer.
     pub(super) fn hint(&self) -> Option<&str> {
         self.0.as_deref()
     }
 }
 
 fn parts(token: &str) -> Result<(&str, &str, &str, &str), TokenError> {
-    let not_three = TokenError::Malformed("it has no three parts");
+    let not_three = TokenError::Malformed("it does not have three parts");
     let Some((message, signature)) = token.rsplit_once('.') else { return Err(not_three) };
     let Some((header, claims)) = message.split_once('.') else { return Err(not_three) };
     Ok((message, header, claims, signature))
 }
 
-/// Decodes into `room`, in place of what it held.
+/// Decodes into `room`, and reuses its memory.
 fn decode(part: &str, mut room: Vec<u8>) -> Result<Vec<u8>, TokenError> {
     room.clear();
     let decoded = BASE64URL.decode_vec(part, &mut room);
@@ -136,48 +127,9 @@ fn decode(part: &str, mut room: Vec<u8>) -> Result<Vec<u8>, TokenError> {
     Ok(room)
 }
 
-/// Reads a part that was decoded.
+/// Parses a decoded part.
 pub(super) fn object(text: &[u8]) -> Result<Object<'_>, TokenError> {
     // RFC 8259 section 8.1.
     let text = std::str::from_utf8(text).map_err(|_| TokenError::Json(Fault::Grammar))?;
     Object::parse(text).map_err(TokenError::Json)
-}
-
-impl Header {
-    /// Reads a JOSE header (RFC 7515 section 4).
-    fn read(header: &Object<'_>) -> Result<Self, TokenError> {
-        // RFC 7515 section 4.1.11: we implement no extension, so none may be critical. An unencoded
-        // payload (RFC 7797) or a compressed one would mean something else than what we read.
-        if ["crit", "b64", "zip", "enc", "cty"].iter().any(|name| header.get(name).is_some()) {
-            return Err(TokenError::Header("it asks for an extension"));
-        }
-        // RFC 8725 section 3.11: an ID token or a logout token of the same issuer is no access
-        // token.
-        let is_access_token = match header.get("typ") {
-            None => false,
-            Some(typ) => {
-                let typ = typ.string().unwrap_or_default();
-                let prefix = "application/";
-                let typ = match typ.get(..prefix.len()) {
-                    Some(start) if start.eq_ignore_ascii_case(prefix) => {
-                        typ.get(prefix.len()..).unwrap_or_default()
-                    }
-                    _ => &*typ,
-                };
-                if !typ.eq_ignore_ascii_case("jwt") && !typ.eq_ignore_ascii_case("at+jwt") {
-                    return Err(TokenError::Header("its `typ` is not that of an access token"));
-                }
-                typ.eq_ignore_ascii_case("at+jwt")
-            }
-        };
-        let algorithm = header.get("alg").and_then(Json::string);
-        let algorithm = algorithm.and_then(|alg| algorithm_named(&alg));
-        let algorithm = algorithm.ok_or(TokenError::Header("its `alg` is unknown or missing"))?;
-        let kid = match header.get("kid").map(Json::string) {
-            None => None,
-            Some(Some(kid)) if kid.len() <= MAX_KID => Some(kid.into_owned()),
-            Some(_) => return Err(TokenError::Header("its `kid` is no string or too long")),
-        };
-        Ok(Self { algorithm, kid, is_access_token })
-    }
 }

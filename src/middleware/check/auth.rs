@@ -2,7 +2,9 @@
 
 use super::step::{AfterAuth, Check, FirstLook, Step};
 use crate::{
-    auth::{AuthRequest, Authenticator, Found, TokenSources, Verdict, bears_token, two_tokens},
+    auth::{
+        AuthRequest, Authenticator, FoundToken, TokenSources, Verdict, bears_token, two_tokens,
+    },
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
 };
@@ -26,10 +28,10 @@ impl AuthCheck {
     /// Asks the authenticator, and shows it one token only. If the token was found outside the
     /// `Authorization` header, that header may hold a password for a gateway in front. The authenticator
     /// does not see it.
-    fn ask<B>(&self, request: &mut Request<B>, found: &Found) -> Verdict {
+    fn ask<B>(&self, request: &mut Request<B>, found: &FoundToken) -> Verdict {
         let aside = match found {
-            Found::Elsewhere(_) => request.headers_mut().remove(header::AUTHORIZATION),
-            Found::Header | Found::Nowhere => None,
+            FoundToken::Elsewhere(_) => request.headers_mut().remove(header::AUTHORIZATION),
+            FoundToken::Header | FoundToken::Nowhere => None,
         };
         let verdict = self.authenticator.authenticate(&AuthRequest::with_token(request, found));
         if let Some(value) = aside {
@@ -57,7 +59,9 @@ impl AuthCheck {
         };
         match Contexts::redeemed(request.extensions()) {
             None => self.ask(request, &found),
-            Some(_) if matches!(found, Found::Elsewhere(_)) || bears_token(request.headers()) => {
+            Some(_)
+                if matches!(found, FoundToken::Elsewhere(_)) || bears_token(request.headers()) =>
+            {
                 Verdict::Ready(Err(two_tokens()))
             }
             Some(redeemed) if self.ticket => Verdict::Ready(redeemed),
@@ -76,9 +80,7 @@ impl Check for AuthCheck {
     }
 
     fn reads(&self) -> Vec<HeaderName> {
-        let mut names = Vec::new();
-        self.sources.reads(&mut names);
-        names
+        self.sources.header_names()
     }
 }
 

@@ -29,7 +29,8 @@ async fn a_discovery_document_may_be_elsewhere_and_requests_say_who_asks() {
     let addr = crate::hosts::serve_axum(axum::Router::new().fallback(site)).await;
     let at = format!("http://{addr}/acme/policy/v2.0/.well-known/openid-configuration");
     let found = |issuer: &str| {
-        let discovery = Discovery::new(issuer, HttpClient::new().unwrap()).at(&at).allow_http();
+        let discovery =
+            Discovery::new(issuer, HttpClient::new().unwrap()).with_url(&at).allow_http();
         KeySet::builder(discovery).start().unwrap()
     };
     let keys = found(issuer.url());

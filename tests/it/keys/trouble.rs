@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tower_tenancy::{
     auth::{
-        Discovery, HttpClient, HttpFuture, HttpGet, JwksUrl, JwtVerifier, KeyFile, KeySet,
-        KeySetBuilder,
+        Discovery, HttpClient, HttpFuture, HttpGet, HttpResponse, JwksUrl, JwtVerifier, KeyFile,
+        KeySet, KeySetBuilder,
     },
     testing::{Conduct, TestIssuer},
 };
@@ -159,7 +159,8 @@ async fn what_an_issuer_answers_makes_no_line_of_the_log_long() {
             let site = axum::Router::new().fallback(async move || document.clone());
             let addr = crate::hosts::serve_axum(site).await;
             let discovery = Discovery::new("i", HttpClient::new().unwrap()).allow_http();
-            let keys = KeySet::builder(discovery.at(format!("http://{addr}"))).start().unwrap();
+            let keys =
+                KeySet::builder(discovery.with_url(format!("http://{addr}"))).start().unwrap();
             keys.loaded().await;
             let verifier = JwtVerifier::builder().key_set(keys.clone()).issuer("i");
             let refused = verifier.build().unwrap().verify("a.b.c").unwrap_err();
@@ -181,8 +182,19 @@ async fn no_secret_of_a_url_or_a_client_is_shown() {
         let mut headers = reqwest::header::HeaderMap::new();
         headers.insert("x-api-key", "s3cret".parse().unwrap());
         let client = reqwest::Client::builder().proxy(proxy).default_headers(headers);
-        HttpClient::of(client.build().unwrap())
+        Proxied(client.build().unwrap())
     };
+    /// A client of the application's own.
+    struct Proxied(reqwest::Client);
+    impl HttpGet for Proxied {
+        fn get(&self, uri: &http::Uri, _: usize) -> HttpFuture {
+            let request = self.0.get(uri.to_string());
+            Box::pin(async move {
+                let answer = request.send().await?;
+                Ok(HttpResponse::new(answer.status(), answer.bytes().await?))
+            })
+        }
+    }
     /// A client as others make one: its errors name the URL.
     struct Telling;
     impl HttpGet for Telling {
@@ -195,7 +207,7 @@ async fn no_secret_of_a_url_or_a_client_is_shown() {
     let good = issuer.jwks_url().replace("http://", "http://u:s3cret@") + "?token=s3cret";
     let dead = "http://u:s3cret@127.0.0.1:9/keys?token=s3cret";
     let direct = || HttpClient::new().unwrap();
-    let mut shown = vec![format!("{:?} {:?}", client(), KeyFile::new("/etc/keys"))];
+    let mut shown = vec![format!("{:?} {:?}", direct(), KeyFile::new("/etc/keys"))];
     let mut shows = async |keys: KeySetBuilder, part: &str| {
         shown.push(format!("{keys:?}"));
         let set = keys.start().unwrap();

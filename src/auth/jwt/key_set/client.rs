@@ -1,19 +1,23 @@
-//! The HTTP client that most take.
+//! The built-in HTTP client.
 
-use super::source::{Fetched, HttpFuture, HttpGet};
+use super::http_get::{HttpFuture, HttpGet, HttpResponse};
 use crate::rejection::BoxError;
 use bytes::BytesMut;
-use http::Uri;
+use http::{Uri, header::ACCEPT};
 use std::{fmt, time::Duration};
 
-/// How long a connection may take to come about.
+/// How long it may take to connect.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Who asks. Some firewalls refuse requests that do not say.
+/// Some firewalls refuse requests without a `User-Agent`.
 const USER_AGENT: &str = concat!("tower-tenancy/", env!("CARGO_PKG_VERSION"));
 
-/// An HTTP client for key sources, by reqwest on rustls: follows no redirect, keeps no cookie, and
-/// reads no further than it must.
+/// An HTTP client for key sources, by reqwest on rustls. It follows no redirect, keeps no cookie, and
+/// stops to read a body that is too long.
+///
+/// It trusts the root certificates of the operating system, and takes the proxies that the environment
+/// variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name. For anything else (redirects, headers,
+/// roots of your own), implement [`HttpGet`] for your client.
 ///
 /// ```no_run
 /// use tower_tenancy::auth::{Discovery, HttpClient, JwtVerifier, KeySet};
@@ -28,12 +32,11 @@ const USER_AGENT: &str = concat!("tower-tenancy/", env!("CARGO_PKG_VERSION"));
 pub struct HttpClient(reqwest::Client);
 
 impl HttpClient {
-    /// A client that trusts what the operating system trusts, and sends
-    /// `User-Agent: tower-tenancy/<version>`.
+    /// A client that sends `User-Agent: tower-tenancy/<version>`.
     ///
     /// # Errors
     ///
-    /// TLS cannot be set up.
+    /// If TLS cannot be set up.
     pub fn new() -> Result<Self, BoxError> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -42,18 +45,11 @@ impl HttpClient {
             .build()?;
         Ok(Self(client))
     }
-
-    /// A client of one's own: with a proxy, other roots, redirects. Give it a `User-Agent`, too: some
-    /// firewalls refuse requests without one.
-    #[must_use]
-    pub fn of(client: reqwest::Client) -> Self {
-        Self(client)
-    }
 }
 
 impl HttpGet for HttpClient {
     fn get(&self, uri: &Uri, max_bytes: usize) -> HttpFuture {
-        let request = self.0.get(uri.to_string()).header(http::header::ACCEPT, "application/json");
+        let request = self.0.get(uri.to_string()).header(ACCEPT, "application/json");
         Box::pin(async move {
             let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
             let status = response.status();
@@ -65,13 +61,13 @@ impl HttpGet for HttpClient {
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok(Fetched { status, body: body.freeze() })
+            Ok(HttpResponse::new(status, body.freeze()))
         })
     }
 }
 
 impl fmt::Debug for HttpClient {
-    /// Without reqwest's: it may show headers and proxies, and secrets with them.
+    /// Does not show the client of reqwest: its headers and proxies may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HttpClient")
     }

@@ -1,7 +1,7 @@
 //! Algorithms: a key serves one, whatever the token says.
 
 use super::support::{SECRET, builder, good_claims, minter, pem, public, sign, verify};
-use crate::auth::jwt::{Algorithm, JwtKey, JwtVerifierBuilder, key::Material};
+use crate::auth::jwt::{Algorithm, JwtKey, JwtVerifierBuilder, material::Material};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::EncodingKey;
 use serde_json::json;

@@ -237,7 +237,7 @@ fn what_a_cache_forgets_is_freed_when_the_cache_is_not_locked() {
             let auth =
                 AuthContext::new(crate::id::Subject::new("ada").unwrap(), from_unix(NOW + 9));
             let auth = auth.with_clock(Arc::new(probe));
-            share.insert(1, 0, token, crate::auth::jwt::claims::Checked { auth, not_before: None });
+            share.insert(1, 0, token, crate::auth::jwt::rules::Checked { auth, not_before: None });
         };
         add("one");
         add("two");

@@ -2,7 +2,7 @@
 
 use super::support::{NOW, SECRET, builder, good_claims, hs256, verify, verify_claims, with};
 use crate::{
-    auth::jwt::{Algorithm, ClaimNames, JwtKey, JwtVerifier, TokenError},
+    auth::jwt::{Algorithm, ClaimNames, JwtKey, JwtVerifier, token_error::TokenError},
     clock::from_unix,
     rejection::Rejection,
     testing::ManualClock,

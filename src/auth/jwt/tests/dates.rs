@@ -2,7 +2,7 @@
 
 use super::support::{NOW, builder, sign, sign_text, verify, verify_claims, with};
 use crate::{
-    auth::jwt::{Algorithm, TokenError},
+    auth::jwt::{Algorithm, token_error::TokenError},
     clock::from_unix,
 };
 use serde_json::{Value, json};

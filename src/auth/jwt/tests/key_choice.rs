@@ -4,7 +4,7 @@ use super::support::{
     SECRET, backends, builder, garbage, good_claims, jwks, public, sign, some_rsa, tries, verify,
 };
 use crate::{
-    auth::jwt::{Algorithm, JwtConfigError, JwtKey, JwtVerifierBuilder, TokenError},
+    auth::jwt::{Algorithm, JwtConfigError, JwtKey, JwtVerifierBuilder, token_error::TokenError},
     json::Fault,
 };
 use serde_json::json;
@@ -67,7 +67,7 @@ fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
         let keys = || (0..4).map(hmac).chain([ours()]);
         let refused = build(keys().collect()).unwrap_err();
         assert!(matches!(refused, JwtConfigError::TooManyAlike { kid: None, count: 5, .. }));
-        assert!(refused.to_string().contains("name the keys by `kid`"), "{refused}");
+        assert!(refused.to_string().contains("its own `kid`"), "{refused}");
         let named =
             build(keys().enumerate().map(|(i, key)| key.with_kid(format!("{i}"))).collect());
         let named = named.unwrap();
@@ -81,7 +81,7 @@ fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
 #[test]
 fn a_header_that_is_very_long_is_not_kept() {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap().ready(backends()[0]).unwrap();
-    let header = crate::auth::jwt::token::Header {
+    let header = crate::auth::jwt::header::Header {
         algorithm: Algorithm::HS256,
         kid: None,
         is_access_token: false,
@@ -133,7 +133,7 @@ fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
         let JwtConfigError::TooManyAlike { kid: Some(kid), count: 5, .. } = &crowd else {
             panic!("{crowd}");
         };
-        assert!(kid == "a" && crowd.to_string().contains("each by its own"), "{crowd}");
+        assert!(kid == "a" && crowd.to_string().contains("its own `kid`"), "{crowd}");
         // A token without a `kid` tries a key once, even if the key has two names.
         let both = build(vec![secret(0), secret(0).with_kid("b")]).unwrap();
         assert_eq!(

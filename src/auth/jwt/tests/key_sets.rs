@@ -2,7 +2,7 @@
 
 use super::support::{NOW, builder, garbage, some_rsa, tries};
 use crate::{
-    auth::jwt::{JwtVerifierBuilder, KeySet, TokenError},
+    auth::jwt::{JwtVerifierBuilder, KeySet, token_error::TokenError},
     testing::ManualClock,
 };
 use serde_json::json;

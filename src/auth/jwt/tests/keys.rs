@@ -75,12 +75,12 @@ fn what_is_plainly_a_key_or_a_certificate_is_no_secret() {
         let shown = String::from_utf8_lossy(&key).into_owned();
         let refused = JwtKey::hmac(Algorithm::HS256, &key).expect_err(&shown).to_string();
         assert!(
-            refused.contains("no secret") && refused.contains("public_pem"),
+            refused.contains("not a secret") && refused.contains("public_pem"),
             "{shown}: {refused}"
         );
         let jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(&key)}).to_string();
         let refused = JwtKey::jwk(&jwk).expect_err(&shown).to_string();
-        assert!(refused.contains("no secret"), "{shown}: {refused}");
+        assert!(refused.contains("not a secret"), "{shown}: {refused}");
     }
     // Random secrets pass, as bytes, in hex and in Base64.
     let hash = |i: u32| -> Vec<u8> {
@@ -162,7 +162,7 @@ fn unusable_keys_are_refused_when_the_verifier_is_built() {
     let nothing = JwtKey::jwks(r#"{"keys":[{"kty":"x","kid":"odd"}]}"#).unwrap_err();
     assert!(nothing.to_string().contains(r#"["odd"]: the JWK is of an unknown kind"#), "{nothing}");
     let empty = JwtKey::jwks(r#"{"keys":[]}"#).unwrap_err().to_string();
-    assert!(empty.contains("it is empty"), "{empty}");
+    assert!(empty.contains("the set is empty"), "{empty}");
 
     assert!(JwtKey::hmac(Algorithm::HS256, "").is_err());
     assert!(JwtKey::hmac(Algorithm::HS512, SECRET).is_err(), "54 bytes are short of 64");

@@ -5,7 +5,7 @@ use super::support::{
 };
 use crate::auth::{
     AuthContext,
-    jwt::{Algorithm, ClaimNames, ClaimPlace, TokenError},
+    jwt::{Algorithm, ClaimNames, ClaimPlace, token_error::TokenError},
 };
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ mod minter;
 use crate::{
     auth::{
         AuthContext,
-        jwt::{Algorithm, Backend, JwtKey, JwtVerifier, JwtVerifierBuilder, key},
+        jwt::{Algorithm, Backend, JwtKey, JwtVerifier, JwtVerifierBuilder, ready_key},
     },
     clock::from_unix,
     testing::ManualClock,
@@ -105,7 +105,7 @@ pub(super) fn extended(own: &Value) -> Value {
 }
 
 pub(super) fn minter(algorithm: Algorithm, key: EncodingKey) -> Minter {
-    Minter::new(backends()[0].provider(), algorithm, key)
+    Minter::new(backends()[0].provider(), algorithm.in_jsonwebtoken(), key)
 }
 
 /// A token of this header and these claims, whether or not they are JSON.
@@ -157,9 +157,9 @@ pub(super) fn verify_claims(claims: &Value) -> Result<AuthContext, &'static str>
 
 /// How many keys are tried while `f` runs, and its result.
 pub(super) fn tries<T>(f: impl FnOnce() -> T) -> (usize, T) {
-    let before = key::TRIES.get();
+    let before = ready_key::TRIES.get();
     let result = f();
-    (key::TRIES.get() - before, result)
+    (ready_key::TRIES.get() - before, result)
 }
 
 /// A clock that reports, when it is dropped, whether the lock was free.

@@ -2,7 +2,7 @@
 
 use super::support::{builder, good_claims, jwks, sign, sign_text, verify};
 use crate::{
-    auth::jwt::{Algorithm, JwtKey, TokenError},
+    auth::jwt::{Algorithm, JwtKey, token_error::TokenError},
     json::Fault,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

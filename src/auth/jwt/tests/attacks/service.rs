@@ -53,7 +53,7 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn of(algorithm: Algorithm) -> Self {
         let public = |name| JwtKey::public_pem(pem(name)).unwrap();
-        let (key, decoding) = match algorithm.family() {
+        let (key, decoding) = match algorithm.in_jsonwebtoken().family() {
             jsonwebtoken::AlgorithmFamily::Hmac => {
                 (JwtKey::hmac(algorithm, SECRET).unwrap(), DecodingKey::from_secret(SECRET))
             }
@@ -69,7 +69,7 @@ impl Service {
             }
         };
         let clock = ManualClock::at(now()).shared();
-        let mut validation = Validation::new(algorithm);
+        let mut validation = Validation::new(algorithm.in_jsonwebtoken());
         validation.set_issuer(&["https://id.example"]);
         validation.set_audience(&["chat"]);
         let ours = JwtVerifierBuilder { keys: vec![key], ..builder().clock(clock) };

@@ -3,7 +3,7 @@
 use super::service::{Accepts, Service, claims, hs256, plain, with};
 use crate::auth::{
     AuthRequest, Authenticator as _, Verdict,
-    jwt::{Algorithm, TokenError, TrustedIssuers, token::MAX_TOKEN},
+    jwt::{Algorithm, TrustedIssuers, token::MAX_TOKEN, token_error::TokenError},
 };
 use serde_json::json;
 

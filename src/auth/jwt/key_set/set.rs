@@ -1,0 +1,231 @@
+//! The public handle of a key set.
+
+use super::{
+    fetch::Work,
+    shared::Shared,
+    state::{Held, Miss, State, Times},
+    task::Task,
+};
+use crate::auth::jwt::token_error::TokenError;
+use futures_util::future::{Either, select};
+use std::{
+    fmt,
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex, OnceLock, RwLock},
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
+
+/// The keys of one issuer, which may change. Clones share one set.
+///
+/// A task fetches the keys before they are too old, one fetch at a time. A token never waits if its key
+/// is in the set. A token with an unknown `kid` waits for one fetch, because the issuer may have rotated
+/// its keys. If that fetch finds no such key, unknown `kid`s cause no further fetch for a while. While
+/// the source fails, the set keeps its keys up to a maximum age. If the set then cannot decide about a
+/// token, it is refused with `auth.keys_unavailable` (503 with `Retry-After`), never as a bad token.
+///
+/// No token waits longer than [`timeout`](super::KeySetBuilder::timeout), even if the source panics,
+/// blocks or never answers. If the runtime in which the set was started is gone, the next token that
+/// needs the keys, or the next call of [`health`](Self::health), starts a new task in its own runtime.
+///
+/// The set uses at most 64 keys of an issuer, RSA keys of 2048 to 4096 bits
+/// ([`Backend::with_max_rsa_bits`](crate::auth::Backend::with_max_rsa_bits)), and tries at most four keys
+/// with the same `kid`, or without one, for a token. The log says which keys are left out and why, once
+/// for each change.
+///
+/// ```
+/// use tower_tenancy::auth::{JwtVerifier, KeyFile, KeySet};
+///
+/// # async fn run() -> Result<(), tower_tenancy::BoxError> {
+/// let keys = KeySet::builder(KeyFile::new("/etc/chat/keys.json")).start()?;
+/// let verifier = JwtVerifier::builder().key_set(keys.clone()).audience("chat").build()?;
+/// // In a health check. It is `false` before the first fetch, and once all keys are too old.
+/// let ready = keys.health().keys > 0;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct KeySet(pub(super) Arc<Shared>);
+
+/// The state of a [`KeySet`], for health checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyHealth {
+    /// How many keys can be used now. With none, every token is refused (503).
+    pub keys: usize,
+    /// The time since the last successful fetch. `None`: no fetch succeeded yet.
+    pub age: Option<Duration>,
+    /// Why the last fetch failed, if it failed. It is for operators, because it may name internal hosts. URLs
+    /// have no user, password and query in it, and a long error is cut after 2 KiB.
+    pub error: Option<String>,
+}
+
+impl KeySet {
+    /// A set without a task that fetches its keys.
+    pub(super) fn idle(work: Arc<Work>, times: Times) -> Self {
+        let state = RwLock::new(State::new(times, work.clock.now()));
+        let (wake, _) = mpsc::channel(1);
+        let fetches = watch::Sender::new(0);
+        let (issuer, wake) = (OnceLock::new(), Mutex::new(wake));
+        Self(Arc::new(Shared { state, work, issuer, wake, fetches }))
+    }
+
+    /// The state of the set.
+    #[must_use]
+    pub fn health(&self) -> KeyHealth {
+        // A service that is not ready gets no requests, so only health checks can restart the task.
+        self.keep_alive();
+        self.look()
+    }
+
+    fn look(&self) -> KeyHealth {
+        let now = self.now();
+        self.0.read(|state| KeyHealth {
+            keys: state.held(now).map_or(0, |held| held.keys.len()),
+            age: state.age(now),
+            error: state.last_error().map(str::to_owned),
+        })
+    }
+
+    /// Waits until the first fetch has succeeded or failed, but not longer than one fetch may take. A
+    /// service that calls it before it accepts requests does not refuse its first tokens for missing
+    /// keys.
+    pub async fn loaded(&self) {
+        self.keep_alive();
+        let (attempt, mut fetches) =
+            self.0.read(|state| (state.attempt(), self.0.fetches.subscribe()));
+        let first = pin!(fetches.wait_for(|fetches| *fetches > 0));
+        match select(first, self.0.work.clock.sleep(self.0.work.timeout)).await {
+            Either::Left(_) => {}
+            Either::Right(_) => drop(self.give_up(attempt)),
+        }
+    }
+
+    /// The keys that can be used now.
+    pub(in crate::auth::jwt) fn held(&self) -> Option<Held> {
+        let now = self.now();
+        let held = |state: &State| (state.held(now).cloned(), state.is_overdue(now));
+        let (held, is_overdue) = self.0.read(held);
+        if is_overdue {
+            self.keep_alive();
+        }
+        held
+    }
+
+    /// Handles a key that is not in the set: returns a future that waits for a fetch, or the reason why
+    /// there is no fetch. The future fails if the fetch takes too long.
+    pub(in crate::auth::jwt) fn miss(
+        &self,
+        kid: Option<&str>,
+    ) -> Result<impl Future<Output = Result<(), TokenError>> + Send + use<>, TokenError> {
+        self.keep_alive();
+        let now = self.now();
+        // Subscribe under the lock, so that the future waits for the fetch that the state decided on.
+        let (miss, attempt, mut fetches) = self.0.write(|state| {
+            let miss = state.miss(kid, now);
+            (miss, state.attempt(), self.0.fetches.subscribe())
+        });
+        match miss {
+            Miss::Refused => return Err(TokenError::NoSuchKey(kid.map(str::to_owned))),
+            Miss::Unavailable(wait) => return Err(self.unavailable(wait)),
+            Miss::Wait => {}
+            // If the channel is full, the task was woken already.
+            Miss::Fetch => drop(self.0.lock_wake().try_send(())),
+        }
+        let set = self.clone();
+        Ok(async move {
+            let work = &set.0.work;
+            match select(pin!(fetches.changed()), work.clock.sleep(work.timeout)).await {
+                Either::Left(_) => Ok(()),
+                Either::Right(_) => Err(set.give_up(attempt)),
+            }
+        })
+    }
+
+    /// Marks a fetch as failed because it took too long.
+    fn give_up(&self, attempt: u64) -> TokenError {
+        let now = self.now();
+        let mut wake = self.0.lock_wake();
+        let error = self.0.work.no_answer();
+        let (is_lost, wait) =
+            self.0.write(|state| (state.give_up(attempt, error, now), state.due_in(now)));
+        if is_lost {
+            // The channel is closed now: the next caller starts a new task, and the old task ends if it can.
+            *wake = mpsc::channel(1).0;
+        }
+        drop(wake);
+        self.unavailable(wait)
+    }
+
+    /// The error if the keys are not available, with the time after which to try again.
+    pub(in crate::auth::jwt) fn unavailable(&self, wait: Duration) -> TokenError {
+        let error = self.0.read(|state| state.last_error().map(str::to_owned));
+        let error = error.unwrap_or_else(|| "the keys are not fetched yet, or too old".to_owned());
+        TokenError::KeysUnavailable { wait, why: format!("{}: {error}", self.0.work.source.name()) }
+    }
+
+    /// Sets the issuer of the keys for log lines. Earlier log lines name only the source, so a line
+    /// connects the two.
+    pub(in crate::auth::jwt) fn set_issuer(&self, issuer: &str) {
+        if self.0.issuer.set(issuer.to_owned()).is_ok() {
+            let source = self.0.work.source.name();
+            tracing::info!(source, issuer, "the keys of a source verify the tokens of an issuer");
+        }
+    }
+
+    /// Starts a new task if the old one is gone.
+    fn keep_alive(&self) {
+        let mut wake = self.0.lock_wake();
+        let now = self.now();
+        let is_gone = wake.is_closed()
+            || self.0.read(|state| state.is_overdue(now))
+                && self.0.write(|state| state.is_lost(now));
+        if !is_gone {
+            return;
+        }
+        let gone = "the task that fetches the keys has ended, or its runtime has";
+        match Handle::try_current() {
+            Ok(runtime) => {
+                tracing::warn!("{gone}; a new task starts");
+                self.0.write(|state| {
+                    state.begin_anew(format!("{gone}; a new task has started"), now)
+                });
+                *wake = Task::start(&self.0, &runtime);
+            }
+            Err(_) => {
+                let error =
+                    format!("{gone}, and there is no tokio runtime here to start a new one in");
+                self.0.write(|state| state.lose(error, now));
+            }
+        }
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.0.work.clock.now()
+    }
+
+    /// The error if the key is still missing after a fetch.
+    pub(in crate::auth::jwt) fn missed(&self, kid: Option<&str>) -> TokenError {
+        let now = self.now();
+        match self.0.write(|state| state.missed(kid, now)) {
+            Miss::Unavailable(wait) => self.unavailable(wait),
+            Miss::Refused | Miss::Wait | Miss::Fetch => {
+                TokenError::NoSuchKey(kid.map(str::to_owned))
+            }
+        }
+    }
+
+    /// Says that the fetch found the key.
+    pub(in crate::auth::jwt) fn found(&self) {
+        self.0.write(State::found);
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeySet").field(&self.look()).finish()
+    }
+}

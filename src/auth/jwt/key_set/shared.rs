@@ -1,0 +1,40 @@
+//! The state that the handles of a set and its task share.
+
+use super::{fetch::Work, state::State};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use tokio::sync::{mpsc, watch};
+
+pub(super) struct Shared {
+    pub(super) state: RwLock<State>,
+    pub(super) work: Arc<Work>,
+    /// The issuer of the keys, for log lines: the issuer of the first verifier that uses the set.
+    pub(super) issuer: OnceLock<String>,
+    /// Wakes the task for a fetch. The channel is closed if the task is gone. It is dropped with the last
+    /// handle, which ends the task. Lock it before the state.
+    pub(super) wake: Mutex<mpsc::Sender<()>>,
+    /// The number of fetches that have ended. It changes together with the state.
+    pub(super) fetches: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(super) fn lock_wake(&self) -> MutexGuard<'_, mpsc::Sender<()>> {
+        self.wake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records the end of a fetch.
+    pub(super) fn settle(&self, outcome: impl FnOnce(&mut State)) {
+        self.write(|state| {
+            outcome(state);
+            self.fetches.send_modify(|fetches| *fetches += 1);
+        });
+    }
+
+    pub(super) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A change is complete before the lock is released.
+    pub(super) fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}

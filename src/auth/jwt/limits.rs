@@ -1,0 +1,10 @@
+//! Limits on the work that an unverified token causes.
+
+/// The longest `kid` that is looked up, in bytes.
+pub(super) const MAX_KID: usize = 128;
+
+/// The most keys that are tried for one token. Anybody may send a token, so this bounds what it costs.
+pub(super) const MAX_TRIES: usize = 4;
+
+/// How many characters of an unexpected claim a log line shows.
+pub(super) const MAX_SHOWN: usize = 200;
