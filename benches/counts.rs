@@ -2,7 +2,7 @@
 //! changes, each next to its baselines of the same run.
 //!
 //! ```sh
-//! cargo bench --all-features --bench counts
+//! cargo bench -p tower-tenancy-benches --bench counts
 //! ```
 //!
 //! It needs valgrind, and in the `PATH` the `gungraun-runner` of the same version as the library:
@@ -16,8 +16,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
-#[path = "rails/stack.rs"]
-mod stack;
+#[path = "stack/paths.rs"]
+mod paths;
 #[path = "tokens/variant.rs"]
 mod variant;
 
@@ -29,7 +29,7 @@ use gungraun::{
 use http::{Request, Response};
 use http_body_util::Full;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-use stack::{call, grant, no_op, stores_one_context, tenancy, verifier};
+use paths::{call, grant, no_op, stores_one_context, tenancy, verifier};
 use std::{convert::Infallible, hint::black_box};
 use tower::{Layer as _, Service, service_fn};
 use tower_http::validate_request::ValidateRequestHeaderLayer;
@@ -57,7 +57,7 @@ struct Ask<S: 'static>(&'static mut S, Request<()>);
 
 impl<S: Answers> Ask<S> {
     fn again(service: S) -> Self {
-        let (service, request) = (leak(service), leak(stack::request()));
+        let (service, request) = (leak(service), leak(paths::request()));
         call(service, request.clone());
         Self(service, request.clone())
     }
@@ -68,7 +68,7 @@ impl<S: Answers> Ask<S> {
 }
 
 fn static_bearer() -> impl Answers {
-    let header = stack::request().headers()["authorization"].to_str().unwrap().to_owned();
+    let header = paths::request().headers()["authorization"].to_str().unwrap().to_owned();
     #[expect(deprecated, reason = "too little for an application, and so a baseline")]
     let layer = ValidateRequestHeaderLayer::bearer(header.strip_prefix("Bearer ").unwrap());
     layer.layer(service_fn(no_op))
@@ -194,40 +194,40 @@ library_benchmark_group!(
 );
 
 fn events() -> Vec<StreamEvent> {
-    vec![stack::event(); 1000]
+    vec![paths::event(); 1000]
 }
 
 fn bare_again() -> Vec<StreamEvent> {
-    stack::bare(events());
+    paths::bare(events());
     events()
 }
 
 fn guarded_again() -> (ThreadGrant, Vec<StreamEvent>) {
-    stack::guarded(grant(), events());
+    paths::guarded(grant(), events());
     (grant(), events())
 }
 
 fn framed_again() -> (ThreadGrant, Vec<StreamEvent>) {
-    stack::framed(grant(), events());
+    paths::framed(grant(), events());
     (grant(), events())
 }
 
 #[library_benchmark]
 #[bench::a_thousand_events(bare_again())]
 fn bare_stream(events: Vec<StreamEvent>) {
-    stack::bare(events);
+    paths::bare(events);
 }
 
 #[library_benchmark]
 #[bench::a_thousand_events(guarded_again())]
 fn guarded_stream((grant, events): (ThreadGrant, Vec<StreamEvent>)) {
-    stack::guarded(grant, events);
+    paths::guarded(grant, events);
 }
 
 #[library_benchmark]
 #[bench::a_thousand_events(framed_again())]
 fn guarded_and_framed_as_sse((grant, events): (ThreadGrant, Vec<StreamEvent>)) {
-    stack::framed(grant, events);
+    paths::framed(grant, events);
 }
 
 library_benchmark_group!(

@@ -2,8 +2,8 @@
 //! does; next to bare `jsonwebtoken::decode`, which checks less.
 //!
 //! ```sh
-//! cargo bench --all-features --bench tokens
-//! BACKEND=rust-crypto cargo bench --all-features --bench tokens
+//! cargo bench -p tower-tenancy-benches --bench tokens
+//! BACKEND=rust-crypto cargo bench -p tower-tenancy-benches --bench tokens
 //! ```
 //!
 //! One backend a run: `decode` has one for the whole process.

@@ -1,4 +1,4 @@
-//! Chat events over server-sent events, on bare hyper: no framework, the same rails.
+//! Chat events over server-sent events, on bare hyper: no framework, the same checks.
 //!
 //! ```sh
 //! cargo run --example hyper_sse [-- --addr ADDR ...]
@@ -11,7 +11,7 @@ mod common;
 
 use bytes::Bytes;
 use clap::Parser;
-use common::{DEMO, Options, Rails};
+use common::{DEMO, Options, Setup};
 use futures_util::TryFutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
@@ -119,7 +119,7 @@ async fn main() -> ExitCode {
 
 async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     common::log_to_stderr();
-    let Rails { verifier, envs, threads, log, .. } = options.rails()?;
+    let Setup { verifier, envs, threads, log, .. } = options.set_up()?;
     let app = App { threads, log };
     let service = ServiceBuilder::new()
         // hyper's own bodies cannot be made from bytes, so that refusals need a wrapper.

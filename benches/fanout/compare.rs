@@ -80,13 +80,13 @@ pub(crate) fn run(args: &Compare) -> Result<(), BoxError> {
 
 fn table(samples: &[(Kind, Vec<Sample>)]) -> String {
     let mut text = String::from(
-        "server          deliveries/s  CPU us each   p50 ms   p99 ms   max ms  bytes each  load busy\n",
+        "server               deliveries/s  CPU us each   p50 ms   p99 ms   max ms  bytes each  load busy\n",
     );
     for (kind, samples) in samples {
         let of = |read: fn(&Sample) -> f64| median(samples.iter().map(read));
         let _ = writeln!(
             text,
-            "{kind:<15} {:>12.0} {:>12.2} {:>8.2} {:>8.2} {:>8.2} {:>11.0} {:>9.0}%",
+            "{kind:<20} {:>12.0} {:>12.2} {:>8.2} {:>8.2} {:>8.2} {:>11.0} {:>9.0}%",
             of(|s| s.rate),
             of(|s| s.cpu),
             of(|s| f64::from(s.p50) / 1e3),
@@ -103,7 +103,7 @@ fn table(samples: &[(Kind, Vec<Sample>)]) -> String {
 fn ratios(samples: &[(Kind, Vec<Sample>)]) -> String {
     let mut text = String::new();
     for (at, (ours, _)) in samples.iter().enumerate() {
-        if at == 0 || *ours == Kind::RailsTuned {
+        if at == 0 || *ours == Kind::TowerTenancyTuned {
             text += &ratios_of(at, samples);
         }
     }
@@ -122,7 +122,7 @@ fn ratios_of(at: usize, samples: &[(Kind, Vec<Sample>)]) -> String {
             let each: Vec<_> = rounds.iter().map(|ratio| format!("{ratio:.2}")).collect();
             let _ = writeln!(
                 text,
-                "{first} / {kind:<15} {what:<12} {:.2}  (rounds: {})",
+                "{first} / {kind:<20} {what:<12} {:.2}  (rounds: {})",
                 median(rounds),
                 each.join(" "),
             );

@@ -1,4 +1,4 @@
-//! The envelope of the rails, for the servers that are not built on them: all send about the same
+//! The envelope of tower-tenancy, for the servers that do not use it: all servers send about the same
 //! bytes for an event.
 
 use bytes::Bytes;

@@ -15,7 +15,7 @@ use tower_tenancy::BoxError;
 pub(crate) struct Idle {
     #[arg(long, default_value_t = 10_000)]
     streams: usize,
-    #[arg(long, value_delimiter = ',', default_values = ["rails", "by-hand", "rails-tuned"])]
+    #[arg(long, value_delimiter = ',', default_values = ["tower-tenancy", "by-hand", "tower-tenancy-tuned"])]
     servers: Vec<Kind>,
 }
 
@@ -35,16 +35,16 @@ pub(crate) struct Memory {
 
 pub(crate) fn run(args: &Idle) -> Result<(), BoxError> {
     machine::room_for(args.streams)?;
-    println!("server         streams  KiB each  after a burst  burst of {BURST} events");
+    println!("server                streams  KiB each  after a burst  burst of {BURST} events");
     for kind in &args.servers {
         if let Some(why) = Server::missing(*kind) {
-            println!("{kind:<12} {why}");
+            println!("{kind:<19} {why}");
             continue;
         }
         let Memory { before, idle, after_burst, burst } = measure(*kind, args.streams)?;
         let each = |memory: u64| (memory - before) as f64 / args.streams as f64;
         println!(
-            "{kind:<12} {:>9} {:>9.1} {:>14.1}  complete in {:.0} ms",
+            "{kind:<19} {:>9} {:>9.1} {:>14.1}  complete in {:.0} ms",
             args.streams,
             each(idle),
             each(after_burst),

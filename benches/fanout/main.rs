@@ -2,8 +2,8 @@
 //! servers that do the same by other means.
 //!
 //! ```sh
-//! cargo bench --all-features --bench fanout -- compare
-//! cargo bench --all-features --bench fanout -- help
+//! cargo bench -p tower-tenancy-benches --bench fanout -- compare
+//! cargo bench -p tower-tenancy-benches --bench fanout -- help
 //! ```
 //!
 //! Servers run in processes of their own on one core, the load generator on another. Without a
@@ -27,6 +27,7 @@ mod machine;
 mod measure;
 mod serve;
 mod server;
+#[path = "../../tests/support/token.rs"]
 mod token;
 
 use clap::{Parser, Subcommand};

@@ -16,7 +16,7 @@ use api::{App, Demo, Identity, Keys};
 use args::{Cli, Command, Serve};
 use axum::{extract::Request, serve::ListenerExt as _};
 use clap::Parser as _;
-use common::{Bearer, DEMO, Rails, sign};
+use common::{Bearer, DEMO, Setup, sign};
 use std::{process::ExitCode, sync::Arc};
 use tower::Layer as _;
 use tower_tenancy::{BoxError, RedeemTicket, RequireTenantScope, TicketIssuer, auth::TokenSources};
@@ -41,7 +41,7 @@ async fn run(cli: Cli) -> Result<(), BoxError> {
 
 async fn serve(args: Serve) -> Result<(), BoxError> {
     let Serve { addr, options, close_refused_upgrades } = args;
-    let Rails { verifier, keys, envs, threads, log } = options.rails()?;
+    let Setup { verifier, keys, envs, threads, log } = options.set_up()?;
     let tenancy = RequireTenantScope::new(verifier)
         .envs(envs)
         // For browsers, whose WebSocket cannot set headers.

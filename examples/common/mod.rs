@@ -61,7 +61,7 @@ pub(crate) struct Options {
 }
 
 /// What a server is made of.
-pub(crate) struct Rails {
+pub(crate) struct Setup {
     pub(crate) verifier: Arc<dyn Authenticator>,
     /// The keys of each issuer whose keys rotate.
     #[allow(dead_code, reason = "for the example that tells how they are")]
@@ -107,7 +107,7 @@ impl Options {
         sign(&Bearer { tenant: demo.tenant, env, sub: demo.subject, roles: &[] }, 3600, &self.trust)
     }
 
-    pub(crate) fn rails(&self) -> Result<Rails, BoxError> {
+    pub(crate) fn set_up(&self) -> Result<Setup, BoxError> {
         if self.development() {
             tracing::warn!(
                 "tokens are signed with the built-in development secret, which everybody knows; \
@@ -145,7 +145,7 @@ impl Options {
             None => Envs::new(&self.envs)?,
         };
         let (verifier, keys) = self.verifier()?;
-        Ok(Rails { verifier, keys, envs, threads, log })
+        Ok(Setup { verifier, keys, envs, threads, log })
     }
 
     /// Whose tokens are trusted.

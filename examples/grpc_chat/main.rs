@@ -15,7 +15,7 @@ mod common;
 mod service;
 
 use clap::Parser;
-use common::{DEMO, Options, Rails};
+use common::{DEMO, Options, Setup};
 use service::{Threads, pb::chat_server::ChatServer};
 use std::{net::SocketAddr, process::ExitCode};
 use tonic::transport::{Server, server::TcpIncoming};
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
 
 async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     common::log_to_stderr();
-    let Rails { verifier, envs, threads, log, .. } = options.rails()?;
+    let Setup { verifier, envs, threads, log, .. } = options.set_up()?;
     let tenancy = RequireTenantScope::new(verifier).envs(envs).reject_with(GrpcStatus);
     let incoming = TcpIncoming::bind(addr).map_err(|error| format!("--addr {addr}: {error}"))?;
     let incoming = incoming.with_nodelay(Some(true));

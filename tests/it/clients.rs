@@ -1,4 +1,4 @@
-//! The rails, with clients of other makers: Python's `websockets` and `grpcio`, Node's `ws`, and readers
+//! The servers, with clients of other makers: Python's `websockets` and `grpcio`, Node's `ws`, and readers
 //! of event streams.
 //!
 //! `scripts/test` installs what they need into the target folder.

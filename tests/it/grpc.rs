@@ -1,4 +1,4 @@
-//! The rails over gRPC, with a real tonic client: under a whole server, and around one service.
+//! Guarded streams over gRPC, with a real tonic client: under a whole server, and around one service.
 
 use crate::{
     layers::verifier,

@@ -1,4 +1,4 @@
-//! The rails over WebSocket: refused before the upgrade, resumed without loss, and nobody speaks for
+//! Guarded streams over WebSocket: refused before the upgrade, resumed without loss, and nobody speaks for
 //! anybody else.
 
 use crate::{

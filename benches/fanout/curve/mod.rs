@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Curve) -> Result<(), BoxError> {
     Ok(())
 }
 
-const SERVERS: [Kind; 3] = [Kind::Rails, Kind::ByHand, Kind::Raw];
+const SERVERS: [Kind; 3] = [Kind::TowerTenancy, Kind::ByHand, Kind::Raw];
 
 /// Enough events for a steady figure, in about a second.
 fn plan(subscribers: usize, data: usize) -> Plan {
@@ -131,7 +131,7 @@ fn subscribers(rounds: usize) -> Result<Table, BoxError> {
 fn threads(rounds: usize) -> Result<Table, BoxError> {
     let points = [1, 10, 100, 1000, 10_000, 100_000].map(|at| {
         let options = vec!["--threads".to_owned(), at.to_string()];
-        Point { at, server: Kind::Rails, options, plan: plan(1000, 256) }
+        Point { at, server: Kind::TowerTenancy, options, plan: plan(1000, 256) }
     });
     costs("threads", &points, rounds)
 }
@@ -149,7 +149,7 @@ fn payload(rounds: usize) -> Result<Table, BoxError> {
 
 fn idle() -> Result<Table, BoxError> {
     let mut table = Table::new("streams,server,pss_kib,kib_per_stream");
-    for kind in [Kind::Rails, Kind::ByHand, Kind::RailsTuned] {
+    for kind in [Kind::TowerTenancy, Kind::ByHand, Kind::TowerTenancyTuned] {
         for (nth, streams) in [1000, 2000, 4000, 7000, 10_000].into_iter().enumerate() {
             machine::room_for(streams)?;
             let memory = idle::measure(kind, streams)?;

@@ -1,7 +1,7 @@
 //! Resuming, without any socket: from the subscription until the body has the first event.
 
 use super::Table;
-use crate::serve::rails;
+use crate::serve::guarded;
 use futures_util::FutureExt as _;
 use http_body::Body as _;
 use std::{
@@ -19,7 +19,7 @@ const REPEATS: usize = 1000;
 pub(super) fn run() -> Result<Table, BoxError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let _in_runtime = runtime.enter();
-    let grants = rails::grants()?;
+    let grants = guarded::grants()?;
     // All of them stay.
     let log = MemoryLog::builder()
         .max_events(EVENTS as usize)

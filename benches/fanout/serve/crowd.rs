@@ -1,6 +1,6 @@
 //! Other threads in the same log: each has a few events, and a reader that waits for more.
 
-use super::rails::Grants;
+use super::guarded::Grants;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use std::time::Duration;

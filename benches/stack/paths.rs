@@ -1,6 +1,6 @@
-//! The paths that the benches of the rails measure: a request through services, and events through streams.
+//! The paths that the benches measure: a request through services, and events through streams.
 
-#[path = "../fanout/token.rs"]
+#[path = "../../tests/support/token.rs"]
 mod token;
 
 use bytes::Bytes;
