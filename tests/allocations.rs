@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
-#[path = "support/token.rs"]
+#[path = "../benches/fanout/token.rs"]
 mod token;
 
 use allocation_counter::{AllocationInfo, measure};

@@ -27,7 +27,6 @@ mod machine;
 mod measure;
 mod serve;
 mod server;
-#[path = "../../tests/support/token.rs"]
 mod token;
 
 use clap::{Parser, Subcommand};

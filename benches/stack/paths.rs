@@ -1,6 +1,6 @@
 //! The paths that the benches measure: a request through services, and events through streams.
 
-#[path = "../../tests/support/token.rs"]
+#[path = "../fanout/token.rs"]
 mod token;
 
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! The token that tests and benches send.
+//! The token that the benches send.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
