@@ -21,6 +21,7 @@ mod hosts;
 mod keys;
 mod layering;
 mod layers;
+mod links;
 mod log;
 #[cfg(feature = "test-util")]
 mod proof;
