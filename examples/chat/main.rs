@@ -44,7 +44,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
     let Setup { verifier, keys, envs, threads, log } = options.set_up()?;
     let tenancy = RequireTenantScope::new(verifier)
         .envs(envs)
-        // For browsers, whose WebSocket cannot set headers.
+        // For browsers: their WebSocket cannot set headers.
         .or_query()
         .token_sources(TokenSources::header().or_protocol());
     let tickets = TicketIssuer::in_memory();
@@ -65,7 +65,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
     }));
     let app = App { threads, log, tickets: tickets.clone(), keys: Keys(Arc::new(keys)), demo };
     let router = api::router(&tenancy, app, close_refused_upgrades);
-    // Outermost, so that nothing inside sees a ticket.
+    // The outermost layer, so that nothing inside sees a ticket.
     let service = RedeemTicket::new(tickets).layer(router);
 
     let listener = tokio::net::TcpListener::bind(addr).await;
