@@ -1,4 +1,4 @@
-//! One binary: it links once.
+//! All integration tests are one binary, so that it links only once.
 
 #![allow(
     clippy::unwrap_used,
