@@ -1,18 +1,17 @@
-//! What the hot paths take in instructions and allocations: figures that no noise of the machine
-//! changes, each next to its baselines of the same run.
+//! The instructions and allocations of the hot paths, each next to its baselines of the same run. The load of
+//! the machine does not change these figures.
 //!
 //! ```sh
 //! cargo bench -p tower-tenancy-benches --bench counts
 //! ```
 //!
-//! It needs valgrind, and in the `PATH` the `gungraun-runner` of the same version as the library:
-//! `scripts/test` installs both.
+//! It needs Valgrind, and in the `PATH` a `gungraun-runner` of the same version as the library.
+//! `scripts/test counts` installs both.
 //!
-//! Counted is the second run of each path: the first one starts what starts once. Valgrind's
-//! processor has AVX2 but no SHA instructions, so that an HMAC takes more of them than on most
-//! servers.
+//! It counts the second run of each path, because the first one initialises things. Valgrind's processor has
+//! AVX2 but no SHA instructions. So an HMAC takes more instructions than on most servers.
 //!
-//! Of two that are compared, the later one is the baseline.
+//! In a comparison, the later one is the baseline.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
@@ -39,12 +38,12 @@ use tower_tenancy::{
 };
 use variant::{Variant, eddsa, es256, hs256, rs256};
 
-/// Lives on: its end is not what is counted.
+/// Never drops the value, so that the drop is not counted.
 fn leak<T>(value: T) -> &'static mut T {
     Box::leak(Box::new(value))
 }
 
-/// What the services of this bench have in common.
+/// The common type of the services of this bench.
 trait Answers: Service<Request<()>, Response = Response<Full<Bytes>>, Error = Infallible> {}
 
 impl<S> Answers for S where
@@ -52,7 +51,7 @@ impl<S> Answers for S where
 {
 }
 
-/// A service, and what it will be asked.
+/// A service, and its request.
 struct Ask<S: 'static>(&'static mut S, Request<()>);
 
 impl<S: Answers> Ask<S> {
@@ -115,7 +114,7 @@ library_benchmark_group!(
         tower_http_static_bearer, one_context_stored, no_op_service
 );
 
-/// A token, and who verifies it.
+/// A token and its verifier.
 struct Verify(JwtVerifier, Variant);
 
 impl Verify {

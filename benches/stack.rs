@@ -121,8 +121,8 @@ fn fan_out(c: &mut Criterion) {
     group.finish();
 }
 
-/// What one publisher takes for an event, each on a core of its own. Who writes to another thread of
-/// the log should cost it nothing.
+/// The time that one publisher takes for an event. Each publisher has its own core. A publisher to another
+/// thread of the log should cost it nothing.
 fn publishers(c: &mut Criterion) {
     let mut group = c.benchmark_group("publishers");
     let log = MemoryLog::new();

@@ -1,4 +1,4 @@
-//! Every server once and quickly: all events must be with all subscribers, in order and once.
+//! Runs every server once and quickly. All subscribers must get all events, in order and once.
 
 use crate::{
     load::{Plan, marker, tally},

@@ -5,11 +5,11 @@ use bytes::Bytes;
 use serde::Serialize;
 use std::time::SystemTime;
 
-/// A trace id for servers that do not tell their connections apart.
+/// A trace id for servers with one id for all connections.
 pub(crate) const TRACE: &str = "0190b3e0-0000-7000-8000-000000000000";
 const EPOCH: &str = "5f3c9a71d20be846";
 
-/// An event as an application would keep it.
+/// An event, as an application would store it.
 #[derive(Debug)]
 pub(crate) struct Event {
     id: String,
@@ -76,7 +76,7 @@ impl Event {
 
     /// The envelope as JSON, the same for every connection.
     pub(crate) fn to_json(&self) -> String {
-        // Texts and numbers always serialise.
+        // Strings and numbers always serialise.
         serde_json::to_string(&self.envelope(TRACE)).unwrap_or_default()
     }
 

@@ -1,5 +1,5 @@
-//! What a stream costs that is open and quiet, and whether all of many such streams still get what
-//! is published then.
+//! What an open and quiet stream costs, and whether many such streams all get an event that is published
+//! later.
 
 use crate::{
     load::{Client, Load as _, http1::Http1, phase, tally::Tally},
@@ -28,7 +28,7 @@ pub(crate) struct Memory {
     /// With one stream open.
     pub(crate) before: u64,
     pub(crate) idle: u64,
-    /// When each stream had had a few events.
+    /// After each stream has received a few events.
     pub(crate) after_burst: u64,
     pub(crate) burst: Duration,
 }
@@ -58,7 +58,7 @@ pub(crate) fn measure(kind: Kind, streams: usize) -> Result<Memory, BoxError> {
     let named = |error: BoxError| format!("{kind}, {streams} idle streams: {error}");
     let server = Server::start(kind, &[])?;
     let client = || Client::new(server.address(), kind, 256);
-    // What a server takes for the first stream is not for the others.
+    // The first stream takes memory that the others share.
     let first = Http1::open(client()?, 1).map_err(named)?;
     sleep(Duration::from_millis(200));
     let before = server.pss_kib();

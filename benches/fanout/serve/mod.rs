@@ -25,22 +25,22 @@ pub(crate) enum Kind {
     TowerTenancy,
     /// The same, with less memory for each connection.
     TowerTenancyTuned,
-    /// What people write: a broadcast channel, and serde_json for each connection.
+    /// The code that people write: a broadcast channel, and serde_json for each connection.
     ByHand,
-    /// axum, and bytes that were framed once.
+    /// axum with bytes that are framed once.
     Preframed,
-    /// The same on hyper as `tower-tenancy-tuned` has it: the least that a server on hyper can do.
+    /// The same on hyper, tuned like `tower-tenancy-tuned`: the least that a server on hyper can do.
     PreframedTuned,
-    /// One write of bytes that were framed once, and nothing else.
+    /// One write of bytes that are framed once, and nothing else.
     Raw,
-    /// The same, by a task for each subscriber.
+    /// The same, with a task for each subscriber.
     RawTasks,
     /// nginx with nchan.
     Nchan,
 }
 
 impl Kind {
-    /// What it is measured over.
+    /// The protocols over which it is measured.
     pub(crate) fn protocols(self) -> &'static [Protocol] {
         match self {
             Self::TowerTenancy | Self::ByHand => &[Protocol::Http1, Protocol::Http2],
@@ -63,7 +63,7 @@ impl fmt::Display for Kind {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Serve {
     pub(crate) kind: Kind,
-    /// 0: any that is free. It is printed.
+    /// 0 means any free port. The server prints it.
     #[arg(long, default_value_t = 0)]
     port: u16,
     /// Threads in the log of tower-tenancy, the measured one among them.
@@ -106,7 +106,7 @@ fn announce(address: SocketAddr) {
 }
 
 async fn axum(listener: TcpListener, nagle: bool, router: Router) -> Result<(), BoxError> {
-    // Without it, small events wait for the acknowledgement of earlier ones.
+    // Otherwise small events would wait for the acknowledgement of earlier ones.
     let listener = listener.tap_io(move |tcp| {
         if let Err(error) = tcp.set_nodelay(!nagle) {
             eprintln!("TCP_NODELAY: {error}");
