@@ -1,4 +1,4 @@
-"""Draws each curve whose measurements are there. Run by scripts/plot."""
+"""Draws each curve that has measurements. Run by scripts/plot."""
 
 import csv
 import sys
@@ -34,7 +34,7 @@ CURVES = [
 
 
 def short(value, _=None):
-    """1,000 as 1k: what an axis has room for."""
+    """Writes 1,000 as 1k, so that it fits on an axis."""
     for size, unit in ((1_000_000, "M"), (1_000, "k")):
         if value >= size:
             return f"{value / size:g}{unit}"
@@ -73,7 +73,7 @@ def draw(folder, name, title, x, x_label, y, y_label, log_x, log_y):
     axes.spines[["top", "right"]].set_visible(False)
     if len(axes.lines) > 1:
         axes.legend(frameon=False, fontsize=9)
-    # Browsers that show it on a dark page still have it dark on light.
+    # A white background, also on a dark page.
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, facecolor="white")
     plt.close(figure)
     print(folder / f"{name}.svg")
