@@ -1,4 +1,4 @@
-//! A client's message gets into a log only through its grant or a publisher, which check the proof.
+//! A client's message gets into a log through its grant or a publisher, which ask the proof.
 use tower_tenancy::{EventLog as _, MemoryLog, OnClaims, ThreadGrant};
 
 async fn say(grant: ThreadGrant, log: MemoryLog) {
