@@ -40,10 +40,12 @@ fn the_readme_has_no_relative_link() {
     }
 }
 
-/// rustdoc shows these pages, and checks paths of items itself.
+/// Pages that rustdoc shows. It checks paths of items itself.
+const GUIDE: [&str; 3] = ["docs/guide.md", "docs/identity-providers.md", "docs/reverse-proxies.md"];
+
 #[test]
 fn the_pages_of_the_guide_link_to_items_and_addresses() {
-    for name in ["docs/guide.md", "docs/identity-providers.md", "docs/reverse-proxies.md"] {
+    for name in GUIDE {
         for link in links(&page(name)) {
             let leads = ["https://", "crate::", "#"].iter().any(|start| link.starts_with(start));
             assert!(leads, "{name}: `{link}` is relative: rustdoc shows the page elsewhere");
@@ -51,19 +53,28 @@ fn the_pages_of_the_guide_link_to_items_and_addresses() {
     }
 }
 
-/// GitHub shows these pages where they lie. A package lacks some of them.
+/// GitHub shows the other pages at their place in the repository.
 #[test]
 fn the_other_pages_link_to_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // A clone has all files that the pages name, a package has not.
+    // A package does not have all files that the pages name. A clone does.
     if !root.join("scripts").exists() {
         return;
     }
-    for name in ["CONTRIBUTING.md", "SECURITY.md", "docs/performance.md"] {
-        let folder = root.join(name).parent().unwrap().to_path_buf();
-        for link in links(&page(name)).into_iter().filter(|link| !link.starts_with("https://")) {
-            let file = link.split('#').next().unwrap();
-            assert!(folder.join(file).exists(), "{name}: there is no `{link}`");
+    let mut pages = 0;
+    for folder in ["", "docs/"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let name = format!("{folder}{}", entry.unwrap().file_name().display());
+            if !name.ends_with(".md") || name == "README.md" || GUIDE.contains(&name.as_str()) {
+                continue;
+            }
+            pages += 1;
+            for link in links(&page(&name)).into_iter().filter(|link| !link.starts_with("https://"))
+            {
+                let file = link.split('#').next().unwrap();
+                assert!(root.join(folder).join(file).exists(), "{name}: there is no `{link}`");
+            }
         }
     }
+    assert!(pages >= 4, "only {pages} pages");
 }
