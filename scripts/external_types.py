@@ -1,6 +1,6 @@
-"""Names the types of other crates that the public API shows. Run by scripts/test.
+"""Lists the types of other crates in the public API. Run by scripts/test.
 
-It reads rustdoc's JSON, and holds each foreign path against the globs of
+It reads rustdoc's JSON, and compares each foreign path with the globs of
 `package.metadata.cargo_check_external_types.allowed_external_types` in Cargo.toml.
 """
 
@@ -14,12 +14,12 @@ OWN = {"std", "core", "alloc"}
 
 
 def paths(node):
-    """Each path of a type or a trait that this piece of an item names."""
+    """The ids of the types and traits in this part of an item."""
     if isinstance(node, list):
         for child in node:
             yield from paths(child)
     elif isinstance(node, dict):
-        # A type or a trait: `{"path": "Uri", "id": 3, "args": ...}`. A re-export has `source` instead.
+        # A type or a trait looks like `{"path": "Uri", "id": 3, "args": ...}`. A re-export has `source` instead.
         if isinstance(node.get("id"), int) and ("path" in node or "source" in node):
             yield node["id"]
         for child in node.values():
@@ -27,10 +27,10 @@ def paths(node):
 
 
 def shown(item):
-    """What of an item is its signature, if any of it is."""
+    """The signature of an item, if it has one."""
     (kind, inner), = item["inner"].items()
     if kind == "impl":
-        # The compiler and `impl<T> Trait for T` promise nothing of ours.
+        # Skip what the compiler writes, and `impl<T> Trait for T` of other crates.
         if inner["is_synthetic"] or inner["blanket_impl"]:
             return None
         return [inner["trait"], inner["for"], inner["generics"]]
@@ -56,7 +56,7 @@ def main(rustdoc, manifest):
             if summary is None or summary["crate_id"] == 0 or summary["path"][0] in OWN:
                 continue
             path = "::".join(summary["path"])
-            # What a macro of the other crate writes for itself is nobody's to use.
+            # A macro of the other crate uses this. Nobody else can.
             if "__private" in summary["path"]:
                 continue
             globs = [glob for glob in allowed if fnmatchcase(path, glob)]

@@ -1,6 +1,6 @@
-"""Reads `cargo metadata`, and names the packages that need a newer Rust than this. Run by scripts/test.
+"""Reads `cargo metadata`, and lists the packages that need a newer Rust than the given one.
 
-Packages that only tests, benches or build tools of the workspace need do not count.
+Run by scripts/test. It skips packages that only tests and benches need.
 """
 
 import json
