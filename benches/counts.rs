@@ -1,23 +1,22 @@
-//! What the hot paths take in instructions and allocations: figures that no noise of the machine
-//! changes, each next to its baselines of the same run.
+//! The instructions and allocations of the hot paths, each next to its baselines of the same run. The load of
+//! the machine does not change these figures.
 //!
 //! ```sh
-//! cargo bench --all-features --bench counts
+//! cargo bench -p tower-tenancy-benches --bench counts
 //! ```
 //!
-//! It needs valgrind, and in the `PATH` the `gungraun-runner` of the same version as the library:
-//! `scripts/test` installs both.
+//! It needs Valgrind, and in the `PATH` a `gungraun-runner` of the same version as the library.
+//! `scripts/test counts` installs both.
 //!
-//! Counted is the second run of each path: the first one starts what starts once. Valgrind's
-//! processor has AVX2 but no SHA instructions, so that an HMAC takes more of them than on most
-//! servers.
+//! It counts the second run of each path, because the first one initialises things. Valgrind's processor has
+//! AVX2 but no SHA instructions. So an HMAC takes more instructions than on most servers.
 //!
-//! Of two that are compared, the later one is the baseline.
+//! In a comparison, the later one is the baseline.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
-#[path = "rails/stack.rs"]
-mod stack;
+#[path = "stack/paths.rs"]
+mod paths;
 #[path = "tokens/variant.rs"]
 mod variant;
 
@@ -29,7 +28,7 @@ use gungraun::{
 use http::{Request, Response};
 use http_body_util::Full;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-use stack::{call, grant, no_op, stores_one_context, tenancy, verifier};
+use paths::{call, grant, no_op, stores_one_context, tenancy, verifier};
 use std::{convert::Infallible, hint::black_box};
 use tower::{Layer as _, Service, service_fn};
 use tower_http::validate_request::ValidateRequestHeaderLayer;
@@ -39,12 +38,12 @@ use tower_tenancy::{
 };
 use variant::{Variant, eddsa, es256, hs256, rs256};
 
-/// Lives on: its end is not what is counted.
+/// Never drops the value, so that the drop is not counted.
 fn leak<T>(value: T) -> &'static mut T {
     Box::leak(Box::new(value))
 }
 
-/// What the services of this bench have in common.
+/// The common type of the services of this bench.
 trait Answers: Service<Request<()>, Response = Response<Full<Bytes>>, Error = Infallible> {}
 
 impl<S> Answers for S where
@@ -52,12 +51,12 @@ impl<S> Answers for S where
 {
 }
 
-/// A service, and what it will be asked.
+/// A service, and its request.
 struct Ask<S: 'static>(&'static mut S, Request<()>);
 
 impl<S: Answers> Ask<S> {
     fn again(service: S) -> Self {
-        let (service, request) = (leak(service), leak(stack::request()));
+        let (service, request) = (leak(service), leak(paths::request()));
         call(service, request.clone());
         Self(service, request.clone())
     }
@@ -68,7 +67,7 @@ impl<S: Answers> Ask<S> {
 }
 
 fn static_bearer() -> impl Answers {
-    let header = stack::request().headers()["authorization"].to_str().unwrap().to_owned();
+    let header = paths::request().headers()["authorization"].to_str().unwrap().to_owned();
     #[expect(deprecated, reason = "too little for an application, and so a baseline")]
     let layer = ValidateRequestHeaderLayer::bearer(header.strip_prefix("Bearer ").unwrap());
     layer.layer(service_fn(no_op))
@@ -115,7 +114,7 @@ library_benchmark_group!(
         tower_http_static_bearer, one_context_stored, no_op_service
 );
 
-/// A token, and who verifies it.
+/// A token and its verifier.
 struct Verify(JwtVerifier, Variant);
 
 impl Verify {
@@ -194,40 +193,40 @@ library_benchmark_group!(
 );
 
 fn events() -> Vec<StreamEvent> {
-    vec![stack::event(); 1000]
+    vec![paths::event(); 1000]
 }
 
 fn bare_again() -> Vec<StreamEvent> {
-    stack::bare(events());
+    paths::bare(events());
     events()
 }
 
 fn guarded_again() -> (ThreadGrant, Vec<StreamEvent>) {
-    stack::guarded(grant(), events());
+    paths::guarded(grant(), events());
     (grant(), events())
 }
 
 fn framed_again() -> (ThreadGrant, Vec<StreamEvent>) {
-    stack::framed(grant(), events());
+    paths::framed(grant(), events());
     (grant(), events())
 }
 
 #[library_benchmark]
 #[bench::a_thousand_events(bare_again())]
 fn bare_stream(events: Vec<StreamEvent>) {
-    stack::bare(events);
+    paths::bare(events);
 }
 
 #[library_benchmark]
 #[bench::a_thousand_events(guarded_again())]
 fn guarded_stream((grant, events): (ThreadGrant, Vec<StreamEvent>)) {
-    stack::guarded(grant, events);
+    paths::guarded(grant, events);
 }
 
 #[library_benchmark]
 #[bench::a_thousand_events(framed_again())]
 fn guarded_and_framed_as_sse((grant, events): (ThreadGrant, Vec<StreamEvent>)) {
-    stack::framed(grant, events);
+    paths::framed(grant, events);
 }
 
 library_benchmark_group!(

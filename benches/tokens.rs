@@ -1,12 +1,12 @@
-//! What it costs to verify a token: without a cache, when the cache does not have it, and when it
-//! does; next to bare `jsonwebtoken::decode`, which checks less.
+//! What it costs to verify a token without a cache, with a cache that does not have it, and with a cache that
+//! does. The baseline is `jsonwebtoken::decode`, which checks less.
 //!
 //! ```sh
-//! cargo bench --all-features --bench tokens
-//! BACKEND=rust-crypto cargo bench --all-features --bench tokens
+//! cargo bench -p tower-tenancy-benches --bench tokens
+//! BACKEND=rust-crypto cargo bench -p tower-tenancy-benches --bench tokens
 //! ```
 //!
-//! One backend a run: `decode` has one for the whole process.
+//! A run has one backend, because `decode` has one for the whole process.
 
 #![allow(clippy::unwrap_used, reason = "a bench")]
 

@@ -1,4 +1,4 @@
-//! An agent's tokens, straight to the client: a guarded stream that never touches a log.
+//! Streams an agent's tokens directly to the client: a guarded stream without a log.
 //!
 //! ```sh
 //! cargo run --example agent [ADDR]
@@ -6,8 +6,8 @@
 //!   -H "Authorization: Bearer $(cargo run -q --example chat -- token --tenant t_alpha --env prod --sub ada)"
 //! ```
 //!
-//! Such a stream has no cursors: a page that uses `EventSource` closes it on `stream.complete`, or
-//! the browser would ask the agent anew.
+//! Such a stream has no cursors. A page that uses `EventSource` must close it on `stream.complete`, or
+//! the browser asks the agent again.
 
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
@@ -26,7 +26,7 @@ use tower_tenancy::{
     auth::{Algorithm, JwtKey, JwtVerifier},
 };
 
-/// What an agent would say, a word at a time. It knows nothing of tenants.
+/// An agent's answer, word by word. The agent knows nothing about tenants.
 fn think() -> impl Stream<Item = String> {
     stream::iter("Each of these words was checked once more as it was written.".split(' ')).then(
         |word| async move {
@@ -47,7 +47,7 @@ async fn answer(
     grant.guard(tokens).into_sse()
 }
 
-/// Who speaks: the application says so, not the caller.
+/// The actor of the events. The application sets it, not the caller.
 #[derive(Clone)]
 struct Agent {
     id: Subject,

@@ -1,4 +1,4 @@
-//! Chat events over server-sent events, on bare hyper: no framework, the same rails.
+//! Chat events over server-sent events, on bare hyper: no framework, the same checks.
 //!
 //! ```sh
 //! cargo run --example hyper_sse [-- --addr ADDR ...]
@@ -11,7 +11,7 @@ mod common;
 
 use bytes::Bytes;
 use clap::Parser;
-use common::{DEMO, Options, Rails};
+use common::{DEMO, Options, Setup};
 use futures_util::TryFutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, combinators::UnsyncBoxBody};
@@ -49,10 +49,10 @@ struct App {
 }
 
 impl App {
-    /// `GET /sse/chat/{thread}` listens, `POST /chat/{thread}/messages` says something.
+    /// `GET /sse/chat/{thread}` reads a thread, `POST /chat/{thread}/messages` publishes to it.
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let head = RequestHead::of(&request);
-        // Decoded: a client may write `a:b` as `a%3Ab`.
+        // Decode the segment: a client may write `a:b` as `a%3Ab`.
         let parts = [0, 1, 2, 3].map(|at| head.segment(at).map(Cow::into_owned));
         let answer = match (request.method(), parts.each_ref().map(Option::as_deref)) {
             (&Method::GET, [Some("sse"), Some("chat"), Some(thread), None]) => {
@@ -63,7 +63,7 @@ impl App {
             }
             _ => Err(RejectionKind::NotFound.into()),
         };
-        // The layer outside tells it anew, in the dialect of the request.
+        // The outer layer changes the response to the dialect of the request.
         let refuse = |rejection| ByContentType.reject(&rejection, Dialect::Http).map(whole);
         Ok(answer.unwrap_or_else(refuse))
     }
@@ -119,10 +119,10 @@ async fn main() -> ExitCode {
 
 async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     common::log_to_stderr();
-    let Rails { verifier, envs, threads, log, .. } = options.rails()?;
+    let Setup { verifier, envs, threads, log, .. } = options.set_up()?;
     let app = App { threads, log };
     let service = ServiceBuilder::new()
-        // hyper's own bodies cannot be made from bytes, so that refusals need a wrapper.
+        // hyper's own bodies cannot be made from bytes, so refusals need a wrapper.
         .layer(RequireTenantScope::new(verifier).envs(envs).opens_streams().reject_with(WrapBody))
         .service(service_fn(move |request| app.clone().answer(request)));
 
@@ -137,7 +137,7 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
             "-H 'X-Tenant-Id: {tenant}' -H 'X-Env: {env}' -H \"Authorization: Bearer {token}\""
         );
         let json = "-H 'Content-Type: application/json'";
-        println!("\n# {tenant}: listen from the start, and (elsewhere) say something");
+        println!("\n# {tenant}: read from the start, and publish (in another terminal)");
         println!("curl -sSN http://{addr}/sse/chat/{thread} -H 'Last-Event-ID: earliest' {who}");
         println!(
             "curl -sS http://{addr}/chat/{thread}/messages {json} -d '{{\"text\":\"hi\"}}' {who}"
@@ -147,7 +147,7 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
         let tcp = match listener.accept().await {
             Ok((tcp, _)) => tcp,
             Err(error) => {
-                // Out of descriptors, for one: other connections will end.
+                // For example, the process has no file descriptor left. Wait: other connections will end.
                 tracing::warn!(error = error.to_string(), "a connection was not accepted");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 continue;
@@ -157,8 +157,8 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
             tracing::debug!(error = error.to_string(), "TCP_NODELAY");
         }
         let service = TowerToHyperService::new(service.clone());
-        // HTTP/1 alone, and the connection itself as the task: half the memory of a server that takes
-        // HTTP/2 on the same port.
+        // Only HTTP/1, and the connection itself is the task. This takes half the memory of a server
+        // that also accepts HTTP/2 on the same port.
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .serve_connection(TokioIo::new(tcp), service);

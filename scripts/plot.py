@@ -1,4 +1,4 @@
-"""Draws each curve whose measurements are there. Run by scripts/plot."""
+"""Draws each curve that has measurements. Run by scripts/plot."""
 
 import csv
 import sys
@@ -16,8 +16,8 @@ plt.rcParams.update(
 )
 
 SERVERS = {
-    "rails": ("tower-tenancy under axum", "#1f5fa8", "o"),
-    "rails-tuned": ("tower-tenancy on hyper's HTTP/1", "#1f5fa8", "s"),
+    "tower-tenancy": ("tower-tenancy under axum", "#1f5fa8", "o"),
+    "tower-tenancy-tuned": ("tower-tenancy on hyper's HTTP/1", "#1f5fa8", "s"),
     "by-hand": ("by hand: broadcast, serde_json, axum's Sse", "#c4621a", "^"),
     "raw": ("floor: one bare write each", "#6b6b6b", "x"),
 }
@@ -34,7 +34,7 @@ CURVES = [
 
 
 def short(value, _=None):
-    """1,000 as 1k: what an axis has room for."""
+    """Writes 1,000 as 1k, so that it fits on an axis."""
     for size, unit in ((1_000_000, "M"), (1_000, "k")):
         if value >= size:
             return f"{value / size:g}{unit}"
@@ -49,10 +49,10 @@ def draw(folder, name, title, x, x_label, y, y_label, log_x, log_y):
     rows = list(csv.DictReader(source.open()))
     scale = 1 / 1024 if y == "pss_kib" else 1
     figure, axes = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
-    for server in dict.fromkeys(row.get("server", "rails") for row in rows):
+    for server in dict.fromkeys(row.get("server", "tower-tenancy") for row in rows):
         label, color, marker = SERVERS[server]
-        points = [(float(row[x]), float(row[y]) * scale) for row in rows if row.get("server", "rails") == server]
-        style = "--" if server == "rails-tuned" else "-"
+        points = [(float(row[x]), float(row[y]) * scale) for row in rows if row.get("server", "tower-tenancy") == server]
+        style = "--" if server == "tower-tenancy-tuned" else "-"
         axes.plot(*zip(*points), style, color=color, marker=marker, markersize=4, label=label)
     if log_x:
         axes.set_xscale("log")
@@ -73,7 +73,7 @@ def draw(folder, name, title, x, x_label, y, y_label, log_x, log_y):
     axes.spines[["top", "right"]].set_visible(False)
     if len(axes.lines) > 1:
         axes.legend(frameon=False, fontsize=9)
-    # Browsers that show it on a dark page still have it dark on light.
+    # A white background, also on a dark page.
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, facecolor="white")
     plt.close(figure)
     print(folder / f"{name}.svg")

@@ -1,4 +1,4 @@
-//! Every server once and quickly: all events must be with all subscribers, in order and once.
+//! Runs every server once and quickly. All subscribers must get all events, in order and once.
 
 use crate::{
     load::{Plan, marker, tally},
@@ -14,7 +14,7 @@ pub(crate) fn run() -> Result<(), BoxError> {
     tally::check();
     for kind in Kind::value_variants() {
         if let Some(why) = Server::missing(*kind) {
-            println!("{kind:<12} {why}");
+            println!("{kind:<19} {why}");
             continue;
         }
         for protocol in kind.protocols() {
@@ -22,7 +22,7 @@ pub(crate) fn run() -> Result<(), BoxError> {
                 let plan = Plan { subscribers: 5, window, events: 20, data: 256, warm_up: 5 };
                 measure(*kind, &[], plan, *protocol)?;
             }
-            println!("{kind:<12} {}: complete", protocol.name());
+            println!("{kind:<19} {}: complete", protocol.name());
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! Servers side by side: in every round each once, so that what the machine does meets all alike.
+//! Servers side by side. Every round measures each server once, so that the load of the machine affects all
+//! alike.
 
 use crate::{
     load::Plan,
@@ -15,7 +16,7 @@ use tower_tenancy::BoxError;
 pub(crate) struct Compare {
     #[arg(long, default_value_t = 1000)]
     subscribers: usize,
-    /// Most events that are published and not with everybody yet.
+    /// The most events that are published and have not reached everybody yet.
     #[arg(long, default_value_t = 1)]
     window: usize,
     /// Events of each run, after a warm-up.
@@ -28,7 +29,7 @@ pub(crate) struct Compare {
     rounds: usize,
     #[arg(long, value_delimiter = ',')]
     servers: Vec<Kind>,
-    /// Over HTTP/2, 100 streams a connection.
+    /// Use HTTP/2, with 100 streams on each connection.
     #[arg(long)]
     http2: bool,
     /// Leave `TCP_NODELAY` off in the servers under `axum::serve`.
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &Compare) -> Result<(), BoxError> {
     let options = if args.nagle { vec!["--nagle".to_owned()] } else { Vec::new() };
     let mut samples: BTreeMap<usize, Vec<Sample>> = BTreeMap::new();
     for round in 0..rounds {
-        // Nobody is always first.
+        // No server is always the first.
         for turn in 0..kinds.len() {
             let at = (turn + round) % kinds.len();
             samples.entry(at).or_default().push(measure(kinds[at], &options, plan, protocol)?);
@@ -80,13 +81,13 @@ pub(crate) fn run(args: &Compare) -> Result<(), BoxError> {
 
 fn table(samples: &[(Kind, Vec<Sample>)]) -> String {
     let mut text = String::from(
-        "server          deliveries/s  CPU us each   p50 ms   p99 ms   max ms  bytes each  load busy\n",
+        "server               deliveries/s  CPU us each   p50 ms   p99 ms   max ms  bytes each  load busy\n",
     );
     for (kind, samples) in samples {
         let of = |read: fn(&Sample) -> f64| median(samples.iter().map(read));
         let _ = writeln!(
             text,
-            "{kind:<15} {:>12.0} {:>12.2} {:>8.2} {:>8.2} {:>8.2} {:>11.0} {:>9.0}%",
+            "{kind:<20} {:>12.0} {:>12.2} {:>8.2} {:>8.2} {:>8.2} {:>11.0} {:>9.0}%",
             of(|s| s.rate),
             of(|s| s.cpu),
             of(|s| f64::from(s.p50) / 1e3),
@@ -99,11 +100,11 @@ fn table(samples: &[(Kind, Vec<Sample>)]) -> String {
     text
 }
 
-/// The first server next to each other one, round by round; the tuned one as well.
+/// Compares the first server with each other one, round by round, and also the tuned one.
 fn ratios(samples: &[(Kind, Vec<Sample>)]) -> String {
     let mut text = String::new();
     for (at, (ours, _)) in samples.iter().enumerate() {
-        if at == 0 || *ours == Kind::RailsTuned {
+        if at == 0 || *ours == Kind::TowerTenancyTuned {
             text += &ratios_of(at, samples);
         }
     }
@@ -122,7 +123,7 @@ fn ratios_of(at: usize, samples: &[(Kind, Vec<Sample>)]) -> String {
             let each: Vec<_> = rounds.iter().map(|ratio| format!("{ratio:.2}")).collect();
             let _ = writeln!(
                 text,
-                "{first} / {kind:<15} {what:<12} {:.2}  (rounds: {})",
+                "{first} / {kind:<20} {what:<12} {:.2}  (rounds: {})",
                 median(rounds),
                 each.join(" "),
             );

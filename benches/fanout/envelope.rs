@@ -1,15 +1,15 @@
-//! The envelope of the rails, for the servers that are not built on them: all send about the same
+//! The envelope of tower-tenancy, for the servers that do not use it: all servers send about the same
 //! bytes for an event.
 
 use bytes::Bytes;
 use serde::Serialize;
 use std::time::SystemTime;
 
-/// A trace id for servers that do not tell their connections apart.
+/// A trace id for servers with one id for all connections.
 pub(crate) const TRACE: &str = "0190b3e0-0000-7000-8000-000000000000";
 const EPOCH: &str = "5f3c9a71d20be846";
 
-/// An event as an application would keep it.
+/// An event, as an application would store it.
 #[derive(Debug)]
 pub(crate) struct Event {
     id: String,
@@ -76,7 +76,7 @@ impl Event {
 
     /// The envelope as JSON, the same for every connection.
     pub(crate) fn to_json(&self) -> String {
-        // Texts and numbers always serialise.
+        // Strings and numbers always serialise.
         serde_json::to_string(&self.envelope(TRACE)).unwrap_or_default()
     }
 

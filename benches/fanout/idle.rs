@@ -1,5 +1,5 @@
-//! What a stream costs that is open and quiet, and whether all of many such streams still get what
-//! is published then.
+//! What an open and quiet stream costs, and whether many such streams all get an event that is published
+//! later.
 
 use crate::{
     load::{Client, Load as _, http1::Http1, phase, tally::Tally},
@@ -15,7 +15,7 @@ use tower_tenancy::BoxError;
 pub(crate) struct Idle {
     #[arg(long, default_value_t = 10_000)]
     streams: usize,
-    #[arg(long, value_delimiter = ',', default_values = ["rails", "by-hand", "rails-tuned"])]
+    #[arg(long, value_delimiter = ',', default_values = ["tower-tenancy", "by-hand", "tower-tenancy-tuned"])]
     servers: Vec<Kind>,
 }
 
@@ -28,23 +28,23 @@ pub(crate) struct Memory {
     /// With one stream open.
     pub(crate) before: u64,
     pub(crate) idle: u64,
-    /// When each stream had had a few events.
+    /// After each stream has received a few events.
     pub(crate) after_burst: u64,
     pub(crate) burst: Duration,
 }
 
 pub(crate) fn run(args: &Idle) -> Result<(), BoxError> {
     machine::room_for(args.streams)?;
-    println!("server         streams  KiB each  after a burst  burst of {BURST} events");
+    println!("server                streams  KiB each  after a burst  burst of {BURST} events");
     for kind in &args.servers {
         if let Some(why) = Server::missing(*kind) {
-            println!("{kind:<12} {why}");
+            println!("{kind:<19} {why}");
             continue;
         }
         let Memory { before, idle, after_burst, burst } = measure(*kind, args.streams)?;
         let each = |memory: u64| (memory - before) as f64 / args.streams as f64;
         println!(
-            "{kind:<12} {:>9} {:>9.1} {:>14.1}  complete in {:.0} ms",
+            "{kind:<19} {:>9} {:>9.1} {:>14.1}  complete in {:.0} ms",
             args.streams,
             each(idle),
             each(after_burst),
@@ -58,7 +58,7 @@ pub(crate) fn measure(kind: Kind, streams: usize) -> Result<Memory, BoxError> {
     let named = |error: BoxError| format!("{kind}, {streams} idle streams: {error}");
     let server = Server::start(kind, &[])?;
     let client = || Client::new(server.address(), kind, 256);
-    // What a server takes for the first stream is not for the others.
+    // The first stream takes memory that the others share.
     let first = Http1::open(client()?, 1).map_err(named)?;
     sleep(Duration::from_millis(200));
     let before = server.pss_kib();

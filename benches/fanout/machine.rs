@@ -1,14 +1,14 @@
-//! What the machine lets a process do, and what it knows about one.
+//! Limits of a process, and figures about it.
 
 use std::{collections::HashSet, fs, time::Duration};
 use tower_tenancy::BoxError;
 
-/// Where the server runs, and where the load comes from.
+/// The core of the server, and the core of the load generator.
 pub(crate) const SERVER_CORE: usize = 0;
 pub(crate) const LOAD_CORE: usize = 1;
 
-/// Keeps this thread, and what it starts from now on, on one core. Machines with a single core, or
-/// without such a call, are left as they are.
+/// Keeps this thread, and the threads and processes that it starts, on one core. Does nothing on a machine with a
+/// single core, or without such a call.
 pub(crate) fn pin(core: usize) {
     #[cfg(target_os = "linux")]
     {
@@ -22,14 +22,14 @@ pub(crate) fn pin(core: usize) {
     let _ = core;
 }
 
-/// Has this process ended with the one that started it, however that ends.
+/// Ends this process when its parent ends, in whatever way.
 pub(crate) fn end_with_parent() -> Result<(), BoxError> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     Ok(())
 }
 
-/// Raises the limit of open files as far as it goes, and tells how far that is.
+/// Raises the limit of open files as far as possible, and returns it.
 pub(crate) fn raise_open_files() -> Result<u64, BoxError> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -69,12 +69,12 @@ fn tasks(pid: u32) -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The processor time that a process and its children have had, in user space and in the kernel.
+/// The processor time of a process and its children, in user space and in the kernel.
 pub(crate) fn cpu(pid: u32) -> Duration {
     family(pid).into_iter().map(cpu_of_process).sum()
 }
 
-/// The processor time that a process has had.
+/// The processor time of a process.
 pub(crate) fn cpu_of_process(pid: u32) -> Duration {
     let of_task = |task: u32| {
         let text = fs::read_to_string(format!("/proc/{pid}/task/{task}/schedstat")).ok()?;
@@ -83,7 +83,7 @@ pub(crate) fn cpu_of_process(pid: u32) -> Duration {
     tasks(pid).into_iter().filter_map(of_task).sum()
 }
 
-/// The memory of a process and its children in KiB: what is shared counts in proportion.
+/// The memory of a process and its children in KiB. Shared memory counts in proportion.
 pub(crate) fn pss_kib(pid: u32) -> u64 {
     let of = |pid: u32| {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;

@@ -1,13 +1,13 @@
-//! What it costs to bring one event to many subscribers, over real sockets: this crate, next to
-//! servers that do the same by other means.
+//! What it costs to deliver one event to many subscribers over real sockets. It compares this crate with
+//! other servers for the same task.
 //!
 //! ```sh
-//! cargo bench --all-features --bench fanout -- compare
-//! cargo bench --all-features --bench fanout -- help
+//! cargo bench -p tower-tenancy-benches --bench fanout -- compare
+//! cargo bench -p tower-tenancy-benches --bench fanout -- help
 //! ```
 //!
-//! Servers run in processes of their own on one core, the load generator on another. Without a
-//! command, every server is held against what it must do, once and quickly.
+//! Each server runs in its own process on one core, the load generator on another. Without a command, the
+//! bench quickly checks once that every server works.
 
 #![allow(
     clippy::indexing_slicing,
@@ -37,7 +37,7 @@ use tower_tenancy::BoxError;
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// What cargo says to benches.
+    /// An argument that cargo gives to benches.
     #[arg(long, global = true, hide = true)]
     bench: bool,
 }
@@ -46,7 +46,7 @@ struct Cli {
 enum Command {
     /// Measure servers side by side.
     Compare(compare::Compare),
-    /// Measure the memory of streams that are open and quiet.
+    /// Measure the memory of open and quiet streams.
     Idle(idle::Idle),
     /// Measure how cost grows.
     Curve(curve::Curve),

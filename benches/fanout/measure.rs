@@ -1,4 +1,4 @@
-//! One run of one server: what a delivery costs it.
+//! One run of one server, to measure what a delivery costs.
 
 use crate::{
     load::{Client, Load, Plan, http1::Http1, http2::Http2, phase, tally::Tally},
@@ -25,10 +25,10 @@ impl Protocol {
     }
 }
 
-/// What one run measured. All deliveries came, in order and once: else there is no sample.
+/// The figures of one run. There is a sample only if all deliveries came, in order and once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
-    /// Deliveries per second, by the clock on the wall.
+    /// Deliveries per second, by wall-clock time.
     pub(crate) rate: f64,
     /// Processor time of the server per delivery, in microseconds.
     pub(crate) cpu: f64,
@@ -38,7 +38,7 @@ pub(crate) struct Sample {
     pub(crate) max: u32,
     /// Bytes that a subscriber received per event.
     pub(crate) bytes: f64,
-    /// The share of the time in which the load generator was busy: near 1, it is what is measured.
+    /// The share of the time in which the load generator was busy. Near 1, the run measures the generator.
     pub(crate) load_busy: f64,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn measure(
 }
 
 fn drive(server: &Server, load: &mut impl Load, plan: Plan) -> Result<Sample, BoxError> {
-    // A server may say that a stream is open a moment before it is.
+    // A server may announce a stream a moment before it is open.
     sleep(Duration::from_millis(50));
     let mut tally = Tally::new(plan.subscribers, plan.window);
     phase(load, &mut tally, plan.warm_up)?;

@@ -1,4 +1,4 @@
-//! A server in a process of its own, seen from outside.
+//! A server in its own process, seen from outside.
 
 use crate::{
     machine,
@@ -21,7 +21,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Why there can be no such server here.
+    /// Why this machine cannot run such a server.
     pub(crate) fn missing(kind: Kind) -> Option<&'static str> {
         let missing = kind == Kind::Nchan && nchan::module().is_none();
         missing.then_some("not run: nginx with nchan is not installed")
@@ -56,7 +56,7 @@ impl Server {
         self.address
     }
 
-    /// The processor time that it has had.
+    /// Its processor time so far.
     pub(crate) fn cpu(&self) -> Duration {
         machine::cpu(self.child.id())
     }
@@ -70,7 +70,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let pid = self.child.id();
-        // Not killed at once: nginx has a worker to end.
+        // Do not kill it at once: nginx must end its worker.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(nchan::prefix(pid));

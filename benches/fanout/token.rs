@@ -1,4 +1,4 @@
-//! Tokens that the rails accept.
+//! The token that the benches send.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};

@@ -1,4 +1,4 @@
-//! What authentication costs one request: this crate's layer next to those of other crates, each
+//! What authentication costs a request: the layer of this crate next to those of other crates, each
 //! around a service that does nothing.
 //!
 //! ```sh
@@ -9,24 +9,24 @@
 //! All rows get the same request, with the same token under the same key, and are driven alike:
 //! called and polled once, on one thread, without a runtime and without a subscriber for logs. The
 //! time goes from the call until request and response are dropped. Each verifier has one fixed
-//! key, so none of them waits for the network. Before a row is measured it must have let the
-//! request through and refused one with another signature.
+//! key, so none of them waits for the network. Before a row is measured, it must accept the request,
+//! and refuse one with another signature.
 //!
 //! The rows do not do the same work:
 //!
 //! - `static bearer` compares the header with one string. It reads no token.
 //! - `by hand`, `axum-jwt-auth`, `jwt-authorizer` and `tower-oauth2-resource-server` check
 //!   signature, `exp`, `iss` and `aud`, and store the claims in the request's extensions.
-//!   axum-jwt-auth is an extractor, not a layer: its row is a service that calls it and stores what
-//!   it gives. Both that one and `by hand` are spared the boxes of axum's `from_fn`.
+//!   axum-jwt-auth is an extractor, not a layer: its row is a service that calls it and stores its
+//!   result. This row and `by hand` do without the boxes of axum's `from_fn`.
 //! - `tower-tenancy` also checks that the token is for the tenant and the environment that the
-//!   headers name, reads the request's id, opens a span, and stores what it found as contexts.
-//! - `tower-tenancy, cached` has verified the token before, as for each but the first request of a
-//!   client. It does not check the signature a second time, which is why it has no peer here.
+//!   headers name, reads the request's id, opens a span, and stores its results as contexts.
+//! - `tower-tenancy, cached` has verified the token before, as for every request of a
+//!   client but the first. It does not check the signature a second time, which is why it has no peer here.
 //!
-//! `BACKEND` is what verifies signatures: aws-lc-rs, unless it says rust-crypto. It holds for all
-//! but jwt-authorizer, which always has ring. Left as they come, axum-jwt-auth and
-//! tower-oauth2-resource-server have rust-crypto.
+//! `BACKEND` names the library that verifies signatures: aws-lc-rs (the default) or rust-crypto. All
+//! rows use it, except jwt-authorizer, which always uses ring. By default, axum-jwt-auth and
+//! tower-oauth2-resource-server use rust-crypto.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
@@ -66,7 +66,7 @@ use tower_tenancy::{
 const SECRET: &str = "a secret of more than thirty-two bytes, for benches";
 const ISSUER: &str = "https://id.example.com";
 const AUDIENCE: &str = "chat";
-/// tower-oauth2-resource-server takes no token without a `kid`.
+/// tower-oauth2-resource-server refuses a token without a `kid`.
 const KID: &str = "main";
 
 macro_rules! pem {
@@ -87,7 +87,7 @@ struct Claims {
     roles: Vec<String>,
 }
 
-/// One algorithm, and its key as each verifier wants it.
+/// One algorithm, and its key in the form that each verifier needs.
 struct Variant {
     algorithm: Algorithm,
     signs: EncodingKey,
@@ -167,7 +167,7 @@ fn forged(token: &str) -> String {
     format!("{}{other}{}", &token[..at], &token[at + 1..])
 }
 
-/// What the service that does nothing answers: no layer does.
+/// The answer of the service that does nothing. No layer answers so.
 fn reached() -> Reply {
     let mut response = Reply::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -180,7 +180,7 @@ fn refused() -> Reply {
     response
 }
 
-/// jwt-authorizer takes only services whose response can be made from its error.
+/// jwt-authorizer accepts only services whose response can be made from its error.
 struct FromAuthError(Reply);
 
 impl From<AuthError> for FromAuthError {
@@ -195,7 +195,7 @@ impl From<FromAuthError> for Reply {
     }
 }
 
-/// What people write into their application, without the boxes of axum's `from_fn`.
+/// The code that people write into their application, without the boxes of axum's `from_fn`.
 fn by_hand<S>(
     inner: S,
     key: DecodingKey,
@@ -262,7 +262,7 @@ where
     });
 }
 
-/// `measure`, for what must refuse a token with another signature.
+/// `measure`, for rows that must refuse a token with another signature.
 fn guarded<S>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, token: &str, mut service: S)
 where
     S: Service<Request<()>, Response: Into<Reply>, Error = Infallible>,
@@ -287,7 +287,7 @@ fn layers(criterion: &mut Criterion) {
             &jsonwebtoken_10::crypto::aws_lc::DEFAULT_PROVIDER,
         ),
     };
-    // With two backends in the tree, jsonwebtoken panics unless it is told which.
+    // With two backends in the tree, jsonwebtoken panics unless the process chooses one.
     assert!(provider.install_default().is_ok(), "one a process");
     assert!(provider_10.install_default().is_ok(), "one a process");
     let no_op = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(reached())));
@@ -299,7 +299,7 @@ fn layers(criterion: &mut Criterion) {
 
         measure(group, "no-op service", &token, no_op);
 
-        // In place of `ValidateRequestHeaderLayer::bearer`, which is deprecated.
+        // This replaces `ValidateRequestHeaderLayer::bearer`, which is deprecated.
         let header = format!("Bearer {token}");
         let layer = ValidateRequestHeaderLayer::has_header_value("authorization", &header);
         guarded(group, "tower-http, static bearer", &token, layer.unwrap().layer(no_op));

@@ -1,4 +1,4 @@
-//! A token of each algorithm, and who verifies it.
+//! A token and a verifier for each algorithm.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
@@ -88,13 +88,13 @@ impl Variant {
         builder.issuer(ISSUER).audience(AUDIENCE)
     }
 
-    /// By the backend that is the process's default.
+    /// With the default backend of the process.
     pub(crate) fn decode(&self) {
         let token = black_box(&self.token);
         black_box(jsonwebtoken::decode::<Claims>(token, &self.bare, &self.validation).unwrap());
     }
 
-    /// What no verifier can save: the crypto library's own work on the same token.
+    /// The crypto library's own work on the same token. No verifier can avoid it.
     pub(crate) fn signature_alone(&self, provider: &CryptoProvider) {
         let algorithm = self.algorithm.name().parse().unwrap();
         let verifier = (provider.verifier_factory)(&algorithm, &self.bare).unwrap();
@@ -102,7 +102,7 @@ impl Variant {
     }
 }
 
-/// Header and claims: what is signed.
+/// Header and claims: the signed part.
 fn message(algorithm: Algorithm) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = json!({

@@ -16,7 +16,7 @@ use tower_tenancy::{
     log::erase_thread, verify_thread_access,
 };
 
-/// The thread named in the path, checked against the registry.
+/// The thread in the path, checked against the registry.
 type Thread = ThreadAccess<Path<String>, MemoryRegistry>;
 
 #[derive(Clone, FromRef)]
@@ -28,11 +28,11 @@ pub(crate) struct App {
     pub(crate) demo: Demo,
 }
 
-/// The keys of each issuer whose keys rotate.
+/// The rotating keys of each issuer.
 #[derive(Clone)]
 pub(crate) struct Keys(pub(crate) Arc<Vec<(String, KeySet)>>);
 
-/// Makes the identities that the page is handed out; none unless this is a demo.
+/// Makes the identities that the page gets. There are none unless this is a demo.
 #[derive(Clone)]
 pub(crate) struct Demo(pub(crate) Arc<dyn Fn() -> Vec<Identity> + Send + Sync>);
 
@@ -52,7 +52,7 @@ pub(crate) fn router(
 ) -> Router {
     let by_token = Router::new()
         .route("/threads/{thread_id}", delete(remove))
-        // Only for the routes before it.
+        // It applies to the routes before it only.
         .route_layer(RequireClaims::new().role("admin"))
         .route("/threads/{thread_id}", put(create))
         .route("/chat/{thread_id}/messages", post(say))
@@ -73,7 +73,7 @@ pub(crate) fn router(
     by_token.merge(streams).merge(open).with_state(app)
 }
 
-/// Registers a thread in the caller's own tenant and env, whoever else has one of that name.
+/// Registers a thread in the caller's own tenant and env. Other tenants may have a thread of that name.
 async fn create(
     scope: TenantScope,
     Path(thread): Path<String>,
@@ -91,19 +91,19 @@ async fn create(
     Ok((status, Json(body)).into_response())
 }
 
-/// Removes a thread of the caller's own tenant and env, and all that was said in it.
+/// Removes a thread of the caller's own tenant and env, and all its events.
 async fn remove(thread: Thread, State(app): State<App>) -> Result<StatusCode, Rejection> {
     let routing = thread.routing();
-    // First the registry: once it does not know the thread, nobody can open it anew.
+    // First the registry: then nobody can open the thread again.
     if !app.threads.remove(routing) {
-        // Somebody else removed it meanwhile, and erases it.
+        // Somebody else has removed it meanwhile, and erases its log.
         return Err(RejectionKind::ThreadForbidden.into());
     }
     erase_thread(&app.log, routing).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What a message has to say. Whose it is, is not for the client to say.
+/// A message. It does not say to whom it belongs: the grant does.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Message {
@@ -111,7 +111,7 @@ struct Message {
     _text: String,
 }
 
-/// Holds a message against its shape, whichever way it came in.
+/// Checks the shape of a message, over HTTP and WebSocket alike.
 fn checked(message: ClientMessage) -> Result<ClientMessage, Rejection> {
     let data = serde_json::from_str::<Message>(message.data());
     data.map(|_| message).map_err(|error| {
@@ -120,7 +120,7 @@ fn checked(message: ClientMessage) -> Result<ClientMessage, Rejection> {
     })
 }
 
-/// Publishes a message as the caller. Nothing of the routing comes from the body.
+/// Publishes a message as the caller. The routing does not come from the body.
 async fn say(
     thread: Thread,
     State(log): State<MemoryLog>,
@@ -143,7 +143,7 @@ async fn listen(
     Ok(grant.guard(events).into_sse())
 }
 
-/// The same events, and messages back.
+/// The same events, and messages from the client.
 async fn talk(
     thread: Thread,
     from: LastEventId,
@@ -164,11 +164,11 @@ async fn talk(
 #[serde(deny_unknown_fields)]
 struct TicketFor {
     thread_id: String,
-    /// Where its stream starts. Here, and not in a URL next to the ticket.
+    /// Where its stream starts. It stands here, and not in a URL next to the ticket.
     last_event_id: Option<String>,
 }
 
-/// A ticket for a thread of the caller's: what a browser opens a stream with.
+/// A ticket for a thread of the caller. A browser opens a stream with it.
 async fn ticket(
     scope: TenantScope,
     State(app): State<App>,
@@ -186,13 +186,12 @@ async fn ticket(
     Ok((StatusCode::CREATED, nobody_stores_it, Json(ticket)).into_response())
 }
 
-/// Whether tokens can be verified. An issuer whose keys are old but usable is no reason to turn
-/// clients away; one that has none is.
+/// Whether tokens can be verified. The server is ready if each issuer has keys, even if they are old.
 async fn ready(State(Keys(sets)): State<Keys>) -> impl IntoResponse {
     let health: Vec<_> = sets.iter().map(|(issuer, keys)| (issuer, keys.health())).collect();
     let ready = health.iter().all(|(_, health)| health.keys > 0);
     let issuers = health.iter().map(|(issuer, health)| {
-        // Why a fetch fails is in the log: it may name what is not for everybody.
+        // The log says why a fetch fails. The reason may name internal hosts.
         serde_json::json!({
             "issuer": issuer,
             "keys": health.keys,

@@ -27,7 +27,7 @@ pub(crate) struct Serve {
     pub(crate) addr: SocketAddr,
     #[command(flatten)]
     pub(crate) options: Options,
-    /// Accept WebSocket upgrades that are refused, and close them with a code that browsers show.
+    /// Accept refused WebSocket upgrades and close them at once, with a code that browsers show.
     #[arg(long)]
     pub(crate) close_refused_upgrades: bool,
 }
@@ -40,13 +40,13 @@ pub(crate) struct TokenArgs {
     /// The env that the token speaks for.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) env: String,
-    /// Who the token names.
+    /// The token's subject.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) sub: String,
-    /// A role that the token gives. Repeatable.
+    /// A role in the token. Repeatable.
     #[arg(long = "role", allow_hyphen_values = true)]
     pub(crate) roles: Vec<String>,
-    /// How long the token is valid. Negative: since when it is not any more.
+    /// How long the token is valid. Negative: how long ago it expired.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, allow_negative_numbers = true)]
     pub(crate) ttl: i64,
     #[command(flatten)]

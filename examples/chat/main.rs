@@ -16,7 +16,7 @@ use api::{App, Demo, Identity, Keys};
 use args::{Cli, Command, Serve};
 use axum::{extract::Request, serve::ListenerExt as _};
 use clap::Parser as _;
-use common::{Bearer, DEMO, Rails, sign};
+use common::{Bearer, DEMO, Setup, sign};
 use std::{process::ExitCode, sync::Arc};
 use tower::Layer as _;
 use tower_tenancy::{BoxError, RedeemTicket, RequireTenantScope, TicketIssuer, auth::TokenSources};
@@ -41,10 +41,10 @@ async fn run(cli: Cli) -> Result<(), BoxError> {
 
 async fn serve(args: Serve) -> Result<(), BoxError> {
     let Serve { addr, options, close_refused_upgrades } = args;
-    let Rails { verifier, keys, envs, threads, log } = options.rails()?;
+    let Setup { verifier, keys, envs, threads, log } = options.set_up()?;
     let tenancy = RequireTenantScope::new(verifier)
         .envs(envs)
-        // For browsers, whose WebSocket cannot set headers.
+        // For browsers: their WebSocket cannot set headers.
         .or_query()
         .token_sources(TokenSources::header().or_subprotocol());
     let tickets = TicketIssuer::in_memory();
@@ -65,7 +65,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
     }));
     let app = App { threads, log, tickets: tickets.clone(), keys: Keys(Arc::new(keys)), demo };
     let router = api::router(&tenancy, app, close_refused_upgrades);
-    // Outermost, so that nothing inside sees a ticket.
+    // The outermost layer, so that nothing inside sees a ticket.
     let service = RedeemTicket::new(tickets).layer(router);
 
     let listener = tokio::net::TcpListener::bind(addr).await;

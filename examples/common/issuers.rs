@@ -1,4 +1,4 @@
-//! Issuers whose keys rotate, as the command line names them.
+//! Issuers with rotating keys, as the command line names them.
 
 use std::{net::IpAddr, str::FromStr};
 use tower_tenancy::{
@@ -6,7 +6,7 @@ use tower_tenancy::{
     auth::{HttpClient, JwksUrl, JwtVerifier, JwtVerifierBuilder, KeySet},
 };
 
-/// The tenants that somebody may speak for: `T1|T2`, or `*` for any.
+/// The tenants that an issuer or a key may speak for: `T1|T2`, or `*` for any.
 #[derive(Clone)]
 pub(crate) enum Tenants {
     Any,
@@ -33,7 +33,7 @@ impl Tenants {
     }
 }
 
-/// `issuer=ISS,jwks=URL,audience=AUD,tenants=T1|T2,envs=E1|E2`; the last two may be left out.
+/// `issuer=ISS,jwks=URL,audience=AUD,tenants=T1|T2,envs=E1|E2`; the last two are optional.
 #[derive(Clone)]
 pub(crate) struct TrustedIssuer {
     issuer: String,
@@ -60,7 +60,7 @@ impl FromStr for TrustedIssuer {
                 "envs" => &mut envs,
                 other => {
                     return Err(format!(
-                        "`{other}` is none of issuer, jwks, audience, tenants and envs"
+                        "`{other}` is unknown: use issuer, jwks, audience, tenants or envs"
                     ));
                 }
             };
@@ -71,7 +71,7 @@ impl FromStr for TrustedIssuer {
         let needed = |value: Option<String>, name| value.ok_or(format!("`{name}` is missing"));
         let jwks = needed(jwks, "jwks")?;
         if !jwks.starts_with("https://") && !is_loopback(&jwks) {
-            return Err("`jwks` must be https; plain http is taken on loopback only".to_owned());
+            return Err("`jwks` must be https; plain http is accepted on loopback only".to_owned());
         }
         Ok(Self {
             issuer: needed(issuer, "issuer")?,
@@ -88,7 +88,7 @@ impl FromStr for TrustedIssuer {
 /// `A|B`
 fn several(names: &str, is_good: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
     match names.split('|').find(|name| !is_good(name)) {
-        Some(bad) => Err(format!("`{bad}` in `{names}` cannot be one of the names")),
+        Some(bad) => Err(format!("`{bad}` in `{names}` is not a valid name")),
         None => Ok(names.split('|').map(str::to_owned).collect()),
     }
 }
@@ -115,12 +115,13 @@ impl TrustedIssuer {
         Ok(KeySet::builder(source).start()?)
     }
 
-    /// Whether it was said for which tenants it may speak.
+    /// Whether the command line names its tenants.
     pub(crate) fn names_tenants(&self) -> bool {
         self.tenants.is_some()
     }
 
-    /// What its tokens are held against. Who is trusted alone may speak for any tenant unasked.
+    /// Verifies its tokens. An issuer without `tenants=` may speak for any tenant: it is the only one that is
+    /// trusted.
     pub(crate) fn verifier(
         &self,
         builder: JwtVerifierBuilder,

@@ -1,4 +1,4 @@
-//! What the example servers share: their options, what these set up, and tokens.
+//! Shared by the example servers: their options, their setup, and tokens.
 
 mod issuers;
 mod token;
@@ -25,9 +25,9 @@ use tracing_subscriber::EnvFilter;
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) trust: Trust,
-    /// Trust this issuer, whose keys rotate: `issuer=ISS,jwks=URL,audience=AUD,tenants=T1|T2,envs=E1|E2`.
-    /// Tenants and envs, if given, are all that it may speak for; `tenants=*` is any, and must be said
-    /// as soon as anything else is trusted, be it an issuer or a key. Plain http on loopback only. Repeatable.
+    /// Trust this issuer with rotating keys: `issuer=ISS,jwks=URL,audience=AUD,tenants=T1|T2,envs=E1|E2`.
+    /// The issuer may only speak for these tenants and envs; `tenants=*` is any tenant. If you trust another
+    /// issuer or a key, too, you must give tenants. Plain http on loopback only. Repeatable.
     #[arg(long = "trust", value_name = "ISSUER")]
     issuers: Vec<TrustedIssuer>,
     /// Remember at most this many verified tokens.
@@ -36,42 +36,42 @@ pub(crate) struct Options {
     /// Trust tokens signed by the owner of this public key, in PEM. Repeatable.
     #[arg(long = "public-key", value_name = "FILE.pem")]
     public_keys: Vec<PathBuf>,
-    /// Let tokens signed with --hs256-secret or --public-key speak for these tenants only. Default: any,
-    /// and next to --trust a warning at start says so.
+    /// Let tokens signed with --hs256-secret or --public-key speak for these tenants only. Default: any;
+    /// with --trust, a warning at start reminds you of it.
     #[arg(long, value_name = "T1|T2", allow_hyphen_values = true)]
     key_tenants: Option<Tenants>,
     /// Serve this env. Repeatable; default: dev, staging and prod.
     #[arg(long = "env", value_name = "ENV", allow_hyphen_values = true)]
     envs: Vec<Env>,
-    /// Serve this env alone, and take it for named where a request has no X-Env.
+    /// Serve only this env. A request without X-Env is a request to it.
     #[arg(long, value_name = "ENV", allow_hyphen_values = true, conflicts_with = "envs")]
     only_env: Option<Env>,
     /// Register this thread at start. Repeatable.
     #[arg(long = "thread", value_name = "TENANT/ENV/THREAD", allow_hyphen_values = true)]
     threads: Vec<Routing>,
-    /// Keep at most this many events of a thread.
+    /// Keep at most this many events of each thread.
     #[arg(long, value_name = "N")]
     retain: Option<NonZeroUsize>,
     /// Keep at most this many bytes of all threads together, shared fairly among tenants and envs.
     #[arg(long, value_name = "N")]
     log_bytes: Option<usize>,
-    /// How far the issuer's clock may differ from ours.
+    /// How far the issuer's clock may differ from the server's.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     leeway: u64,
 }
 
-/// What a server is made of.
-pub(crate) struct Rails {
+/// The parts of a server.
+pub(crate) struct Setup {
     pub(crate) verifier: Arc<dyn Authenticator>,
-    /// The keys of each issuer whose keys rotate.
-    #[allow(dead_code, reason = "for the example that tells how they are")]
+    /// The rotating keys of each issuer.
+    #[allow(dead_code, reason = "one example shows their health")]
     pub(crate) keys: Vec<(String, KeySet)>,
     pub(crate) envs: Envs,
     pub(crate) threads: MemoryRegistry,
     pub(crate) log: MemoryLog,
 }
 
-/// An identity to try a server with, and its thread.
+/// An identity for trying out a server, and its thread.
 pub(crate) struct Demo {
     pub(crate) tenant: &'static str,
     pub(crate) subject: &'static str,
@@ -84,7 +84,7 @@ pub(crate) const DEMO: [Demo; 2] = [
 ];
 
 impl Options {
-    /// Whether tokens are signed with the secret that everybody knows.
+    /// Whether the development secret signs tokens.
     pub(crate) fn development(&self) -> bool {
         !self.has_fixed_keys() && self.issuers.is_empty()
     }
@@ -93,12 +93,12 @@ impl Options {
         self.trust.hs256_secret.is_some() || !self.public_keys.is_empty()
     }
 
-    /// The env of the identities to try the server with.
+    /// The env of the demo identities.
     pub(crate) fn demo_env(&self) -> &str {
         self.only_env.iter().chain(&self.envs).next().map_or("prod", Env::as_str)
     }
 
-    /// A token of `demo`, or a placeholder where only the owner of a key can make one.
+    /// A token of `demo`, or a placeholder if only the owner of a key can sign one.
     pub(crate) fn demo_token(&self, demo: &Demo) -> Result<String, BoxError> {
         if !self.development() && self.trust.hs256_secret.is_none() {
             return Ok(format!("$TOKEN_OF_{}", demo.tenant.to_uppercase()));
@@ -107,7 +107,7 @@ impl Options {
         sign(&Bearer { tenant: demo.tenant, env, sub: demo.subject, roles: &[] }, 3600, &self.trust)
     }
 
-    pub(crate) fn rails(&self) -> Result<Rails, BoxError> {
+    pub(crate) fn set_up(&self) -> Result<Setup, BoxError> {
         if self.development() {
             tracing::warn!(
                 "tokens are signed with the built-in development secret, which everybody knows; \
@@ -120,7 +120,7 @@ impl Options {
             if served.peek().is_some() && !served.any(|env| env == thread.env()) {
                 tracing::warn!(
                     thread = thread.to_path(),
-                    "nobody can reach this thread: its env is not served"
+                    "nobody can reach this thread: the server does not serve its env"
                 );
             }
             threads.register(thread);
@@ -145,10 +145,10 @@ impl Options {
             None => Envs::new(&self.envs)?,
         };
         let (verifier, keys) = self.verifier()?;
-        Ok(Rails { verifier, keys, envs, threads, log })
+        Ok(Setup { verifier, keys, envs, threads, log })
     }
 
-    /// Whose tokens are trusted.
+    /// Makes the verifier of all tokens that are trusted.
     fn verifier(&self) -> Result<(Arc<dyn Authenticator>, Vec<(String, KeySet)>), BoxError> {
         let mut builder = JwtVerifier::builder().leeway(Duration::from_secs(self.leeway));
         if let Some(entries) = self.token_cache {
@@ -168,8 +168,8 @@ impl Options {
         if self.has_fixed_keys() {
             if self.key_tenants.is_none() {
                 tracing::warn!(
-                    "the key of --hs256-secret or --public-key speaks for every tenant, also for those \
-                     of the issuers that --trust names; --key-tenants T1|T2 bounds it"
+                    "the key of --hs256-secret or --public-key speaks for every tenant, also for the tenants \
+                     of the issuers of --trust; limit it with --key-tenants T1|T2"
                 );
             }
             let fixed = self.fixed(builder)?;
@@ -181,7 +181,7 @@ impl Options {
         Ok((Arc::new(trusted), keys))
     }
 
-    /// Whoever is trusted next to others says for which tenants it may speak.
+    /// Checks that each issuer names its tenants, unless it is the only one that is trusted.
     fn check_issuers(&self) -> Result<(), BoxError> {
         let fixed = self.trust.issuer.as_deref().filter(|_| self.has_fixed_keys());
         let mut known: HashSet<_> = fixed.into_iter().collect();
@@ -194,8 +194,8 @@ impl Options {
         let silent = self.issuers.iter().find(|issuer| !alone && !issuer.names_tenants());
         if let Some(silent) = silent {
             return Err(format!(
-                "--trust issuer={}: it is not the only one that is trusted, so say which tenants it may \
-                 speak for: add `,tenants=T1|T2`, or `,tenants=*` for any",
+                "--trust issuer={}: other issuers or keys are trusted, too, so name the tenants that this \
+                 one may speak for: add `,tenants=T1|T2`, or `,tenants=*` for any",
                 silent.issuer()
             )
             .into());
@@ -208,7 +208,7 @@ impl Options {
         Ok(())
     }
 
-    /// Keys that are known from the start.
+    /// A verifier with fixed keys.
     fn fixed(&self, mut builder: JwtVerifierBuilder) -> Result<JwtVerifier, BoxError> {
         let development = self.development().then_some(DEVELOPMENT_SECRET);
         if let Some(secret) = self.trust.hs256_secret.as_deref().or(development) {
@@ -231,7 +231,7 @@ impl Options {
     }
 }
 
-/// Tells what went wrong.
+/// Prints an error, and returns the exit code.
 pub(crate) fn outcome(result: Result<(), BoxError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -242,7 +242,7 @@ pub(crate) fn outcome(result: Result<(), BoxError>) -> ExitCode {
     }
 }
 
-/// Logs to standard error what `RUST_LOG` names, or what is worth knowing.
+/// Logs to standard error, as `RUST_LOG` says or from level `info` on.
 pub(crate) fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()

@@ -1,11 +1,11 @@
-//! Tokens, for demos: a real deployment has an issuer.
+//! Tokens for demos. A real deployment has an issuer.
 
 use clap::Args;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto::aws_lc::DEFAULT_PROVIDER};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tower_tenancy::BoxError;
 
-/// What issuer and verifier have to agree on.
+/// The values that issuer and verifier share.
 #[derive(Args, Clone)]
 pub(crate) struct Trust {
     /// The `iss` of tokens.
@@ -19,7 +19,7 @@ pub(crate) struct Trust {
     pub(crate) hs256_secret: Option<String>,
 }
 
-/// A secret in the source for everybody to read: proves nothing to anybody.
+/// Everybody can read this secret in the source, so it proves nothing.
 pub(crate) const DEVELOPMENT_SECRET: &str = "development-secret-that-everybody-knows";
 
 /// Who a token is for.
@@ -51,7 +51,7 @@ pub(crate) fn sign(bearer: &Bearer<'_>, ttl: i64, trust: &Trust) -> Result<Strin
     let message = format!("{header}.{}", part(claims.to_string()));
     let secret = trust.hs256_secret.as_deref().unwrap_or(DEVELOPMENT_SECRET);
     let key = EncodingKey::from_secret(secret.as_bytes());
-    // Through an explicit provider: the process-wide one panics when two are compiled in.
+    // With an explicit provider: the process-wide one panics if two are compiled in.
     let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::HS256, &key)?;
     let signature = signer.try_sign(message.as_bytes())?;
     Ok(format!("{message}.{}", base64url(&signature)))

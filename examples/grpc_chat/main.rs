@@ -6,7 +6,7 @@
 //!
 //! The service is `tenancy.v1.Chat` in `examples/grpc_chat/tenancy.v1.proto`. Context and token are
 //! in metadata, under the names of the HTTP headers. `grpc.health.v1.Health` is for probes, which have
-//! neither.
+//! neither of them.
 
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
@@ -15,7 +15,7 @@ mod common;
 mod service;
 
 use clap::Parser;
-use common::{DEMO, Options, Rails};
+use common::{DEMO, Options, Setup};
 use service::{Threads, pb::chat_server::ChatServer};
 use std::{net::SocketAddr, process::ExitCode};
 use tonic::transport::{Server, server::TcpIncoming};
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
 
 async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     common::log_to_stderr();
-    let Rails { verifier, envs, threads, log, .. } = options.rails()?;
+    let Setup { verifier, envs, threads, log, .. } = options.set_up()?;
     let tenancy = RequireTenantScope::new(verifier).envs(envs).reject_with(GrpcStatus);
     let incoming = TcpIncoming::bind(addr).map_err(|error| format!("--addr {addr}: {error}"))?;
     let incoming = incoming.with_nodelay(Some(true));
@@ -52,7 +52,7 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     }
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<ChatServer<Threads>>().await;
-    // Around the one service, and not around the server: a probe names no tenant.
+    // The layer goes around this service and not around the server: a probe names no tenant.
     let chat = tenancy.layer(service::chat(threads, log));
     let server = Server::builder().add_service(health).add_service(chat);
     Ok(server.serve_with_incoming(incoming).await?)

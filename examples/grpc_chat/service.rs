@@ -1,6 +1,6 @@
-//! The service, and the envelope as its messages.
+//! The service, and its messages for the envelope.
 
-/// Generated from `tenancy.v1.proto`; a test holds it to that.
+/// Generated from `tenancy.v1.proto`. A test compares the two.
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, unnameable_types)]
 pub(crate) mod pb {
     include!("tenancy.v1.rs");
@@ -71,7 +71,7 @@ impl Chat for Threads {
                     };
                     notice.at(gap.resumes_at(), trace_id).into()
                 }
-                // The status tells the end.
+                // The status says how the stream ended.
                 Outbound::End(_) | _ => return None,
             })
         });
@@ -104,7 +104,7 @@ fn event(stamped: &StampedEvent) -> Event {
 }
 
 impl Notice {
-    /// Where reading goes on, and the request that the notice is told to.
+    /// Where reading goes on, and the request that receives the notice.
     fn at(mut self, cursor: Option<Cursor>, trace_id: &RequestId) -> Self {
         self.id = cursor.map(|cursor| cursor.to_string()).unwrap_or_default();
         self.meta = Some(pb::Meta { trace_id: trace_id.to_string(), ..pb::Meta::default() });

@@ -16,8 +16,8 @@ pub struct PublishResponse {
 pub struct SubscribeRequest {
     #[prost(string, tag = "1")]
     pub thread_id: ::prost::alloc::string::String,
-    /// Resumes after the event or notice with this id; `earliest`: from the oldest event that is
-    /// kept; empty: live from now.
+    /// Resumes after the event or notice with this id. `earliest`: from the oldest event in the
+    /// log. Empty: live from now.
     #[prost(string, tag = "2")]
     pub last_event_id: ::prost::alloc::string::String,
 }
@@ -73,13 +73,13 @@ pub struct Meta {
     /// The request that receives the event or the notice.
     #[prost(string, tag = "1")]
     pub trace_id: ::prost::alloc::string::String,
-    /// The request that published it.
+    /// The request that published the event.
     #[prost(string, tag = "2")]
     pub origin_trace_id: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub seq: u64,
 }
-/// What the server says about the stream. How it ended is told by the status, whose metadata
+/// What the server says about the stream. The status says how the stream ended. Its metadata
 /// `x-request-id` names the request.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Notice {
@@ -88,10 +88,10 @@ pub struct Notice {
     pub code: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub detail: ::prost::alloc::string::String,
-    /// Where reading goes on: resume from here if nothing comes after.
+    /// Where reading goes on: resume from here if no event follows.
     #[prost(string, tag = "3")]
     pub id: ::prost::alloc::string::String,
-    /// Of a gap: `trimmed` or `unknown`.
+    /// The reason of a gap: `trimmed` or `unknown`.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "5")]
@@ -108,8 +108,8 @@ pub mod chat_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Chat threads of many tenants. Each call names its tenant and env, and proves them, in metadata:
-    /// `x-tenant-id`, `x-env`, `authorization: Bearer <jwt>`, and `x-request-id` if it likes.
+    /// Chat threads of many tenants. Each call names and proves its tenant and env in metadata:
+    /// `x-tenant-id`, `x-env`, `authorization: Bearer <jwt>`, and optionally `x-request-id`.
     #[derive(Debug, Clone)]
     pub struct ChatClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -179,7 +179,7 @@ pub mod chat_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Says something in a thread, as the caller.
+        /// Publishes to a thread, as the caller.
         pub async fn publish(
             &mut self,
             request: impl tonic::IntoRequest<super::PublishRequest>,
@@ -201,7 +201,7 @@ pub mod chat_client {
             req.extensions_mut().insert(GrpcMethod::new("tenancy.v1.Chat", "Publish"));
             self.inner.unary(req, path, codec).await
         }
-        /// Listens to a thread, until the token is over.
+        /// Reads a thread until the token expires.
         pub async fn subscribe(
             &mut self,
             request: impl tonic::IntoRequest<super::SubscribeRequest>,
@@ -240,7 +240,7 @@ pub mod chat_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ChatServer.
     #[async_trait]
     pub trait Chat: std::marker::Send + std::marker::Sync + 'static {
-        /// Says something in a thread, as the caller.
+        /// Publishes to a thread, as the caller.
         async fn publish(
             &self,
             request: tonic::Request<super::PublishRequest>,
@@ -251,14 +251,14 @@ pub mod chat_server {
             >
             + std::marker::Send
             + 'static;
-        /// Listens to a thread, until the token is over.
+        /// Reads a thread until the token expires.
         async fn subscribe(
             &self,
             request: tonic::Request<super::SubscribeRequest>,
         ) -> std::result::Result<tonic::Response<Self::SubscribeStream>, tonic::Status>;
     }
-    /// Chat threads of many tenants. Each call names its tenant and env, and proves them, in metadata:
-    /// `x-tenant-id`, `x-env`, `authorization: Bearer <jwt>`, and `x-request-id` if it likes.
+    /// Chat threads of many tenants. Each call names and proves its tenant and env in metadata:
+    /// `x-tenant-id`, `x-env`, `authorization: Bearer <jwt>`, and optionally `x-request-id`.
     #[derive(Debug)]
     pub struct ChatServer<T> {
         inner: Arc<T>,

@@ -1,4 +1,4 @@
-"""What both Python clients need: tokens, the refusals, bounded waits, and checks by name."""
+"""Shared by both Python clients: tokens, refusals, bounded waits, and named checks."""
 
 import asyncio
 import base64
@@ -10,16 +10,16 @@ import time
 import traceback
 from dataclasses import dataclass
 
-# Seconds. A wait for one answer, a whole check, and all checks of a script.
+# Limits in seconds: for one answer, for one check, and for all checks of a script.
 WAIT = 60
 CHECK_LIMIT = 120
 TOTAL_LIMIT = 600
-# How long a token lives that is to end a stream: long enough to open the stream on a busy machine.
+# The lifetime of a token whose expiry ends a stream: long enough to open the stream on a busy machine.
 SHORT_LIFE = 6
 
 
 def claims(tenant, env, sub, ttl=600):
-    """What a token says; good for `ttl` seconds."""
+    """The claims of a token that is valid for `ttl` seconds."""
     return {"sub": sub, "tenant_id": tenant, "env": env, "exp": int(time.time()) + ttl}
 
 
@@ -41,7 +41,7 @@ def token(secret, tenant="t_alpha", env="prod", sub="ada", ttl=600):
 
 @dataclass(frozen=True)
 class Refused:
-    """A request and how it is refused. `None` stands for what is not sent at all."""
+    """A request and its refusal. `None` means that a value is not sent."""
 
     status: int
     code: str
@@ -79,7 +79,7 @@ def refusals(secret):
         Refused(400, "context.invalid", tenant="t_unknown", token=good),
         Refused(400, "context.invalid", tenant="T_Unknown", token=good),
         Refused(400, "context.invalid", tenant="T_UNKNOWN"),
-        # Not even a token of that very tenant helps.
+        # Even a token of this tenant does not help.
         Refused(400, "context.invalid", tenant="t_unknown", token=token(secret, "t_unknown")),
         Refused(400, "context.invalid", env="qa", token=good),
         Refused(400, "context.invalid", env="qa", token=expired, thread="nowhere"),
@@ -108,7 +108,7 @@ def refusals(secret):
 
 
 def equal(actual, expected, about=""):
-    """`assert` that shows both sides, and is not left out by `python -O`."""
+    """An `assert` that shows both sides, and that `python -O` keeps."""
     if actual != expected:
         raise AssertionError(f"{about}\n  expected {expected!r}\n  but got  {actual!r}")
 
@@ -119,7 +119,7 @@ def true(condition, about):
 
 
 async def within(awaitable, seconds=WAIT):
-    """Waits, but not for ever."""
+    """Waits for a limited time."""
     async with asyncio.timeout(seconds):
         return await awaitable
 
@@ -139,7 +139,7 @@ async def _run(checks, server):
             name = check.__name__
             try:
                 await within(check(chat), min(CHECK_LIMIT, ends - time.monotonic()))
-            # Also `CancelledError`, which is no `Exception`: a cancelled call has failed its check.
+            # This includes `CancelledError`, which is no `Exception`: a cancelled call fails its check.
             except (Exception, asyncio.CancelledError):
                 traceback.print_exc()
                 print(f"FAILED {name}", flush=True)

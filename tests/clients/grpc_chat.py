@@ -1,4 +1,4 @@
-"""What the gRPC chat example promises, shown to it by an independent client.
+"""An independent client checks what the gRPC chat example promises.
 
     python grpc_chat.py 127.0.0.1:3000 SECRET path/to/tenancy.v1.proto
 
@@ -40,7 +40,7 @@ EVENTS = 200
 def stubs(proto):
     """Generates the modules of messages and of stubs, and imports them."""
     with tempfile.TemporaryDirectory() as folder:
-        # Under a name of ours: a dot in a file's name would become a package.
+        # With another name: a dot in the name of a file would become a package.
         shutil.copy(proto, Path(folder) / "chat.proto")
         outputs = [f"--{option}={folder}" for option in ("python_out", "grpc_python_out")]
         if protoc.main(["protoc", f"--proto_path={folder}", *outputs, "chat.proto"]) != 0:
@@ -53,7 +53,7 @@ def stubs(proto):
 
 
 class Subscription:
-    """A stream of deliveries that remembers the last id it was told, to resume from there."""
+    """A stream of deliveries that remembers the last id, to resume from there."""
 
     def __init__(self, call):
         self.call = call
@@ -84,7 +84,7 @@ class Subscription:
         return notice
 
     async def event(self, text=None):
-        """The next delivery, which is an event (with this text)."""
+        """Reads the next delivery, which must be an event (with this text)."""
         kind, event = await self.next()
         equal(kind, "event", f"{event}")
         if text is not None:
@@ -96,7 +96,7 @@ class Subscription:
         return metadatum(await within(self.call.initial_metadata()), "x-request-id")
 
     async def end(self):
-        """What comes before the end, and the error that it ends with."""
+        """The deliveries before the end, and the error at the end."""
         deliveries = []
         try:
             while True:
@@ -125,7 +125,7 @@ def refusal(error):
 
 
 class Chat:
-    """The server, and the calls that it knows."""
+    """The server and its calls."""
 
     def __init__(self, channel, secret, messages, stub):
         self.channel, self.secret, self.messages, self.stub = channel, secret, messages, stub
@@ -134,7 +134,7 @@ class Chat:
         return common.token(self.secret, tenant, env, sub, ttl)
 
     def metadata(self, tenant="t_alpha", env="prod", request_id=None, token=None):
-        """What a call bears; `ada` makes it unless a token says otherwise."""
+        """The metadata of a call. The caller is `ada`, unless a token is given."""
         bearer = f"Bearer {token or self.token(tenant, env)}"
         pairs = (("x-tenant-id", tenant), ("x-env", env), ("authorization", bearer))
         return pairs if request_id is None else (*pairs, ("x-request-id", request_id))
@@ -144,7 +144,7 @@ class Chat:
         return await within(self.stub.Publish(request, metadata=metadata, timeout=WAIT))
 
     async def say(self, text, *args, thread="th", **metadata):
-        """Publishes, and gives the event."""
+        """Publishes, and returns the event."""
         return (await self.publish_with(self.metadata(*args, **metadata), text, thread)).event
 
     @asynccontextmanager
@@ -154,7 +154,7 @@ class Chat:
         try:
             yield Subscription(call)
         finally:
-            # A reset of the stream, in the middle of whatever it does.
+            # A reset of the stream, at any point.
             call.cancel()
 
     @asynccontextmanager
@@ -179,7 +179,7 @@ class Chat:
 
 
 def check_envelope(event, tenant, env, thread, trace):
-    """What every event bears, in every call."""
+    """The fields of every event, in every call."""
     equal(event.v, 1)
     equal(event.routing.tenant_id, tenant)
     equal(event.routing.env, env)
@@ -244,7 +244,7 @@ async def unknown_and_foreign_threads_answer_the_same(chat):
         equal(answer(foreign), answer(unknown))
 
 
-# What is delivered, and to whom.
+# Deliveries, and their receivers.
 
 
 async def every_event_is_of_its_thread_and_bears_the_id_of_its_call(chat):
@@ -255,7 +255,7 @@ async def every_event_is_of_its_thread_and_bears_the_id_of_its_call(chat):
         chat.listen(*beta, request_id="call-2") as of_beta,
         chat.listen(*alpha, request_id="call-3") as of_alpha_too,
     ):
-        # The same thread id in three places is three threads.
+        # One thread id in three places names three threads.
         for i in range(5):
             for tenant, env in homes:
                 text = f"{tenant} {env} {i}"
@@ -290,7 +290,7 @@ async def each_event_is_seen_once_across_cuts(chat):
 
     async def publish():
         for i in range(EVENTS):
-            # Pauses in which a listener may be cut off.
+            # Pauses in which a reader may be cut off.
             await asyncio.sleep(random.uniform(0, 0.01))
             await chat.say(f"cut {i}")
 
@@ -304,10 +304,10 @@ async def each_event_is_seen_once_across_cuts(chat):
                         seen.append(await subscription.event())
                         cursor = subscription.cursor
         except TimeoutError:
-            # The piece is over: the cut comes wherever it comes, before the opening too.
+            # The piece is over: the cut may come anywhere, before the opening too.
             true(piece.expired(), "only the piece ends, nothing else takes too long")
 
-    # Before the first event there is the place where reading starts.
+    # Before the first event, the opening says where reading starts.
     async with chat.listen() as subscription:
         cursor = subscription.cursor
     publisher = asyncio.create_task(publish())
@@ -321,7 +321,7 @@ async def each_event_is_seen_once_across_cuts(chat):
     equal([event.meta.seq for event in seen], list(range(first, first + EVENTS)))
     equal(len({event.id for event in seen}), EVENTS)
     true(calls > 5, f"{calls} calls cut nothing")
-    # Nor is anything told again after the last one.
+    # After the last event, nothing is repeated.
     async with chat.listen(resume=cursor) as subscription:
         await chat.say("last")
         await subscription.event("last")
@@ -351,7 +351,7 @@ async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign
     of_beta = (await chat.say("secret of beta", "t_beta")).id
     of_dev = (await chat.say("secret of dev", env="dev")).id
     of_another_thread = (await chat.say("of another thread", "t_beta", thread="only-beta")).id
-    # Of no log at all; and of this one, but ahead of its head. (Both rely on how a cursor is
+    # One cursor of no log, and one of this log, but after its head. (Both rely on how a cursor is
     # written, which clients otherwise do not.)
     made_up = ["0123456789abcdef-7", mine.rpartition("-")[0] + "-1000000"]
     gaps = []
@@ -367,24 +367,24 @@ async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign
                 check_envelope(event, "t_alpha", "prod", "th", "gap")
                 text = said(event)
                 true("secret" not in text and "another" not in text, "nothing foreign")
-        # Where the gap ends is a place to resume from, without another.
+        # A client can resume from the end of the gap, without another gap.
         async with chat.listen(resume=gap.id) as subscription:
             await subscription.event()
     equal(gaps, gaps[:1] * len(gaps), "unknown and foreign alike")
 
 
-# What clients may say.
+# Messages of clients.
 
 
 async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
-    # What the request has no field for is sent in unknown fields, and in metadata.
+    # Values without a field in the request are sent in unknown fields and in metadata.
     spoofed = chat.messages.Event()
     spoofed.routing.tenant_id, spoofed.routing.env = "t_beta", "prod"
     spoofed.routing.thread_id, spoofed.routing.actor_id = "only-beta", "ada"
     spoofed.routing.actor_type = "agent"
     spoofed.meta.trace_id = spoofed.meta.origin_trace_id = "spoofed"
     honest = chat.messages.PublishRequest(thread_id="th", text="honest")
-    # In Protocol Buffers two messages in a row are one message with the fields of both.
+    # In Protocol Buffers, two messages in a row are one message with the fields of both.
     request = spoofed.SerializeToString() + honest.SerializeToString()
     claims = ("tenant", "tenant-id", "env", "thread-id", "actor-id", "actor-type", "trace-id")
     claims = tuple((name, "t_beta") for name in (*claims, "origin-trace-id", "routing"))
@@ -410,10 +410,10 @@ async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
             true(event.routing.actor_type != "agent", "the actor type is not the sender's to say")
             equal(event.meta.origin_trace_id, "of-eve")
             equal(event.meta.seq, before + 1)
-        # To name another tenant's thread as its own does not help either.
+        # Naming another tenant's thread as its own does not help, either.
         error = await chat.refused_to_publish(eve, "only-beta")
         equal(refusal(error), (grpc.StatusCode.PERMISSION_DENIED, "thread.forbidden"))
-        # Nobody else heard anything: the first that each hears is its own.
+        # Nobody else has received anything: the first event of each client is its own.
         await chat.say("of dev", env="dev")
         await elsewhere.event("of dev")
         await chat.say("of beta", "t_beta")
@@ -484,7 +484,7 @@ CHECKS = [
 @asynccontextmanager
 async def server(address, secret, proto):
     messages, services = stubs(proto)
-    # The server is on this machine: no proxy is asked.
+    # The server is on this machine, so do not use a proxy.
     options = [("grpc.enable_http_proxy", 0)]
     address = address.removeprefix("http://").rstrip("/")
     async with grpc.aio.insecure_channel(address, options=options) as channel:

@@ -23,7 +23,7 @@ const readers = {
     for await (const chunk of body) parser.feed(decoder.decode(chunk, { stream: true }));
   },
 
-  // It is made for browsers.
+  // This reader is made for browsers.
   async 'fetch-event-source'() {
     globalThis.window = globalThis;
     await fetchEventSource(url, { headers, openWhenHidden: true, onmessage: print });

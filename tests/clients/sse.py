@@ -1,4 +1,4 @@
-"""Reads an event stream with a decoder of another maker, and prints every event that it yields.
+"""Reads an event stream with a decoder that others wrote, and prints every event.
 
 Usage: sse.py <httpx-sse|openai> <url> <headers as JSON>
 """

@@ -192,7 +192,7 @@ class Socket {
         this.#end(new Error(`closed with ${code} ${reason}`));
       });
     });
-    // It may be cut off before anybody waits for it.
+    // It may be cut before anything waits for it.
     this.opened.catch(() => {});
     this.socket.on("message", (data, isBinary) => {
       this.#arrived.push({ data, isBinary });
@@ -357,7 +357,7 @@ const checks = {
     const foreign = sign(claims("t_alpha", "prod", "ada"), "another secret of more than 32 bytes");
     const without = (claim) => sign({ ...claims("t_alpha", "prod", "ada"), [claim]: undefined });
     const [t, e, none] = ["t_alpha", "prod", undefined];
-    // Many are wrong in more than one way: they show what is looked at first.
+    // Many are wrong in more than one way: they show which check comes first.
     for (const [expected, tenant, env, bearer, thread = "th", resume] of [
       ["400 context.missing", none, e, good],
       ["400 context.missing", t, none, good],
@@ -442,7 +442,7 @@ const checks = {
       assert.equal(socket.headers["x-request-id"], requestId, "echoed");
       listeners.push({ ...home, requestId, socket });
     }
-    // The same thread id in three places is three threads.
+    // One thread id in three places names three threads.
     for (let i = 0; i < 5; i++) {
       for (const home of homes) {
         await say(thread, `${home.tenant} ${home.env} ${i}`, { ...home, requestId: `post-${i}` });
@@ -458,7 +458,7 @@ const checks = {
         assert.equal(event.meta.seq, i + 1);
       }
     }
-    // What one connection says, both hear, each with its own id.
+    // Both connections receive the message of one of them, each with its own trace id.
     listeners[0].socket.say("by socket");
     for (const { requestId, socket } of [listeners[0], listeners[3]]) {
       const event = await socket.event("by socket");
@@ -497,7 +497,7 @@ const checks = {
       assert.equal(event.meta.origin_trace_id, "of-eve");
       assert.equal(event.meta.seq, 1, "nothing was published before it");
     }
-    // Nobody else heard anything: the first that each hears is its own.
+    // Nobody else has received anything: the first event of each client is its own.
     await say(thread, "of dev", { env: "dev" });
     await elsewhere.event("of dev");
     await say(thread, "of beta", { tenant: "t_beta" });
@@ -512,7 +512,7 @@ const checks = {
     const ticket = await ticketFor(thread, { bearer: token({ sub: "bea" }) });
     const socket = await upgrade(thread, {}, { ticket }).opening();
     assert.equal(await refusedUpgrade(thread, {}, { ticket }), "401 auth.invalid");
-    // The abuse has not ended the stream, which is of the ticket's tenant and caller.
+    // The abuse has not ended the stream, which belongs to the ticket's tenant and caller.
     socket.say("hi");
     const event = await socket.event("hi");
     checkEnvelope(event, "t_alpha", "prod", thread, socket.headers["x-request-id"]);
@@ -590,7 +590,7 @@ async function cutAndResumed(byQuery) {
   const thread = await newThread();
   const seen = [];
   let pieces = 0;
-  // Before the first event there is the place where reading starts.
+  // Before the first event, the opening says where reading starts.
   const live = await listen(thread);
   let { cursor } = live;
   live.cut();
@@ -613,7 +613,7 @@ async function cutAndResumed(byQuery) {
         cursor = socket.cursor;
       }
     } catch (error) {
-      // Nothing but the cut ends a connection, and a cut is no refusal.
+      // Only the cut ends a connection, and a cut is not a refusal.
       const isFault = error instanceof Refused || error instanceof assert.AssertionError;
       if (!isOver || isFault) throw error;
     } finally {
@@ -626,12 +626,12 @@ async function cutAndResumed(byQuery) {
   let isPublished = false;
   const publisher = (async () => {
     for (let i = 0; i < EVENTS; i++) {
-      // Pauses in which a listener may be cut off.
+      // Pauses in which a reader may be cut off.
       await sleep(Math.random() * 10);
       await say(thread, `${i}`);
     }
   })().finally(() => (isPublished = true));
-  publisher.catch(() => {}); // Told below, where it is awaited.
+  publisher.catch(() => {}); // The error is reported below, where the promise is awaited.
   while (!isPublished) await Promise.all([piece(Math.random() * 80), sleep(1)]);
   await publisher;
   await piece(WAIT);
@@ -639,7 +639,7 @@ async function cutAndResumed(byQuery) {
   assert.deepEqual(seen.map((event) => event.data.text), expected, `${pieces} connections`);
   assert.deepEqual(seen.map((event) => event.meta.seq), expected.map((i) => Number(i) + 1));
   assert.ok(pieces > 5, `${pieces} connections cut nothing`);
-  // Nor is anything told again after the last one.
+  // After the last event, nothing is repeated.
   const socket = await listen(thread, { resume: cursor });
   await say(thread, "last");
   await socket.event("last");

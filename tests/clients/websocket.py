@@ -1,4 +1,4 @@
-"""What the chat example promises, shown to it over WebSocket by an independent client.
+"""An independent client checks what the chat example promises over WebSocket.
 
     python websocket.py http://127.0.0.1:3000 SECRET
 
@@ -29,7 +29,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 import common
 from common import SHORT_LIFE, WAIT, equal, true, within
 
-# What only the server says of a message: a client that names any of it is refused.
+# The members that only the server sets: a message with any of them is refused.
 CLAIMS = {
     "routing": {"tenant_id": "t_beta", "env": "prod", "thread_id": "th", "actor_id": "eve"},
     "tenant": "t_beta",
@@ -58,14 +58,14 @@ class Answer:
 
     @classmethod
     def to_upgrade(cls, error):
-        """The one that an `InvalidStatus` bears."""
+        """The response of an `InvalidStatus`."""
         return cls(error.response.status_code, error.response.headers, error.response.body)
 
     def json(self):
         return json.loads(self.body)
 
     def refusal(self):
-        """Status and code, after the shape of the refusal was looked at."""
+        """Checks the shape of the refusal, and returns its status and code."""
         equal(self.headers["content-type"], "application/problem+json")
         true("x-request-id" in self.headers, "refusals bear the request id too")
         problem = self.json()
@@ -75,7 +75,7 @@ class Answer:
 
 
 class Socket:
-    """A WebSocket that remembers the last id it was told, to resume from there."""
+    """A WebSocket that remembers the last id, to resume from there."""
 
     def __init__(self, connection):
         self.connection = connection
@@ -83,7 +83,7 @@ class Socket:
 
     @property
     def headers(self):
-        """Of the 101 response."""
+        """The headers of the 101 response."""
         return self.connection.response.headers
 
     async def next(self):
@@ -115,7 +115,7 @@ class Socket:
         return message["data"]
 
     async def event(self, text=None):
-        """The next message, which is an event (with this text)."""
+        """Reads the next message, which must be an event (with this text)."""
         message = await self.next()
         true("routing" in message, f"an event, and not {message}")
         if text is not None:
@@ -136,7 +136,7 @@ class Socket:
         await within(self.connection.send(frame))
 
     async def closing(self):
-        """What comes before the end, and the code and reason of the server's close frame."""
+        """The messages before the end, and the code and reason of the server's close frame."""
         messages = []
         try:
             while True:
@@ -146,7 +146,7 @@ class Socket:
             return messages, (closed.rcvd.code, closed.rcvd.reason)
 
     def abort(self):
-        """Breaks the connection as a network does: no close frame, nothing flushed."""
+        """Breaks the connection like a network: without a close frame or a flush."""
         self.connection.transport.abort()
 
 
@@ -174,7 +174,7 @@ class EventStream:
         return None
 
     async def event(self, text):
-        """The next block after the opening, which is an event with this text."""
+        """Reads the next block after the opening, which must be an event with this text."""
         while block := await self.block():
             if block.get("event") != "stream.open":
                 equal(json.loads(block["data"])["data"], {"text": text})
@@ -187,7 +187,7 @@ class EventStream:
 
 
 class Chat:
-    """The server, and the requests that it knows."""
+    """The server and its requests."""
 
     def __init__(self, base, secret):
         self.base, self.secret = base.rstrip("/"), secret
@@ -198,7 +198,7 @@ class Chat:
         return common.token(self.secret, tenant, env, sub, ttl)
 
     def headers(self, tenant="t_alpha", env="prod", request_id=None, resume=None, token=None):
-        """What a request bears; `ada` sends it unless a token says otherwise."""
+        """The headers of a request. The caller is `ada`, unless a token is given."""
         token = token or self.token(tenant, env)
         headers = {"X-Tenant-Id": tenant, "X-Env": env, "Authorization": f"Bearer {token}"}
         if request_id is not None:
@@ -224,7 +224,7 @@ class Chat:
         return await within(asyncio.to_thread(exchange))
 
     async def new_thread(self, *homes):
-        """A thread that no other check uses, in each of these (tenant, env)."""
+        """Registers a thread that no other check uses, in each of these (tenant, env)."""
         thread = f"py-{next(self.names)}"
         for tenant, env in homes or [("t_alpha", "prod")]:
             headers = self.headers(tenant, env)
@@ -232,7 +232,7 @@ class Chat:
         return thread
 
     async def say(self, thread, text, tenant="t_alpha", **headers):
-        """Publishes by POST, and gives the envelope."""
+        """Publishes by POST, and returns the envelope."""
         path, headers = f"/chat/{thread}/messages", self.headers(tenant, **headers)
         answer = await self.http("POST", path, headers, {"text": text})
         equal(answer.status, 201)
@@ -286,7 +286,7 @@ class Chat:
 
 
 def check_envelope(event, tenant, env, thread, trace):
-    """What every event bears, on every connection."""
+    """The fields of every event, on every connection."""
     equal(event["v"], 1)
     equal(event["routing"]["tenant_id"], tenant)
     equal(event["routing"]["env"], env)
@@ -381,7 +381,7 @@ async def a_token_may_be_a_subprotocol_and_is_never_echoed(chat):
             await socket.opening()
             await socket.say("hi")
             equal((await socket.event("hi"))["routing"]["actor_id"], "brow|ser")
-    # Without one, the protocol is still the server's to select.
+    # Without a token, the server still selects the protocol.
     async with chat.upgrade(thread, chat.headers(), subprotocols=["chat.v1"]) as socket:
         equal(socket.connection.subprotocol, "chat.v1")
 
@@ -389,14 +389,14 @@ async def a_token_may_be_a_subprotocol_and_is_never_echoed(chat):
         (chat.token(ttl=-61), {}, (401, "auth.expired")),
         (token[:-4] + "AAAA", {}, (401, "auth.invalid")),
         (chat.token("t_beta"), {}, (403, "tenant.mismatch")),
-        # In two places, be it the same.
+        # A token in two places, even if it is the same.
         (token, {"Authorization": f"Bearer {token}"}, (400, "context.invalid")),
     ]:
         protocols = ["chat.v1", f"bearer.{offered}"]
         equal(await chat.refusal(thread, headers, query, subprotocols=protocols), refusal)
 
 
-# What is delivered, and to whom.
+# Deliveries, and their receivers.
 
 
 async def every_event_is_of_its_thread_and_bears_the_id_of_its_connection(chat):
@@ -410,7 +410,7 @@ async def every_event_is_of_its_thread_and_bears_the_id_of_its_connection(chat):
             socket = await stack.enter_async_context(listening)
             equal(socket.headers["x-request-id"], request_id, "echoed")
             sockets.append((tenant, env, request_id, socket))
-        # The same thread id in three places is three threads.
+        # One thread id in three places names three threads.
         for i in range(5):
             for tenant, env in homes:
                 text = f"{tenant} {env} {i}"
@@ -424,7 +424,7 @@ async def every_event_is_of_its_thread_and_bears_the_id_of_its_connection(chat):
                 equal(event["routing"]["actor_id"], "ada")
                 equal(event["meta"]["origin_trace_id"], f"post-{i}")
                 equal(event["meta"]["seq"], i + 1)
-        # What one connection says, both hear, each with its own id.
+        # Both connections receive the message of one of them, each with its own trace id.
         speaker, other = sockets[0][3], sockets[3][3]
         await speaker.say("by socket")
         for socket, trace in ((speaker, "conn-0"), (other, "conn-3")):
@@ -453,7 +453,7 @@ async def a_quiet_connection_answers_pings_and_a_goodbye(chat):
 
 
 async def _publish(chat, thread, by_socket):
-    """Publishes many events, with pauses in which a listener may be cut off."""
+    """Publishes many events, with pauses in which a reader may be cut off."""
     async with AsyncExitStack() as stack:
         if by_socket:
             socket = await stack.enter_async_context(chat.listen(thread))
@@ -461,7 +461,7 @@ async def _publish(chat, thread, by_socket):
             await asyncio.sleep(random.uniform(0, 0.01))
             if by_socket:
                 await socket.say(str(i))
-                # Who does not read is a slow reader.
+                # A client that does not read is a slow reader.
                 await socket.event(str(i))
             else:
                 await chat.say(thread, str(i))
@@ -485,10 +485,10 @@ async def _cut_and_resumed(chat, by_query):
                     finally:
                         socket.abort()
         except TimeoutError:
-            # The piece is over: the cut comes wherever it comes, in a handshake too.
+            # The piece is over: the cut may come anywhere, in a handshake too.
             true(piece.expired(), "only the piece ends, nothing else takes too long")
 
-    # Before the first event there is the place where reading starts.
+    # Before the first event, the opening says where reading starts.
     async with chat.listen(thread) as socket:
         cursor = socket.cursor
         socket.abort()
@@ -502,7 +502,7 @@ async def _cut_and_resumed(chat, by_query):
     equal([event["meta"]["seq"] for event in seen], list(range(1, EVENTS + 1)))
     equal(len({event["id"] for event in seen}), EVENTS)
     true(connections > 5, f"{connections} connections cut nothing")
-    # Nor is anything told again after the last one.
+    # After the last event, nothing is repeated.
     async with chat.listen(thread, resume=cursor) as socket:
         await chat.say(thread, "last")
         await socket.event("last")
@@ -546,7 +546,7 @@ async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign
         (await chat.say(thread, "secret of beta", "t_beta"))["id"],
         (await chat.say(thread, "of dev", env="dev"))["id"],
         (await chat.say(other, "of another thread"))["id"],
-        # Of no log at all; and of this one, but ahead of its head. (Both rely on how a cursor is
+        # One cursor of no log, and one of this log, but after its head. (Both rely on how a cursor is
         # written, which clients otherwise do not.)
         "0123456789abcdef-7",
         mine.rpartition("-")[0] + "-1000000",
@@ -560,13 +560,13 @@ async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign
             equal(gap.pop("requested"), cursor)
             check_envelope(await socket.event("mine"), "t_alpha", "prod", thread, "gap")
             gaps.append(gap)
-        # Where the gap ends is a place to resume from, without another.
+        # A client can resume from the end of the gap, without another gap.
         async with chat.listen(thread, resume=gap["resumes_at"]) as socket:
             await socket.event("mine")
     equal(gaps, gaps[:1] * len(gaps), "unknown and foreign alike")
 
 
-# What clients may say.
+# Messages of clients.
 
 
 async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
@@ -585,7 +585,7 @@ async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
             await sender.refused()
         await sender.say("spoofed", **CLAIMS)
         await sender.refused()
-        # Spelled with an escape, it is the same member.
+        # With an escape, it is the same member.
         await sender.send('{"type":"message","text":"spoofed","\\u0074enant_id":"t_beta"}')
         await sender.refused()
         await sender.say("honest")
@@ -595,7 +595,7 @@ async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
             equal(event["routing"]["actor_id"], "eve|really")
             equal(event["meta"]["origin_trace_id"], "of-eve")
             equal(event["meta"]["seq"], 1, "nothing was published before it")
-        # Nobody else heard anything: the first that each hears is its own.
+        # Nobody else has received anything: the first event of each client is its own.
         await chat.say(thread, "of dev", env="dev")
         await elsewhere.event("of dev")
         await chat.say(thread, "of beta", "t_beta")
@@ -645,7 +645,7 @@ async def frames_that_are_too_large_or_binary_end_the_connection(chat):
     fragments = [frame[at : at + 8 * KIB] for at in range(0, len(frame), 8 * KIB)]
     for too_large in (frame, fragments):
         async with chat.listen(thread) as socket:
-            # The server need not take in all of it before it closes.
+            # The server need not read all of it before it closes.
             with suppress(ConnectionClosed):
                 await socket.send(too_large)
             equal((await socket.closing())[1][0], 1009)
@@ -720,7 +720,7 @@ async def a_ticket_opens_one_web_socket_once(chat):
         true(ticket["ticket"] not in str(socket.headers), "a ticket is not echoed")
         equal(await chat.refusal(thread, {}, ticket), (401, "auth.invalid"))
         await chat.say(thread, "of beta", "t_beta")
-        # The abuse has not ended the stream, which is of the ticket's tenant and caller.
+        # The abuse has not ended the stream, which belongs to the ticket's tenant and caller.
         await socket.say("hi")
         event = await socket.event("hi")
         check_envelope(event, "t_alpha", "prod", thread, socket.headers["x-request-id"])

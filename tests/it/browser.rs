@@ -1,4 +1,4 @@
-//! In real browsers: their own `EventSource` and `WebSocket`, and the demo page as a person uses it.
+//! Tests in real browsers: their own `EventSource` and `WebSocket`, and the demo page as a person uses it.
 
 use crate::{
     browsers::{Firefox, Page, in_chromium},
@@ -38,7 +38,7 @@ use tower_tenancy::{
     verify_thread_access,
 };
 
-/// Ends each connection by itself after some items, as a server that restarts would.
+/// Ends each connection after some items, like a server that restarts.
 async fn events(
     thread: ThreadAccess<Path<String>, MemoryRegistry>,
     from: LastEventId,
@@ -57,7 +57,7 @@ const PAGE: &str = "<!doctype html><script>
     source.addEventListener('stream.gap', () => gaps++);
 </script>";
 
-/// What a session cookie would do: the page cannot set headers.
+/// Does what a session cookie would do: the page cannot set headers.
 async fn session(mut request: Request, next: Next) -> Response {
     let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
     let values = [("x-tenant-id", "t_alpha"), ("x-env", "prod"), ("authorization", &bearer)];
@@ -67,10 +67,10 @@ async fn session(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Where an armed link breaks the connection.
+/// An armed link breaks the connection at this text.
 const SCISSORS: &str = "cut here";
 
-/// A way to a server that can be broken.
+/// A link to a server. The test can break it.
 #[derive(Clone)]
 struct Link {
     addr: SocketAddr,
@@ -99,11 +99,11 @@ impl Link {
 
     /// Breaks all connections.
     fn cut(&self) {
-        // Nobody may be connected just then.
+        // There may be no connection at this moment.
         drop(self.cuts.send(()));
     }
 
-    /// Lets no connection through, or lets all through that wait.
+    /// Holds all connections back, or lets the waiting ones through.
     fn set_up(&self, is_up: bool) {
         self.is_up.send_replace(is_up);
     }
@@ -169,7 +169,7 @@ async fn a_native_event_source_survives_cuts_without_loss_or_double() {
         for i in 1..=300 {
             publisher.publish("message", &i).await.unwrap();
             if i % 70 == 0 {
-                // In the middle of things: the browser sees a reset connection.
+                // Abruptly: the browser sees a reset connection.
                 link.cut();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -183,7 +183,7 @@ async fn a_native_event_source_survives_cuts_without_loss_or_double() {
     .await;
 }
 
-/// Opens streams as a page does that has a token and no way to send it: by tickets.
+/// Opens streams like a page that has a token and cannot send it: with tickets.
 const BY_TICKETS: &str = "
     const who = {
         'Authorization': 'Bearer ' + token, 'X-Tenant-Id': 't_alpha', 'X-Env': 'prod',
@@ -191,7 +191,7 @@ const BY_TICKETS: &str = "
     };
     window.ticket = async () => {
         const body = JSON.stringify({ thread_id: 'th' });
-        // The connection may be cut just now.
+        // The connection may be cut at this moment.
         for (;;) {
             const answer = await fetch('/tickets', { method: 'POST', headers: who, body }).catch(() => null);
             if (answer) return (await answer.json()).ticket;
@@ -243,7 +243,7 @@ async fn by_tickets_a_browser_survives_cuts_without_loss_or_double() {
             let opens = client.execute(&format!("return {stream}.opens"), vec![]).await.unwrap();
             assert!(opens.as_u64().unwrap() >= 2, "{stream}: {opens} connections");
         }
-        // The one `EventSource` did all that by itself, with one ticket.
+        // One `EventSource` did all this by itself, with one ticket.
         assert_eq!(client.execute("return sse.state()", vec![]).await.unwrap(), 1);
     })
     .await;
@@ -311,7 +311,7 @@ async fn a_page_of_another_site_cannot_open_a_web_socket_with_the_cookie() {
         std::future::ready(([("set-cookie", cookie)], "logged in"))
     };
     let service = serve_axum(app.route("/login", get(login))).await;
-    // Another port is another origin, of the same host: the browser sends the cookie along.
+    // Another port is another origin on the same host. The browser sends the cookie, too.
     let evil = serve_axum(Router::new().route("/", get(async || "a page"))).await;
     in_chromium(async move |client| {
         client.goto(&format!("http://{service}/login")).await.unwrap();
@@ -346,7 +346,7 @@ async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
             let field = format!("[data-panel={panel}] [data-field=text]");
             client.find(Locator::Css(&field)).await.unwrap().send_keys(text).await.unwrap();
             click(panel, "send").await;
-            // The field is empty again once the message is on its way.
+            // The field is empty again once the message is sent.
             let value = format!("return document.querySelector('{field}').value");
             client.until(&value, |value| *value == "").await;
         };
@@ -418,7 +418,7 @@ struct Site {
     tickets: TicketIssuer,
 }
 
-/// Goes on live after a gap, so that nothing comes after the notice.
+/// Goes on live after a gap, so that no event follows the notice.
 async fn quiet(
     thread: ThreadAccess<Path<String>, MemoryRegistry>,
     from: LastEventId,
@@ -439,7 +439,7 @@ async fn ticket(
     Ok(Json(site.tickets.issue(&grant, &site.log, from).await?))
 }
 
-/// A stream by a session cookie, or by a ticket; of a browser that cannot read a stream from `from`.
+/// The script of a page whose stream is quiet. It opens the stream with a session cookie or with a ticket.
 const QUIET: &str = "
     window.seen = []; window.opens = 0; window.gaps = 0; window.broken = 0;
     const ticket = async () => {
@@ -491,7 +491,7 @@ async fn cut_where_it_hurts(page: impl Page) {
             let script = format!("const by = '{by}', from = '{from}'; {QUIET}");
             page.run(&script).await.unwrap();
             wait("return [opens, gaps]", json!([1, gaps])).await;
-            // Quiet, and cut before any event.
+            // The stream is quiet, and is cut before any event.
             link.set_up(false);
             link.cut();
             page.until("return broken", |broken| broken.as_u64() >= Some(1)).await;
@@ -500,7 +500,7 @@ async fn cut_where_it_hurts(page: impl Page) {
             }
             link.set_up(true);
             wait("return [seen, gaps]", json!([[1, 2, 3], gaps])).await;
-            // In the middle of an event, with its id sent.
+            // The cut is in the middle of an event, after its id.
             let whole = format!("{SCISSORS} ").repeat(50);
             link.arm();
             publisher.publish("message", &whole).await.unwrap();

@@ -1,4 +1,4 @@
-//! Real browsers: Chromium by ChromeDriver, and Firefox by [WebDriver BiDi], which it speaks itself.
+//! Real browsers: Chromium, driven by ChromeDriver, and Firefox, driven by its own [WebDriver BiDi].
 //!
 //! Debian: `chromium`, `chromium-driver` and `firefox-esr`; `scripts/test` installs them.
 //!
@@ -19,15 +19,15 @@ use std::{
 use tokio::{net::TcpStream, sync::Mutex};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
-/// What a test asks of a browser.
+/// The parts of a browser that tests use.
 pub(crate) trait Page {
     async fn open(&self, url: &str);
 
-    /// Runs the body of an asynchronous function, and gives what it returns.
+    /// Runs the body of an asynchronous function, and returns its result.
     async fn run(&self, script: &str) -> Result<Value, String>;
 
-    /// Asks the page until its answer is what is wanted. A script may ask for what the page has not
-    /// set yet.
+    /// Runs the script until its answer is the wanted one. The script may read values that the page has
+    /// not set yet.
     async fn until(&self, script: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -41,7 +41,7 @@ pub(crate) trait Page {
     }
 }
 
-/// A process with a profile of its own. Both end with their owner.
+/// A process and its profile. Both end when this value is dropped.
 struct Process(Child, PathBuf);
 
 impl Process {
@@ -63,7 +63,8 @@ fn new_profile() -> PathBuf {
     std::env::temp_dir().join(format!("browser-{}", uuid::Uuid::new_v4()))
 }
 
-/// What follows `announcement` in what a process writes. The rest is read away, or it would wait.
+/// Returns the text after `announcement` in the output of a process. It goes on reading the output, or the
+/// process would block.
 fn announced(from: impl Read + Send + 'static, announcement: &str) -> String {
     let mut lines = BufReader::new(from).lines().map_while(Result::ok);
     let found = lines.find_map(|line| Some(line.split_once(announcement)?.1.to_owned()));
@@ -71,7 +72,7 @@ fn announced(from: impl Read + Send + 'static, announcement: &str) -> String {
     found.unwrap_or_else(|| panic!("no process said {announcement:?}"))
 }
 
-/// Runs `test` in a Chromium of its own, and ends it whatever happens.
+/// Runs `test` in a new Chromium, and always ends the browser.
 pub(crate) async fn in_chromium<T: Future<Output = ()>>(test: impl FnOnce(Client) -> T) {
     let profile = new_profile();
     let arguments = [
@@ -141,7 +142,7 @@ impl Firefox {
         firefox
     }
 
-    /// Sends a command, and gives its result.
+    /// Sends a command, and returns its result.
     async fn ask(&self, method: &str, params: Value) -> Value {
         let mut guard = self.socket.lock().await;
         let (socket, id) = &mut *guard;

@@ -1,4 +1,4 @@
-//! The demo over real sockets: every refusal before any stream byte, every event in its own thread.
+//! The demo over real sockets: refusals come before any byte of a stream, and events stay in their threads.
 
 use crate::support::{Chat, claims, now, refusal, sign, token, with_short_token};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ async fn a_request_is_refused_for_its_context_then_its_token_then_their_match() 
         (t, e, Some(&forged), STREAM, 401, "auth.invalid"),
         (t, e, Some(&unexpiring), STREAM, 401, "auth.invalid"),
         (t, e, Some(&expired), STREAM, 401, "auth.expired"),
-        // A token that is bad for its match as well is refused as bad.
+        // A bad token that does not match, either, is refused as a bad token.
         (Some("t_beta"), e, Some(&expired), STREAM, 401, "auth.expired"),
         (Some("t_beta"), e, Some(&good), STREAM, 403, "tenant.mismatch"),
         (t, e, Some(&beta), STREAM, 403, "tenant.mismatch"),
@@ -111,7 +111,7 @@ async fn every_event_is_of_its_thread_and_bears_the_id_of_its_connection() {
         assert_eq!(response.headers()["x-request-id"], id, "echoed");
         streams.push((tenant, id, crate::support::Events::of(response)));
     }
-    // The same thread id in two tenants is two threads.
+    // One thread id in two tenants names two threads.
     for i in 0..5 {
         chat.say("t_alpha", "th", &format!("alpha {i}")).await;
         chat.say("t_beta", "th", &format!("beta {i}")).await;
@@ -240,7 +240,7 @@ async fn a_thread_is_made_in_the_callers_tenant_and_env() {
     for bad in ["not%20valid", "a%2Fb", "...", "undefined", "NULL", &too_long] {
         assert_eq!(put("t_alpha", bad).await, 400, "{bad}");
     }
-    // As JavaScript's `encodeURIComponent` writes them, and as they are.
+    // Both encoded by JavaScript's `encodeURIComponent`, and as they are.
     for (thread, encoded) in [
         ("a:b@c.d~e", "a%3Ab%40c.d~e"),
         ("a:b@c.d~f", "a:b@c.d~f"),

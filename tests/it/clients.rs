@@ -1,7 +1,7 @@
-//! The rails, with clients of other makers: Python's `websockets` and `grpcio`, Node's `ws`, and readers
+//! Tests with clients that others wrote: Python's `websockets` and `grpcio`, Node's `ws`, and several readers
 //! of event streams.
 //!
-//! `scripts/test` installs what they need into the target folder.
+//! `scripts/test` installs these clients into the target folder.
 
 #[cfg(feature = "tonic")]
 use crate::support::Example;
@@ -41,7 +41,7 @@ fn module(name: &str) -> PathBuf {
     copy
 }
 
-/// Runs a script of checks, which prints what it shows.
+/// Runs a script of checks, which prints its results.
 fn passes(command: &mut Command) {
     let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
     let (out, err) =
@@ -78,7 +78,7 @@ fn python_over_grpc() {
     passes(command.args(script).args([&chat.base, SECRET, proto]));
 }
 
-/// Everything that a stream says, with pauses for heartbeats in between.
+/// A stream with everything that it can hold, and with pauses for heartbeats.
 async fn says_everything(thread: ThreadAccess<Path<String>, MemoryRegistry>) -> Response {
     let grant = thread.into_grant();
     let routing = grant.routing().clone();
@@ -130,7 +130,7 @@ async fn read_by(mut command: Command) -> Vec<(String, String)> {
     events.collect()
 }
 
-/// Each event once, and nothing that was none. `keeps_id` is what the standard asks for; the others
+/// Each event arrives once, and nothing else does. `keeps_id` is what the standard asks for; the others
 /// show the id of this very block.
 fn everything(read: &[(String, String)], keeps_id: bool) {
     let id = |seq: u64, is_own: bool| match (seq, is_own || keeps_id) {

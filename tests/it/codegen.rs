@@ -1,4 +1,4 @@
-//! The code that is generated from `tenancy.v1.proto` lies next to it, and is what it would be now.
+//! The generated code next to `tenancy.v1.proto` is up to date.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,5 @@
-//! The rails over gRPC, with a real tonic client: under a whole server, and around one service.
+//! Guarded streams over gRPC, with a real tonic client. The layers stand in front of a whole server, or around one
+//! service.
 
 use crate::{
     layers::verifier,
@@ -47,7 +48,7 @@ async fn client(addr: impl ToString) -> Chat {
     ChatClient::new(channel.connect().await.unwrap())
 }
 
-/// Everything that a call names, with one thing changed.
+/// The metadata of a valid call, with one change.
 fn call<T>(message: T, change: (&'static str, &str)) -> Request<T> {
     let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
     let mut request = Request::new(message);
@@ -123,7 +124,7 @@ async fn every_place_for_the_layers_refuses_alike_and_streams_the_same() {
     let server = server.add_service(service::chat(threads(), MemoryLog::new()));
     tokio::spawn(server.serve_with_incoming(incoming));
 
-    // Around one service, which keeps its name.
+    // The layer around one service keeps its name.
     let (incoming, single) = bind();
     let guarded = one().layer(service::chat(threads(), MemoryLog::new()));
     let server = Server::builder().add_service(guarded);
@@ -211,7 +212,7 @@ async fn the_example_resumes_without_loss_and_ends_with_the_token() {
                 from = event.id;
             }
         }
-        // Dropped: the call is cancelled.
+        // Dropping it cancels the call.
     }
     publisher.await.unwrap();
     let sent: Vec<_> = (0..200).map(|i| format!(r#"{{"text":"{i}"}}"#)).collect();

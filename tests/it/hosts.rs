@@ -1,4 +1,4 @@
-//! The same layers under axum, `ServiceBuilder` and bare hyper give the same answers.
+//! The same layers give the same answers under axum, `ServiceBuilder` and bare hyper.
 
 use crate::{
     layers::{request, verifier},
@@ -64,7 +64,7 @@ pub(crate) async fn serve_axum(router: Router) -> SocketAddr {
     addr
 }
 
-/// No framework: a service function, `ServiceBuilder`, and hyper's connection.
+/// A server without a framework: a service function, `ServiceBuilder`, and hyper's connection.
 async fn serve_hyper(app: App) -> SocketAddr {
     type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, CutOff>;
     let handler = service_fn(move |request: Request<Incoming>| {
@@ -91,7 +91,7 @@ async fn serve_hyper(app: App) -> SocketAddr {
     accept(service).await
 }
 
-/// Hyper's connections, which can be upgraded, around `service`.
+/// Serves `service` on hyper's connections, with upgrades.
 pub(crate) async fn accept<S, B>(service: S) -> SocketAddr
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
@@ -119,8 +119,8 @@ where
     addr
 }
 
-/// Status, headers but the date and `Vary`, and body of a refusal. (A layer says what it reads by
-/// itself: where there are three, the outermost refuses without a word of the others.)
+/// Status, headers and body of a refusal, without the date and `Vary`. (Each layer names in `Vary` what it
+/// reads itself. With three layers, the outermost does not name what the others read.)
 async fn told(
     addr: SocketAddr,
     change: &(&str, &str, &str),
@@ -259,7 +259,7 @@ async fn the_example_on_bare_hyper_is_like_the_one_on_axum() {
     let say = hyper.post("/chat/th/messages", "t_alpha", r#"{"text":"hi"}"#);
     assert_eq!(say.send().await.unwrap().status(), 201);
     assert_eq!(events.event().await.unwrap().json()["data"]["text"], "hi");
-    // What is refused by the application itself is told alike, too.
+    // The refusals of the application itself are the same, too.
     let plain =
         |host: &Chat| host.request("POST", "/chat/th/messages", "t_alpha").body(r#"{"text":"hi"}"#);
     let spoof = r#"{"text":"hi","actor_id":"bob"}"#;

@@ -1,4 +1,4 @@
-//! Each layer alone and in order: what passes, what is refused, and that nothing runs before.
+//! Each layer alone and in order: what passes, what is refused, and that a refused request runs no handler.
 
 use crate::support::{SECRET, claims, now, sign, token};
 use bytes::Bytes;
@@ -37,7 +37,7 @@ pub(crate) fn verifier() -> JwtVerifier {
     JwtVerifier::builder().key(key()).build().unwrap()
 }
 
-/// The same verdicts, later.
+/// The same verdicts, but not at once.
 pub(crate) fn later(request: &AuthRequest<'_>) -> Verdict {
     let token = request.bearer_token().map(str::to_owned);
     let verifier = verifier();
@@ -80,7 +80,7 @@ pub(crate) fn counting(
     })
 }
 
-/// Status, and code of the refusal if it is one.
+/// The status, and the code of a refusal.
 async fn answer<L>(layer: L, request: Request<()>) -> (u16, Option<&'static str>)
 where
     L: Layer<tower::util::BoxCloneService<Request<()>, Response<Body>, Infallible>>,
@@ -115,7 +115,7 @@ async fn each_layer_alone_checks_its_part() {
     let missing = without(request(), "authorization");
     assert_eq!(answer(auth(), missing).await, refused(401, "auth.missing"));
 
-    // The guard alone has nothing to hold together.
+    // The guard alone has nothing to compare.
     let guard = answer(TenantEnvGuard::new(), request()).await;
     assert_eq!(guard, refused(500, "server.misconfigured"));
 }
@@ -176,7 +176,7 @@ async fn optional_authentication_lets_no_token_through_but_no_bad_one_and_no_sco
 async fn readiness_of_the_inner_service_is_kept() {
     async fn exercise<A: Authenticator + 'static>(authenticator: A) {
         let calls = Arc::default();
-        // A clone of a limited service is not ready: calling it without polling it panics.
+        // A clone of a limited service is not ready. It panics when it is called without a poll.
         let mut service = ServiceBuilder::new()
             .layer(RequireTenantScope::new(authenticator))
             .layer(ConcurrencyLimitLayer::new(1))
@@ -184,7 +184,7 @@ async fn readiness_of_the_inner_service_is_kept() {
         for _ in 0..3 {
             let response = service.ready().await.unwrap().call(request()).await.unwrap();
             assert_eq!(response.status(), 200);
-            // A refusal gives its permit back.
+            // A refusal releases its permit.
             let refused = without(request(), "authorization");
             let response = service.ready().await.unwrap().call(refused).await.unwrap();
             assert_eq!(response.status(), 401);
@@ -315,7 +315,7 @@ async fn the_request_id_is_shared_with_tower_http() {
         let id = response.headers()["x-request-id"].to_str().unwrap();
         assert_eq!((id == sent, id.len() == 36), (is_taken, !is_taken), "{sent}: {id}");
     }
-    // The header is what the client sent: it counts before what a layer made up.
+    // The client sent the header, so it wins over an id that a layer made.
     let both = setting(setting(request(), "x-trace", "a"), "x-request-id", "b");
     assert_eq!(service.oneshot(both).await.unwrap().headers()["x-request-id"], "b");
 }
@@ -415,10 +415,10 @@ impl io::Write for Lines {
     }
 }
 
-/// What is logged while `run` runs on this thread.
+/// The log lines of `run` on this thread.
 pub(crate) async fn logged(run: impl Future<Output = ()>) -> String {
-    // A place in the code that another thread reaches first, where nobody listens, would be taken
-    // for one that nobody ever listens to.
+    // If another thread, without a subscriber, reaches a log statement first, tracing would switch the
+    // statement off for good.
     static EVERYWHERE: std::sync::Once = std::sync::Once::new();
     EVERYWHERE.call_once(|| {
         let all = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
@@ -464,7 +464,7 @@ async fn a_stream_runs_in_the_span_too_and_what_it_holds_back_is_audited() {
         async move {
             let scope = TenantScope::from_extensions(request.extensions()).unwrap();
             let grant = verify_thread_access(&threads, scope, "th").await.unwrap();
-            // A bug in the fan-out: an event of another tenant's thread of the same name.
+            // A bug in the fan-out: an event of another tenant, whose thread has the same name.
             let foreign: Routing = "t_beta/prod/th".parse().unwrap();
             let source = stream::once(async move {
                 tracing::info!("the source runs");
@@ -569,7 +569,7 @@ async fn a_notice_that_asks_a_browser_to_come_back_names_its_request() {
     let apart =
         (RequireRequestContext::new().opens_streams(), RequireAuth::new(down).opens_streams());
     told(apart.layer(handler).oneshot(browser()).await.unwrap()).await;
-    // What a handler refuses, told by the layer next to it.
+    // A handler refuses, and the layer next to it makes the response.
     let open = (
         RequireRequestContext::new().opens_streams(),
         RequireAuth::new(verifier()).optional().opens_streams(),
@@ -621,7 +621,7 @@ async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
         (any().role("ops"), OK),
         (any().any_role(["admin", "ops"]), OK),
         (any().role("admin"), insufficient),
-        // All that is asked for must hold, in any order.
+        // All requirements must be met, in any order.
         (any().role("admin").role("ops"), insufficient),
         (any().any_role(["admin"]).any_role(["ops", "admin"]), insufficient),
         (any().any_role(["ops", "x"]).role("ops"), OK),
@@ -655,7 +655,7 @@ async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
         response.headers()["www-authenticate"],
         r#"Bearer realm="tenancy", error="insufficient_scope", scope="chat:purge chat:read""#
     );
-    // Without a layer in front, and without a token where that is optional.
+    // Without a layer in front, and without a token if it is optional.
     assert_eq!(answer(any(), bearing(&good())).await, refused(500, "server.misconfigured"));
     let optional = (RequireAuth::new(verifier()).optional(), any());
     let anonymous = without(request(), "authorization");
@@ -677,7 +677,7 @@ async fn what_an_issuer_may_not_say_is_answered_as_any_mismatch_is() {
     let build = || JwtVerifier::builder().key(key());
     let dev = || build().envs(["dev"]).default_envs(["dev"]).build().unwrap();
     let alpha = || build().tenants(["t_alpha"]).default_tenants(["t_alpha"]).build().unwrap();
-    // By the verifier, and by the guard: a default is no way round a bound.
+    // The verifier and the guard both refuse: a default does not get around a limit.
     for (bound, beyond, elsewhere) in [
         (dev(), claims("t_alpha", "prod", "ada"), claims("t_alpha", "dev", "ada")),
         (alpha(), claims("t_secret", "prod", "ada"), claims("t_beta", "prod", "ada")),
@@ -737,8 +737,7 @@ async fn what_a_handler_refuses_in_its_own_way_is_logged_once_all_the_same() {
     }
 }
 
-/// A line of `tracing_subscriber::fmt` without what it quotes, so that only what the crate wrote by
-/// itself is left.
+/// A line of `tracing_subscriber::fmt` without quoted text, so that only the crate's own text is left.
 fn outside_quotes(line: &str) -> String {
     let (mut outside, mut quoted, mut escaped) = (String::new(), false, false);
     for char in line.chars() {
@@ -760,7 +759,7 @@ fn outside_quotes(line: &str) -> String {
 #[tokio::test]
 async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
     use tower_tenancy::auth::TrustedIssuers;
-    // Each would add a field, close a quote, colour the line or begin another one.
+    // Each of these would add a field, close a quote, colour the line or begin a new line.
     let hostile = [
         "x request_id=forged code=forged",
         "x\" request_id=\"forged\" code=\"forged",
@@ -785,7 +784,7 @@ async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
         let mut foreign_env = claiming("env", json!(text));
         foreign_env["sub"] = json!(subject);
         let mut path = request();
-        // What a request line takes as a path, and a log must not take as its own.
+        // A request line accepts this as a path, but a log must not read it as its own syntax.
         *path.uri_mut() = "/x%20request_id=forged;code=forged".parse().unwrap();
         let issuers = TrustedIssuers::new();
         let ours = JwtVerifier::builder().key(key()).issuer("https://id.test").any_tenant();

@@ -1,16 +1,16 @@
-//! What a shared log keeps: nobody loses anything to another tenant, and an erased thread is gone.
+//! A shared log: no tenant loses events because of another one, and an erased thread is gone.
 
 use crate::support::{Chat, Events, Socket, claims, refusal, sign};
 use serde_json::json;
 
-/// What the log of these servers holds in all.
+/// The limit of the log of these servers.
 const BUDGET: usize = 2 << 20;
 
 fn id(envelope: &serde_json::Value) -> String {
     envelope["id"].as_str().unwrap().to_owned()
 }
 
-/// Waits for the event, and takes nothing else for it.
+/// Waits for the event. Any other event fails the test.
 async fn hears(events: &mut Events, text: &str) {
     let block = events.event().await.expect("the server does not end the stream");
     assert_eq!(block.event, None, "no gap, no end: {block:?}");
@@ -36,7 +36,7 @@ async fn one_tenant_that_posts_ten_times_the_budget_takes_nothing_of_another() {
             idle.push((thread, first));
         }
     }
-    // Some of it in a thread that is being read.
+    // Some of it is in a thread that somebody reads.
     let mut own = chat.listen("t_alpha", "th", None).await;
     let text = "x".repeat(60_000);
     for i in 0..10 * BUDGET / text.len() {
@@ -62,7 +62,7 @@ async fn one_tenant_that_posts_ten_times_the_budget_takes_nothing_of_another() {
         hears(&mut events, "second").await;
         hears(&mut events, "0").await;
     }
-    // Whoever posted this much has lost some of it, or the budget was no budget.
+    // The tenant that posted so much has lost some of it. Otherwise the limit did not work.
     let mut seqs = Vec::new();
     let last = id(&chat.say("t_alpha", "th", "last").await);
     let mut earliest = chat.listen("t_alpha", "th", Some("earliest")).await;
@@ -115,7 +115,7 @@ async fn a_removed_thread_is_gone_for_its_readers_and_its_next_owner_sees_none_o
     }
     assert_eq!(chat.remove("t_alpha", "th", &["admin"]).await.status(), 204);
 
-    // Who waits is told, and told to stop.
+    // The waiting reader is told to stop.
     let end = sse.event().await.unwrap();
     assert_eq!(end.event.as_deref(), Some("access.revoked"), "{end:?}");
     assert_eq!(sse.next().await, None);
@@ -131,7 +131,7 @@ async fn a_removed_thread_is_gone_for_its_readers_and_its_next_owner_sees_none_o
     let again = refusal(chat.remove("t_alpha", "th", &["admin"]).await).await;
     assert_eq!(again, (403, "thread.forbidden".to_owned()));
 
-    // The id is given to another one.
+    // Another thread gets the same id.
     assert_eq!(chat.request("PUT", "/threads/th", "t_alpha").send().await.unwrap().status(), 201);
     let reopened = chat.bare("GET", &by_ticket).header("last-event-id", &old).send().await.unwrap();
     assert_eq!(refusal(reopened).await, (401, "auth.invalid".to_owned()), "a used ticket");
@@ -144,7 +144,7 @@ async fn a_removed_thread_is_gone_for_its_readers_and_its_next_owner_sees_none_o
     let mut earliest = chat.listen("t_alpha", "th", Some("earliest")).await;
     hears(&mut earliest, "mine").await;
 
-    // The thread of the same id in the other tenant is as it was.
+    // The thread with the same id in the other tenant has not changed.
     chat.say("t_beta", "th", "still here").await;
     hears(&mut beta, "still here").await;
     let mut resumed = chat.listen("t_beta", "th", Some(&foreign)).await;

@@ -1,4 +1,4 @@
-//! One binary: it links once.
+//! All integration tests are one binary, so that it links only once.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +21,7 @@ mod hosts;
 mod keys;
 mod layering;
 mod layers;
+mod links;
 mod log;
 #[path = "../minter/mod.rs"]
 mod minter;

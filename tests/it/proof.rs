@@ -1,4 +1,5 @@
-//! Nothing outlives its proof, over real sockets: a client that does not read, a body that comes late.
+//! Over real sockets, nothing lives longer than its proof: not for a client that does not read, and not for a
+//! body that comes late.
 
 use crate::support::{Chat, claims, now, sign};
 use axum::{
@@ -21,19 +22,19 @@ use tower_tenancy::{
 };
 
 const MIB: usize = 1 << 20;
-/// A limit for what never happens in code that is broken.
+/// How long a test waits for something that broken code never does.
 const HANG: Duration = Duration::from_secs(60);
 
 #[derive(Clone, axum::extract::FromRef)]
 struct App {
     threads: MemoryRegistry,
-    /// Gone with the last stream that was opened.
+    /// Dropped together with the last stream.
     open: mpsc::Sender<()>,
 }
 
 type Thread = ThreadAccess<Path<String>, MemoryRegistry>;
 
-/// Large events without an end. What it is given lives as long as the stream.
+/// An endless stream of large events. Its argument lives as long as the stream.
 fn events(
     thread: &Thread,
     open: mpsc::Sender<()>,
@@ -59,7 +60,7 @@ async fn talk(
     thread.into_grant().guard(events).into_ws().on_upgrade(upgrade, ws::no_messages)
 }
 
-/// A server whose sockets hold little, and what ends the proofs of its clients.
+/// A server with small socket buffers, and the handle that ends its clients' proofs.
 struct Server {
     addr: SocketAddr,
     clock: ManualClock,
@@ -98,7 +99,7 @@ impl Server {
         Self { addr, clock, access, streams }
     }
 
-    /// A client that has read the beginning of an event, and reads no more.
+    /// A client that has read the beginning of an event and then stops reading.
     async fn stalled(&self, path: &str) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(8 * 1024).unwrap();
@@ -126,7 +127,7 @@ async fn a_client_that_does_not_read_is_dropped_when_its_proof_ends() {
             let mut client = server.stalled(path).await;
             assert!(server.streams.sender_strong_count() > kept_by_the_router);
             end(&server);
-            // The stream's own goes with its connection.
+            // The stream drops its part with the connection.
             let dropped = async {
                 while server.streams.sender_strong_count() > kept_by_the_router {
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -134,7 +135,7 @@ async fn a_client_that_does_not_read_is_dropped_when_its_proof_ends() {
             };
             let dropped = tokio::time::timeout(HANG, dropped).await;
             assert!(dropped.is_ok(), "{path}: the connection is dropped");
-            // What was under way arrives, and no more: far less than the event.
+            // Only bytes that were already on their way arrive: far less than the event.
             let mut rest = Vec::new();
             let _broken = tokio::time::timeout(HANG, client.read_to_end(&mut rest)).await.unwrap();
             assert!(rest.len() < MIB, "{path}: {} bytes", rest.len());
@@ -144,8 +145,8 @@ async fn a_client_that_does_not_read_is_dropped_when_its_proof_ends() {
     }
 }
 
-/// Over HTTP/2 a stream whose client gives no room is not asked for more, so the end comes once the
-/// client reads again. What was checked before, and waits, is bounded all the same.
+/// Over HTTP/2, the server does not poll a stream whose client gives no flow-control window. So the end comes
+/// once the client reads again. The bytes that were checked before and wait are limited all the same.
 #[tokio::test]
 async fn over_http2_a_stream_is_reset_within_64_kib_of_the_end_of_its_proof() {
     let server = Server::start().await;
@@ -157,7 +158,7 @@ async fn over_http2_a_stream_is_reset_within_64_kib_of_the_end_of_its_proof() {
         .header("x-env", "prod");
     let (response, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
     let mut body = response.await.unwrap().into_body();
-    // As much as the client gives room for at first (RFC 9113 section 6.9.2).
+    // The initial flow-control window (RFC 9113 section 6.9.2).
     let mut before = 0;
     while before < 65_535 {
         before += body.data().await.unwrap().unwrap().len();
@@ -182,7 +183,7 @@ async fn over_http2_a_stream_is_reset_within_64_kib_of_the_end_of_its_proof() {
 async fn a_body_that_ends_after_the_token_is_not_published() {
     let chat = Chat::start_with(&["--leeway", "0"]);
     let addr = chat.base.strip_prefix("http://").unwrap();
-    // A machine that is busy may take longer than a token lives to get to the handler.
+    // On a busy machine, the token may expire before the request reaches the handler.
     for lifetime in [2, 8, 32] {
         let mut short = claims("t_alpha", "prod", "ada");
         short["exp"] = json!(now() + lifetime);
@@ -196,7 +197,7 @@ async fn a_body_that_ends_after_the_token_is_not_published() {
         tcp.write_all(head.as_bytes()).await.unwrap();
         let mut answer = vec![0; 12];
         tcp.read_exact(&mut answer).await.unwrap();
-        // The handler has its grant, and asks for the body.
+        // The handler has its grant and reads the body.
         if answer != b"HTTP/1.1 100" {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The settings that the documentation shows for reverse proxies, in front of the `chat` example.
+//! The documented settings for reverse proxies work in front of the `chat` example.
 
 use crate::support::{Chat, Events, PATIENCE, Socket, claims, sign};
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The first block of this language on the page.
+/// The first code block in this language on the page.
 fn shown(language: &str) -> String {
     let page = include_str!("../../docs/reverse-proxies.md");
     let (_, block) = page.split_once(&format!("```{language}\n")).unwrap();
     block.split_once("\n```").unwrap().0.to_owned()
 }
 
-/// A proxy in front of `chat`, with a folder of its own. Both end with their owner.
+/// A proxy in front of `chat`, and its folder. Both end when this value is dropped.
 struct Proxy {
     process: Child,
     folder: PathBuf,
@@ -39,7 +39,7 @@ impl Proxy {
         let mut chat = Chat::start();
         let folder = std::env::temp_dir().join(format!("proxy-{}", uuid::Uuid::new_v4()));
         fs::create_dir_all(&folder).unwrap();
-        // Free now, and nobody else is told of it.
+        // This port is free now. No other process knows it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings = shown(language)
             .replace("127.0.0.1:3000", chat.base.trim_start_matches("http://"))
@@ -64,7 +64,7 @@ impl Proxy {
     }
 }
 
-/// Events come at once by every way, tokens of many groups pass, and no secret is logged.
+/// Events come at once over every transport, large tokens pass, and no secret is logged.
 async fn serves(proxy: &Proxy) {
     let chat = &proxy.chat;
     let stream = chat.request("GET", "/sse/chat/th", "t_alpha").send().await.unwrap();
@@ -76,7 +76,7 @@ async fn serves(proxy: &Proxy) {
     let ticket = answer["ticket"].as_str().unwrap();
     let by_ticket = chat.bare("GET", &format!("/sse/chat/th?ticket={ticket}"));
     let mut by_ticket = Events::behind_proxy(by_ticket.send().await.unwrap());
-    // One that is held back would be waited for until the test gives up: the streams do not end.
+    // The streams do not end: if the proxy buffered an event, the test would wait for it in vain.
     chat.say("t_alpha", "th", "hi").await;
     assert_eq!(events.event().await.unwrap().json()["data"]["text"], "hi");
     assert_eq!(by_ticket.event().await.unwrap().json()["data"]["text"], "hi");
@@ -110,7 +110,7 @@ async fn serves(proxy: &Proxy) {
 #[ignore = "needs nginx; `scripts/test` runs it"]
 async fn nginx_passes_streams_as_the_page_says() {
     let proxy = Proxy::start("nginx", |folder, settings| {
-        // One process, which ends when it is killed: workers would outlive their master.
+        // A single process, which ends when it is killed. Workers would live longer than their master.
         let whole = format!(
             "daemon off; master_process off; pid {0}/pid; error_log {0}/start.log; events {{}} http {{ {settings} }}",
             folder.display()

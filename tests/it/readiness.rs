@@ -1,4 +1,4 @@
-//! Backpressure: who holds the inner service's permits, who waits for them, and in which order.
+//! Backpressure: which request holds a permit of the inner service, which ones wait, and in which order.
 
 use crate::layers::{counting, later, request, verifier, without};
 use bytes::Bytes;
@@ -35,7 +35,7 @@ fn ada() -> AuthContext {
     auth.with_tenants(["t_alpha"]).with_envs(["prod"])
 }
 
-/// Answers each request when its turn is given, in the order in which they asked.
+/// Answers each request when the test tells it to, in the order of the requests.
 #[derive(Clone, Default)]
 struct Slow(Arc<Mutex<Vec<oneshot::Sender<AuthContext>>>>);
 
@@ -57,7 +57,7 @@ impl Authenticator for Slow {
     }
 }
 
-/// Works on each request until it is told to end, and writes down which ones it began with.
+/// Works on each request until the test ends it, and records which requests it began.
 #[derive(Clone, Default)]
 struct Work {
     begun: Arc<Mutex<Vec<String>>>,
@@ -69,8 +69,8 @@ impl Work {
         self.begun.lock().unwrap().clone()
     }
 
-    /// Ends the work on the request that it began with first. The limit has its permit back when the
-    /// response future is dropped.
+    /// Ends the work on the oldest request. The limit gets its permit back when the response future is
+    /// dropped.
     fn end(&self) {
         self.ends.lock().unwrap().remove(0).send(()).unwrap();
     }
@@ -107,7 +107,7 @@ async fn requests_that_wait_for_an_authenticator_hold_no_permit() {
     let mut waiting = RequireTenantScope::new(slow.clone()).layer(inner.clone());
     let mut waiters = Vec::new();
     for _ in 0..10 {
-        // With the only permit held by the first one, the second would never be ready.
+        // If the first one held the only permit, the second one would never be ready.
         let ready = waiting.ready().now_or_never().expect("nobody holds the permit").unwrap();
         let mut response = Box::pin(ready.call(named("/waits")));
         assert!(poll!(&mut response).is_pending());
@@ -139,12 +139,12 @@ async fn whose_token_is_good_queues_like_any_other_and_is_not_overtaken() {
     assert!(poll!(&mut second).is_pending());
     assert!(poll!(&mut gone).is_pending());
 
-    // All three tokens are good, but somebody else is being served.
+    // All three tokens are valid, but another request is being served.
     (0..3).for_each(|_| slow.answer(ada()));
     assert!(poll!(&mut first).is_pending());
     assert!(poll!(&mut gone).is_pending());
     assert!(poll!(&mut second).is_pending());
-    // Whoever comes now stands behind them.
+    // A new request queues behind them.
     let mut after = prompt.clone();
     let mut after_ready = Box::pin(after.ready());
     assert!(poll!(&mut after_ready).is_pending());
@@ -207,7 +207,7 @@ async fn a_refusal_gives_its_permit_back_at_once_wherever_it_is_made() {
             let mut service = $layers.layer(inner.clone());
             let mut other = inner;
             let refused = service.ready().await.unwrap().call($request);
-            // Not even polled yet, and not dropped either.
+            // It is not polled yet, and not dropped.
             assert!(other.ready().now_or_never().is_some(), "the permit is held");
             drop(other);
             assert!(refused.await.unwrap().status().as_u16() >= 400);
@@ -230,7 +230,7 @@ async fn a_token_that_is_refused_late_never_took_a_permit() {
     let mut service = RequireTenantScope::new(slow.clone()).layer(inner.clone());
     let refused = service.ready().await.unwrap().call(request());
     let mut other = inner;
-    // Somebody else keeps the permit for good.
+    // Another request keeps the permit for ever.
     other.ready().await.unwrap();
     drop(std::mem::take(&mut *slow.0.lock().unwrap()));
     let response = refused.now_or_never().expect("it waits for no permit").unwrap();

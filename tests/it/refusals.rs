@@ -1,5 +1,5 @@
-//! What stands between us and clients: caches, proxies that ask whether to let a request in, and
-//! layers of the application that change a refusal.
+//! Refusals pass correctly through caches, through proxies that ask whether to let a request in, and through
+//! layers of the application that change them.
 
 use crate::{
     hosts::serve_axum,
@@ -25,12 +25,12 @@ use tower_tenancy::{
     auth::TokenSources, rejection::GrpcStatus,
 };
 
-/// An authenticator whose keys cannot be had.
+/// An authenticator without keys.
 fn down(_: &AuthRequest<'_>) -> Verdict {
     Verdict::Ready(Err(RejectionKind::KeysUnavailable.into()))
 }
 
-/// Answers of one request over HTTP/2, with prior knowledge.
+/// The answer to one request over HTTP/2, with prior knowledge.
 async fn over_http2(addr: SocketAddr, request: Request<()>) -> http::Response<()> {
     let tcp = TcpStream::connect(addr).await.unwrap();
     let (client, connection) = h2::client::handshake(tcp).await.unwrap();
@@ -80,7 +80,7 @@ async fn no_client_makes_a_200_of_a_refusal_by_its_content_type() {
                 assert_eq!(response.status(), 401, "{method} {content_type}");
                 assert_eq!(response.headers()["cache-control"], "no-store");
             }
-            // This, and nothing else, is a gRPC client.
+            // Only this is a gRPC client.
             let response = over_http2(addr, asked(addr, "POST", content_type)).await;
             assert_eq!(response.status(), 200);
             assert_eq!(response.headers()["grpc-status"], "16");
@@ -129,13 +129,13 @@ async fn a_browser_is_told_200_only_on_a_route_that_opens_a_stream() {
     for accept in [&["*/*"][..], &["text/event-stream;q=0"], &["text/*"]] {
         assert_eq!(ask(stream, Method::GET, accept, false).await, 503, "{accept:?}");
     }
-    // What is not worth trying again is never a 200.
+    // A permanent refusal is never a 200.
     let strict = RequireTenantScope::new(verifier()).opens_streams();
     let strict = serve_axum(router(strict)).await;
     assert_eq!(ask(strict, Method::GET, &["text/event-stream"], false).await, 401);
 }
 
-/// The answer of `layer` around a router, to a request.
+/// The answer to a request, of `layer` around a router.
 async fn answer<L>(layer: L, router: Router, request: Request<()>) -> Response
 where
     L: Layer<Router>,
@@ -172,7 +172,7 @@ async fn a_closures_refusal_is_stored_nowhere_either() {
         let values: Vec<_> = response.headers().get_all("cache-control").iter().collect();
         assert_eq!(values, [seen], "{own:?}");
     }
-    // A handler's own answer to what it refused, too; any other is its own matter.
+    // A handler that refuses gets the same headers. Its other answers are its own matter.
     let counted = || (StatusCode::FORBIDDEN, axum::Extension(forbidden()), "no").into_response();
     let response = answer(RequireTenantScope::new(verifier()), handler(counted), request()).await;
     assert_eq!(response.headers()["cache-control"], "no-store");
@@ -225,7 +225,7 @@ async fn every_answer_names_what_the_layers_read() {
     assert_eq!(refused.status(), 400);
     seen(refused, "x-tenant-id, x-env").await;
 
-    // The inner service's own stays.
+    // The inner service's own header stays.
     for (own, expected) in [
         ("accept-encoding", "accept-encoding, x-tenant-id, x-env, authorization"),
         ("Authorization, accept", "Authorization, accept, x-tenant-id, x-env"),
@@ -235,7 +235,7 @@ async fn every_answer_names_what_the_layers_read() {
         let inner = handler(move || ([(header::VARY, own)], "in").into_response());
         seen(answer(scope(), inner, request()).await, expected).await;
     }
-    // What a handler refuses, and what an inner layer does.
+    // Refusals of a handler, and of an inner layer.
     let inner = handler(|| forbidden().into_response());
     let refused = answer(scope(), inner, request()).await;
     assert_eq!(refused.status(), 403);
@@ -258,7 +258,7 @@ async fn a_shared_cache_can_tell_two_tenants_apart() {
     };
     let stored_for = ask("t_alpha");
     let stored = reqwest::Client::new().execute(stored_for.try_clone().unwrap()).await.unwrap();
-    // RFC 9111 section 4.1: a stored answer serves a request only if all that it names is the same.
+    // RFC 9111 section 4.1: a stored answer serves a request only if all headers in its `Vary` are the same.
     let serves = |asked: &reqwest::Request| {
         vary(stored.headers()).iter().flat_map(|value| value.split(", ")).all(|name| {
             let of = |request: &reqwest::Request| request.headers().get(name).cloned();
@@ -323,13 +323,13 @@ async fn an_applications_own_refusals_are_told_in_three_dialects() {
         let mut closed = Socket::connect(&base, "/", &headers).await.unwrap();
         assert_eq!(closed.next().await, Err((close, code.to_owned())));
     }
-    // In the application's own style, nobody sniffs it either, and what stood there stays one.
+    // A response in the application's own style gets the header, too.
     let response = answer(styled(), own(RejectionKind::NotFound), request()).await;
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     assert_eq!(text(response).await, "resource.not_found");
 }
 
-/// A gate in front of a staging site asks for a password, which the browser then sends along.
+/// A gate in front of a staging site asks for a password. The browser then sends it with every request.
 #[tokio::test]
 async fn a_gates_password_stands_next_to_a_token_and_is_none() {
     let seen = async |headers: HeaderMap, auth: Option<AuthContext>| {
@@ -338,7 +338,7 @@ async fn a_gates_password_stands_next_to_a_token_and_is_none() {
         format!("{subject} {}", gate.is_some_and(http::HeaderValue::is_sensitive))
     };
     let router = || Router::new().route("/", any(seen));
-    // An authenticator that reads whatever it can see, and would take either.
+    // This authenticator reads all credentials that it sees, and would accept either.
     let greedy = |request: &AuthRequest<'_>| match request.headers().get("authorization") {
         Some(key)
             if key.as_bytes().starts_with(b"ApiKey") || key.as_bytes().starts_with(b"Basic") =>
@@ -386,7 +386,7 @@ async fn a_gates_password_stands_next_to_a_token_and_is_none() {
     for repeated in [["Basic YTpi", &bearer], ["Basic YTpi", "Basic YTpi"]] {
         assert_eq!(ask(built_in(), &repeated, false).await, "auth.invalid");
     }
-    // Where a token is required, the refusal says what to send.
+    // If a token is required, the refusal says what to send.
     let alone = setting(request(), "authorization", "Basic YTpi");
     let response = answer(RequireAuth::new(verifier()), router(), alone).await;
     assert_eq!(response.status(), 401);
@@ -399,7 +399,7 @@ fn forbidden() -> Rejection {
     Rejection::new(RejectionKind::ThreadForbidden)
 }
 
-/// A layer whose style cannot be mistaken for another's.
+/// A layer with its own, recognisable style.
 fn styled() -> RequireTenantScope<impl Fn(&Rejection) -> Response + Clone> {
     RequireTenantScope::new(verifier()).reject_with(|rejection: &Rejection| {
         (StatusCode::IM_A_TEAPOT, rejection.code()).into_response()
@@ -440,7 +440,7 @@ async fn what_described_the_plain_words_goes_with_them_and_the_rest_stays() {
         let policy = "default-src 'none'".parse().unwrap();
         response.headers_mut().insert("content-security-policy", policy);
         response.extensions_mut().insert(42_u8);
-        // As a layer that compresses, it wraps the body and keeps it.
+        // Like a layer that compresses, it wraps the body and keeps its content.
         response.map(|body| Body::new(body.map_frame(|frame| frame)))
     });
     let response = answer(styled(), inner.clone(), request()).await;
@@ -456,7 +456,7 @@ async fn what_described_the_plain_words_goes_with_them_and_the_rest_stays() {
     assert_eq!(response.extensions().get::<u8>(), Some(&42), "for layers outside");
     assert_eq!(text(response).await, "thread.forbidden");
 
-    // A gRPC client gets trailers only, whatever was wrapped around the document.
+    // A gRPC client gets trailers only, even if a layer has wrapped the document.
     let mut call = setting(request(), "content-type", "application/grpc");
     (*call.method_mut(), *call.version_mut()) = (Method::POST, Version::HTTP_2);
     let response = answer(RequireTenantScope::new(verifier()), inner, call).await;
@@ -468,7 +468,7 @@ async fn what_described_the_plain_words_goes_with_them_and_the_rest_stays() {
 #[tokio::test]
 async fn an_answer_of_the_applications_own_is_left_alone() {
     const OWN: &str = r#"{"title":"Forbidden","status":403,"type":"https://app.test/paywall"}"#;
-    // The handler's own problem document, which it counts as a rejection.
+    // The handler's own problem document, with a rejection in its extensions.
     let own = handler(move || {
         let json = [(header::CONTENT_TYPE, "application/problem+json")];
         (StatusCode::FORBIDDEN, json, axum::Extension(forbidden()), OWN).into_response()
@@ -476,8 +476,8 @@ async fn an_answer_of_the_applications_own_is_left_alone() {
     let response = answer(styled(), own, request()).await;
     assert_eq!((response.status().as_u16(), text(response).await.as_str()), (403, OWN));
 
-    // Our words, replaced by a layer in between: with the rest left, with another encoding, with
-    // another status, with another type.
+    // A layer in between has replaced the crate's text: with everything else left, with another encoding,
+    // with another status, or with another type.
     let plain = || handler(|| forbidden().into_response());
     let replaced =
         plain().layer(map_response(async |response: Response| response.map(|_| Body::from(OWN))));
@@ -512,7 +512,7 @@ async fn an_answer_of_the_applications_own_is_left_alone() {
 
 #[tokio::test]
 async fn what_is_counted_is_not_what_is_told() {
-    // The client hears of a thread, while the application counts who tried another tenant's.
+    // The client gets `thread.forbidden`, while the application counts attempts on other tenants.
     let inner = handler(|| {
         let counted = Rejection::new(RejectionKind::TenantMismatch);
         let mut response = forbidden().into_response();
@@ -534,16 +534,16 @@ async fn of_nested_layers_the_nearest_tells_a_rejection_and_nobody_tells_it_agai
     let inside = || handler(|| forbidden().into_response());
     let response = answer((outer(), styled()), inside(), request()).await;
     assert_eq!((response.status().as_u16(), &*text(response).await), (418, "thread.forbidden"));
-    // The inner layer refuses in the crate's plain words, and means it.
+    // The inner layer chose the crate's own text on purpose.
     let plain = (outer(), RequireAuth::new(verifier()));
     let anonymous = || without(request(), "authorization");
     let response = answer(plain, inside(), anonymous()).await;
     assert_eq!(response.status(), 401);
-    // So does a closure that answers with the rejection itself.
+    // So did a closure that answers with the rejection itself.
     let itself = RequireAuth::new(verifier())
         .reject_with(|rejection: &Rejection| rejection.clone().into_response());
     assert_eq!(answer((outer(), itself), inside(), anonymous()).await.status(), 401);
-    // A layer of the application in between may ask for it to be told anew.
+    // A layer of the application in between may ask the outer layer to make the response again.
     let between = inside().layer(RequireAuth::new(verifier())).layer(map_response(
         async |response: Response| {
             response.extensions().get::<Rejection>().cloned().unwrap().into_response()

@@ -1,4 +1,4 @@
-//! What the log says when the use of a thread is refused, and that the client is told none of it.
+//! When the use of a thread is refused, the log says why, and the client does not learn it.
 
 use crate::layers::verifier;
 use bytes::Bytes;
@@ -34,7 +34,7 @@ struct Line {
 }
 
 impl Line {
-    /// A field, whether it was recorded with quotes around it or not.
+    /// A field, without the quotes that it may have.
     fn get(&self, name: &str) -> Option<&str> {
         let text = self.fields.get(name)?.as_str();
         Some(text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text))
@@ -65,7 +65,7 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 }
 
-/// Finds threads by their id alone, whosever they are; and does not answer for one of them.
+/// Finds threads by their id alone, in all tenants. It does not answer for one of them.
 #[derive(Clone)]
 struct Global;
 
@@ -96,7 +96,7 @@ impl ThreadRegistry for Global {
 #[error("the database does not answer")]
 struct Down(#[source] io::Error);
 
-/// What a client gets.
+/// The answer that a client gets.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: StatusCode,
@@ -104,7 +104,7 @@ struct Answer {
     body: Bytes,
 }
 
-/// What a client gets that asks for a thread, by a ticket if there is one, and what the log says.
+/// The answer to a client that asks for a thread (with a ticket, if there is one), and the log lines.
 fn ask(
     thread: &str,
     request_id: &str,
@@ -112,7 +112,7 @@ fn ask(
 ) -> (Answer, Vec<Line>) {
     let handler = service_fn(async |request: Request<()>| {
         let scope = TenantScope::from_extensions(request.extensions()).unwrap();
-        // As a path's parameter is: decoded.
+        // Decoded, as the parameter of a path is.
         let thread = request.extensions().get::<String>().unwrap();
         let granted = verify_thread_access(&Global, scope, thread).await;
         Ok::<_, Infallible>(match granted {

@@ -1,5 +1,5 @@
-//! Requests as gateways, browsers and front ends send them: where tenant and env are named, and what a
-//! thread is called.
+//! Requests as gateways, browsers and front ends send them: where they name tenant and env, and which ids threads
+//! may have.
 
 use crate::{
     layers::{key, logged, verifier},
@@ -118,7 +118,7 @@ async fn a_tenant_in_the_host_is_held_against_the_token_and_the_headers() {
     for (token_of, uri, headers, outcome) in [
         ("acme", "/", &[("host", "acme.example.com")][..], ok("acme/prod")),
         ("acme", "/", &[("host", "ACME.example.com:8443")], ok("acme/prod")),
-        // As HTTP/2 has it.
+        // As in HTTP/2.
         ("acme", "https://acme.example.com/", &[], ok("acme/prod")),
         ("acme", "/", &[("host", "acme.example.com"), ("x-tenant-id", "acme")], ok("acme/prod")),
         ("acme", "/", &[("host", "example.com"), ("x-tenant-id", "acme")], ok("acme/prod")),
@@ -147,7 +147,7 @@ async fn a_tenant_in_the_host_is_held_against_the_token_and_the_headers() {
         let told = answer(&app, get_as(token_of, uri, headers)).await;
         assert_eq!(told, outcome, "{uri} {headers:?}");
     }
-    // The host is part of the URL; the headers are read all the same.
+    // The host is part of the URL. The headers are still read.
     let response = app.oneshot(get_as("acme", "https://acme.example.com/", &[])).await.unwrap();
     assert_eq!(response.headers()["vary"], "x-tenant-id, x-env, authorization");
 }
@@ -294,7 +294,7 @@ async fn the_examples_take_ids_that_begin_with_a_dash_and_serve_one_env_unsaid()
             let refused = ask("GET", "/sse/chat/-a%3Ab%40c~d", Some(env)).send().await.unwrap();
             assert_eq!(refusal(refused).await, (400, "context.invalid".to_owned()), "{name} {env}");
         }
-        // The token is held against the env that is served.
+        // The token must prove the env that is served.
         let dev = server.bare("GET", "/sse/chat/-a:b@c~d").header("x-tenant-id", "-t.1");
         let dev = dev.bearer_auth(token("-t.1", "dev", "ada")).send().await.unwrap();
         assert_eq!(refusal(dev).await, (403, "env.mismatch".to_owned()), "{name}");

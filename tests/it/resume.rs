@@ -1,4 +1,4 @@
-//! A client that reconnects with its last event id sees each event exactly once, or is told.
+//! A client that reconnects with its last event id sees each event exactly once, or gets a gap notice.
 
 use crate::support::Chat;
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-/// Listens in pieces, cut at points that differ from run to run, while somebody publishes.
+/// Reads in pieces while somebody publishes. The cuts differ from run to run.
 async fn killed_and_resumed(by_query: bool) {
     let chat = Arc::new(Chat::start());
     let mut events = chat.listen("t_alpha", "th", None).await;
@@ -27,7 +27,7 @@ async fn killed_and_resumed(by_query: bool) {
     let mut seen = Vec::new();
     let mut connections = 1;
     while seen.len() < 400 {
-        // A piece of random length; the connection is dropped in the middle of whatever it does.
+        // A piece of random length. The connection is dropped at any point.
         let piece = u64::from(uuid::Uuid::new_v4().as_bytes()[0]) % 40;
         let cut = tokio::time::sleep(Duration::from_millis(piece));
         tokio::pin!(cut);
@@ -91,7 +91,7 @@ async fn a_polyfills_cursor_is_read_and_never_silently_live() {
         let response = chat.request("GET", &path, "t_alpha").send().await.unwrap();
         let mut events = crate::support::Events::of(response);
         assert_eq!(events.event().await.unwrap().json()["data"]["text"], "two", "{name}");
-        // A page's own parameter, and a polyfill's: which is meant?
+        // One parameter of the page and one of a polyfill: the server cannot tell which one is meant.
         let both = format!("{path}&last_event_id=earliest");
         let refused = chat.request("GET", &both, "t_alpha").send().await.unwrap();
         assert_eq!(crate::support::refusal(refused).await.1, "cursor.invalid", "{name}");
@@ -169,7 +169,7 @@ async fn a_reader_that_stalls_is_not_waited_for_and_catches_up() {
     let chat = Chat::start_with(&["--retain", "100000"]);
     let mut stalled = chat.listen("t_alpha", "th", None).await;
     let mut brisk = chat.listen("t_alpha", "th", None).await;
-    // More than the sockets' buffers hold, and not more than the log retains of a thread.
+    // More than the buffers of the sockets hold, and less than the log keeps of a thread.
     let text = "x".repeat(4000);
     for _ in 0..200 {
         chat.say("t_alpha", "th", &text).await;

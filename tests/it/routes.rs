@@ -1,5 +1,5 @@
-//! Each route of each example refuses who shows nothing, except for those that are listed here. The
-//! routes are read off the examples' sources, so that a new one fails until somebody lists it.
+//! Each route of each example refuses a request without a proof, except for the routes that are listed here.
+//! The test reads the routes from the sources of the examples, so a new open route fails until it is listed.
 
 use crate::support::{Example, token};
 use http::{HeaderMap, Method, StatusCode};
@@ -16,7 +16,7 @@ const METHODS: [Method; 7] = [
     Method::OPTIONS,
 ];
 
-/// What a request without a proof shows.
+/// The kinds of requests without a proof.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Shows {
     Nothing,
@@ -24,7 +24,7 @@ enum Shows {
     Token,
     /// Tenant and env, and no token.
     Context,
-    /// Nothing, and wants a WebSocket.
+    /// Nothing, but it asks for a WebSocket.
     Upgrade,
 }
 
@@ -51,9 +51,9 @@ impl Shows {
     }
 }
 
-/// The path of each `.route("...", ...)` in a source, with something in place of its parameters.
+/// The path of each `.route("...", ...)` in a source, with values for its parameters.
 fn routes(source: &str) -> Vec<String> {
-    // Whatever else may serve something is not read here: a source that uses it has to be looked at.
+    // The test does not read other ways to serve a path. A source that uses one needs a closer look.
     for other in ["nest", "fallback", "route_service", "Redirect", "ServeDir", "pass_preflight"] {
         assert!(!source.contains(other), "`{other}` is new: teach this test to find its routes");
     }
@@ -66,14 +66,13 @@ fn routes(source: &str) -> Vec<String> {
     found.into_iter().map(|path| with_thread(path.split('/'))).collect()
 }
 
-/// A thread that is there, in place of each parameter.
+/// An existing thread, as the value of each parameter.
 fn with_thread<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     let parts: Vec<_> = parts.map(|part| if part.starts_with('{') { "th" } else { part }).collect();
     parts.join("/")
 }
 
-/// The methods by which each of `paths` answers anything but a refusal, whatever a request shows that
-/// has no proof.
+/// For each of `paths`, the methods that answer anything but a refusal to some request without a proof.
 async fn open(base: &str, paths: &[String]) -> BTreeSet<String> {
     let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let mut open = BTreeSet::new();
@@ -101,7 +100,7 @@ async fn open(base: &str, paths: &[String]) -> BTreeSet<String> {
     open
 }
 
-/// Of the layer: for the context, or for the token where there is a context.
+/// A refusal by the layer: for the context, or for the token if there is a context.
 fn is_refusal(status: StatusCode, headers: &HeaderMap, shows: Shows) -> bool {
     let wanted = match shows {
         Shows::Context => StatusCode::UNAUTHORIZED,
@@ -154,7 +153,7 @@ async fn hyper_sse_has_no_open_route() {
         paths.push(format!("/{}", with_thread(parts)));
     }
     assert_eq!(paths.len(), source.matches("Method::").count(), "an arm is read each time");
-    // Here the layer stands in front of what is no route, too.
+    // In this example, the layer also stands in front of paths that are not routes.
     paths.extend(["/".to_owned(), "/nowhere".to_owned()]);
     assert_eq!(open(&hyper.base, &paths).await, BTreeSet::new());
 }

@@ -1,5 +1,4 @@
-//! All orders in which a few clients can use one ticket: each step of each of them before and after
-//! each step of the others.
+//! A few clients use one ticket, in every possible order of their steps.
 
 use crate::layers::{request, verifier};
 use bytes::Bytes;
@@ -25,14 +24,14 @@ use tower_tenancy::{
     verify_thread_access,
 };
 
-/// The store in memory, one step at a time: what it is asked for is done when it is polled again.
+/// The in-memory store, one step at a time: it does its work when it is polled again.
 struct Stepwise {
     tickets: MemoryTickets,
-    /// The answer of a swap is a step of its own.
+    /// The answer of a swap is a separate step.
     slow_answers: bool,
-    /// A fault: tickets are given back whatever happened to them since.
+    /// A fault on purpose: tickets are always given back, even if they have changed since.
     careless: bool,
-    /// The states that the ticket was in, one after the other.
+    /// The states of the ticket, in order.
     states: Mutex<Vec<TicketState>>,
 }
 
@@ -83,10 +82,10 @@ impl TicketStore for Stepwise {
     }
 }
 
-/// One try to open the stream.
+/// One attempt to open the stream.
 #[derive(Clone, Copy, Debug)]
 struct Try {
-    /// With a cursor, as a browser comes back.
+    /// With a cursor, like a browser that reconnects.
     re_opens: bool,
     /// The registry does not answer.
     fails: bool,
@@ -97,7 +96,7 @@ const FAIL: Try = Try { re_opens: false, fails: true };
 const RE_OPEN: Try = Try { re_opens: true, fails: false };
 const FAIL_AGAIN: Try = Try { re_opens: true, fails: true };
 
-/// What got through to the handler.
+/// The requests that reached the handler.
 #[derive(Clone)]
 struct Proof {
     auth: AuthContext,
@@ -120,7 +119,7 @@ fn grant(threads: &MemoryRegistry) -> ThreadGrant {
     verify_thread_access(threads, scope, "th").now_or_never().unwrap().unwrap()
 }
 
-/// A service as it is deployed, whose handler fails where the request says so.
+/// A service as in production. Its handler fails if the request says so.
 fn site(issuer: TicketIssuer, proofs: &Proofs) -> Site {
     let proofs = Arc::clone(proofs);
     let handler = service_fn(move |request: Request<()>| {
@@ -153,14 +152,13 @@ impl Model {
         Self { grant: grant(&threads), log: MemoryLog::new(), slow_answers, careless }
     }
 
-    /// Runs the clients in each order there is, and gives how many there are, or what is wrong with
-    /// one of them.
+    /// Runs the clients in every order. Returns the number of orders, or what went wrong in one of them.
     fn check(&self, clients: &[&[Try]]) -> Result<usize, String> {
         let (mut orders, mut order) = (0, Vec::new());
         loop {
             self.run(clients, &mut order).map_err(|wrong| format!("{wrong}: {order:?}"))?;
             orders += 1;
-            // The next order: the last step that could be somebody else's is.
+            // The next order: the last step that another client could make goes to that client.
             loop {
                 match order.pop() {
                     None => return Ok(orders),
@@ -174,8 +172,8 @@ impl Model {
         }
     }
 
-    /// One run. Each step of `order` says which of the clients that are not done yet makes it, and how
-    /// many these are; where it ends, the first one goes on.
+    /// One run. Each step of `order` says which of the unfinished clients makes it, and how many of them there
+    /// are. After the end of `order`, the first unfinished client goes on.
     fn run(&self, clients: &[&[Try]], order: &mut Vec<(usize, usize)>) -> Result<(), String> {
         let proofs = Proofs::default();
         let store = Arc::new(Stepwise {
@@ -207,7 +205,7 @@ impl Model {
                 }
             }));
         }
-        // Which of the proofs that were given out still hold.
+        // The proofs that are still valid.
         let live = || -> Vec<usize> {
             let proofs = proofs.lock().unwrap();
             let holds = |i: &usize| proofs[*i].auth.remaining().is_ok();
@@ -237,7 +235,7 @@ impl Model {
             }
         }
         drop(waiting);
-        // Whoever comes next, without a cursor.
+        // The next client, without a cursor.
         let before = live();
         let opens = store.states.lock().unwrap().last() == Some(&TicketState::Unused);
         let mut again = || {
@@ -309,7 +307,7 @@ fn three_clients_never_have_one_ticket_in_any_order() {
     }
 }
 
-/// What was wrong once: so that the model is known to find it.
+/// A fault that the crate once had. The model must find it.
 #[test]
 fn the_model_finds_a_store_that_gives_tickets_back_whatever_happened_since() {
     let model = Model { careless: true, ..Model::new() };

@@ -1,4 +1,4 @@
-//! Tickets: what opens a stream once, and what nobody else can make of it.
+//! A ticket opens a stream once, and gives nobody else anything.
 
 use crate::{
     hosts::{App, serve_axum},
@@ -39,7 +39,7 @@ use tower_tenancy::{
     verify_thread_access, ws,
 };
 
-/// A ticket for `thread`, asked for by a page of this origin if one is given.
+/// A ticket for `thread`. If an origin is given, a page of this origin requests it.
 async fn ticket(chat: &Chat, tenant: &str, thread: &str, origin: Option<&str>) -> String {
     let mut request = chat.request("POST", "/tickets", tenant);
     if let Some(origin) = origin {
@@ -96,7 +96,7 @@ async fn a_ticket_opens_one_web_socket_of_its_thread_as_its_caller() {
 async fn a_ticket_is_for_one_thread_one_caller_and_one_way_to_ask() {
     let chat = Chat::start();
     let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
-    // The same name in another tenant, and another thread of the same tenant.
+    // A thread of the same name in another tenant, and another thread of the same tenant.
     for (path, status, code) in [
         ("/sse/chat/only-beta", 403, "thread.forbidden"),
         ("/sse/chat/nowhere", 403, "thread.forbidden"),
@@ -126,7 +126,7 @@ async fn a_ticket_is_for_one_thread_one_caller_and_one_way_to_ask() {
         let (status, code) = refused(get_sse(&chat, &sse(unknown), &[]).await).await;
         assert_eq!((status, code.as_str()), INVALID, "{unknown}");
     }
-    // It opens a stream, and does nothing else, also where it pretends to.
+    // It opens a stream and does nothing else, even if the request claims otherwise.
     for (method, path) in
         [("POST", "/chat/th/messages"), ("PUT", "/threads/new"), ("POST", "/tickets")]
     {
@@ -144,7 +144,7 @@ async fn a_ticket_is_for_one_thread_one_caller_and_one_way_to_ask() {
     assert_eq!(refused(foreign.send().await.unwrap()).await.1, "thread.forbidden");
     let bad = chat.post("/tickets", "t_alpha", r#"{"thread":"th"}"#);
     assert_eq!(refused(bad.send().await.unwrap()).await, (400, "request.invalid".to_owned()));
-    // What a page of another site can send without being asked first.
+    // A page of another site can send this without a preflight.
     for form in
         ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
     {
@@ -180,7 +180,7 @@ async fn a_page_of_another_origin_cannot_use_it() {
         let socket = Socket::connect(&chat.base, &ws_path(&mine), &headers).await;
         assert_eq!(socket.is_ok(), passes, "{headers:?}");
     }
-    // Pages without an origin of their own cannot be told apart, so a ticket would be good for all.
+    // Pages without an origin cannot be told apart, so a ticket would be valid for all of them.
     for opaque in ["null", "file://", "https://app.test/page"] {
         let request = chat.request("POST", "/tickets", "t_alpha").header("origin", opaque);
         let response = request.json(&json!({ "thread_id": "th" })).send().await.unwrap();
@@ -216,7 +216,7 @@ async fn of_many_who_redeem_at_once_one_succeeds() {
             let (chat, mine) = (chat.clone(), mine.clone());
             tokio::spawn(async move {
                 if web_socket {
-                    // Held open, so that all are open at once.
+                    // Keep it open, so that all are open at the same time.
                     Socket::connect(&chat.base, &ws_path(&mine), &[]).await.map(drop).is_ok()
                 } else {
                     get_sse(&chat, &sse(&mine), &[]).await.status() == 200
@@ -256,11 +256,11 @@ async fn an_event_source_re_opens_its_stream_with_a_cursor_and_nobody_does_witho
         let (status, code) = refused(get_sse(&chat, &path, &headers).await).await;
         assert_eq!((status, code.as_str()), INVALID, "{path} {headers:?}");
     }
-    // The refused did not disturb the one that is open.
+    // The refused requests did not disturb the open stream.
     chat.say("t_alpha", "th", "two").await;
     assert_eq!(first.event().await.unwrap().json()["data"]["text"], "two");
 
-    // The browser comes back: the priming id is enough, and so is any event's.
+    // The browser reconnects: the id of the opening is enough, and so is the id of any event.
     // (A gateway may double its header.)
     let doubled = [("last-event-id", primed.as_str()), ("last-event-id", &primed)];
     let mut second = Events::of(get_sse(&chat, &sse(&mine), &doubled).await);
@@ -346,7 +346,7 @@ async fn talk(
     Ok(grant.guard(events).into_ws().on_upgrade(upgrade, ws::no_messages))
 }
 
-/// Everything is traced, headers included, inside the layers that take secrets away.
+/// Traces everything, headers included, inside of the layers that remove secrets.
 async fn site(tickets: TicketIssuer, tenancy: RequireTenantScope) -> String {
     let trace = TraceLayer::new_for_http()
         .make_span_with(DefaultMakeSpan::new().include_headers(true).level(tracing::Level::INFO))
@@ -359,12 +359,12 @@ async fn site(tickets: TicketIssuer, tenancy: RequireTenantScope) -> String {
         .with_state(Site { app: App::new().await, tickets: tickets.clone() })
         .layer(trace.clone())
         .layer(tenancy.or_ticket())
-        // What a URL bears is gone before even this one; only sent headers may be seen here.
+        // The secrets of the URL are gone before this layer. It may see only headers.
         .layer(TraceLayer::new_for_http());
     serve(RedeemTicket::new(tickets).layer(router)).await
 }
 
-/// A router in the layer that has to stand around it.
+/// A router, inside of the layer that must be the outermost.
 async fn serve(service: RedeemService<Router>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -389,7 +389,7 @@ async fn tickets_and_tokens_are_in_no_log_line_and_no_trace_field() {
             answer["ticket"].as_str().unwrap().to_owned()
         };
         let first = issue().await;
-        // Good, used up, repeated, and for another thread.
+        // A valid ticket, a used one, a repeated one, and one for another thread.
         for path in [
             format!("/th?ticket={first}"),
             format!("/th?ticket={first}"),
@@ -415,7 +415,7 @@ async fn tickets_and_tokens_are_in_no_log_line_and_no_trace_field() {
     assert!(log.contains("everything that a handler sees") && log.contains("theme=dark"), "{log}");
     assert!(log.contains("/other?a=1&b=2") && log.contains("chat.v1"), "{log}");
     for secret in secrets {
-        // Not even the half of it.
+        // The log does not hold half of it, either.
         let (head, tail) = secret.split_at(secret.len() / 2);
         assert!(!log.contains(head) && !log.contains(tail), "{log}");
     }
@@ -468,7 +468,7 @@ async fn a_ticket_says_where_its_stream_starts_so_that_its_url_need_not() {
     assert_eq!(refused(bad).await, (400, "cursor.invalid".to_owned()));
 }
 
-/// Does not answer the first time.
+/// Fails the first time.
 #[derive(Clone)]
 struct Shaky(Arc<AtomicBool>, MemoryRegistry);
 
@@ -534,7 +534,7 @@ async fn trouble_of_ours_uses_no_ticket_up_and_other_routes_take_none() {
 
 #[tokio::test]
 async fn tickets_work_in_any_host() {
-    // One that is no axum: the same layers in a `ServiceBuilder`, around a plain service.
+    // Without axum: the same layers in a `ServiceBuilder`, around a plain service.
     let app = App::new().await;
     let tickets = TicketIssuer::in_memory();
     let site = Site { app, tickets: tickets.clone() };
@@ -566,7 +566,7 @@ async fn tickets_work_in_any_host() {
 
 type Plain = http::Response<http_body_util::Full<bytes::Bytes>>;
 
-/// A ticket for thread `th`, of what `auth` proves.
+/// A ticket for thread `th`, for the proof `auth`.
 async fn ticket_of(issuer: &TicketIssuer, auth: &AuthContext) -> String {
     let (tickets, auth) = (issuer.clone(), auth.clone());
     let threads = MemoryRegistry::new();
@@ -639,7 +639,7 @@ async fn a_route_finds_in_a_ticket_what_it_asks_of_a_token_and_refuses_what_is_n
     }
 }
 
-/// Answers when it is told to.
+/// Answers when the test tells it to.
 struct Gated(MemoryTickets, Semaphore);
 
 impl TicketStore for Gated {
@@ -673,7 +673,7 @@ impl TicketStore for Gated {
 async fn who_waits_for_the_store_holds_nothing_of_the_service_and_waits_in_turn_for_it() {
     let store = Arc::new(Gated(MemoryTickets::new(), Semaphore::new(0)));
     let issuer = TicketIssuer::new(Arc::clone(&store));
-    // Whether it was by ticket: then it was said where the stream starts.
+    // With a ticket, the request says where the stream starts.
     let (started, handler_may) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
     let handler = {
         let (started, may) = (Arc::clone(&started), Arc::clone(&handler_may));
@@ -695,11 +695,11 @@ async fn who_waits_for_the_store_holds_nothing_of_the_service_and_waits_in_turn_
     let mine = ticket_of(&issuer, &ada()).await;
     let mut by_ticket = ask(with_ticket(&mine));
     assert!(poll!(&mut by_ticket).is_pending(), "the store does not answer");
-    // The one permit is free meanwhile.
+    // The only permit is free meanwhile.
     let mut first = ask(without_ticket());
     assert!(poll!(&mut first).is_pending());
     assert_eq!(*started.lock().unwrap(), [false]);
-    // The store answers; now the request waits in turn, and before who comes after it.
+    // The store answers. Now the request waits for its turn, before later requests.
     store.1.add_permits(1);
     assert!(poll!(&mut by_ticket).is_pending());
     let mut last = ask(without_ticket());
@@ -739,7 +739,7 @@ async fn a_browser_whose_ticket_cannot_be_looked_up_is_asked_back_by_a_notice_wi
     assert_eq!(data["meta"]["trace_id"], id, "{text}");
 }
 
-/// Is ready as often as it is told to, and fails then.
+/// Is ready as often as the test says, and then fails.
 #[derive(Clone)]
 struct Readies(Arc<AtomicUsize>);
 

@@ -1,4 +1,4 @@
-//! What must not compile, and whether the compiler's words help.
+//! Wrong code does not compile, and the compiler's message helps.
 
 use serde_json::Value;
 use std::{
@@ -12,8 +12,7 @@ use ui_test::{
     status_emitter::Text,
 };
 
-/// The libraries that this very binary was built with, by the names that code uses. Nothing is built
-/// once more for these tests.
+/// The libraries of this binary, by the names that code uses. These tests build nothing again.
 fn built_libraries() -> HashMap<String, PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let build = ["test", "--no-run", "--all-features", "--test", "it", "--message-format", "json"];
@@ -23,7 +22,7 @@ fn built_libraries() -> HashMap<String, PathBuf> {
         let message: Value = serde_json::from_slice(line).unwrap();
         let files = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let Some(rlib) = files.into_iter().find(|file| file.ends_with(".rlib")) else { continue };
-        // Of two versions we use the newer: dependencies of our dependencies are late.
+        // Of two versions, the tests use the newer one: dependencies of dependencies may be older.
         let id = message["package_id"].as_str().unwrap();
         let version = id.rsplit(['#', '@']).next().unwrap().split(['.', '-', '+']);
         let version: Vec<u64> = version.map_while(|part| part.parse().ok()).collect();
@@ -36,8 +35,8 @@ fn built_libraries() -> HashMap<String, PathBuf> {
     found.into_iter().map(|(name, (_, path))| (name, path)).collect()
 }
 
-/// Compares rustc's messages, which differ from release to release: run with the toolchain that
-/// wrote them. `BLESS=1` writes them anew.
+/// Compares rustc's messages. They differ between releases: use the toolchain that wrote them. `BLESS=1`
+/// writes them again.
 #[test]
 #[ignore = "compares the messages of one rustc release; `scripts/test` runs it"]
 fn forgotten_checks_do_not_compile() {
@@ -58,7 +57,7 @@ fn forgotten_checks_do_not_compile() {
     defaults.require_annotations = Spanned::dummy(false).into();
     defaults.set_custom("edition", Edition("2024".into()));
     defaults.set_custom("rustfix", RustfixMode::Disabled);
-    // Where something stands in our sources, and in the compiler's, is not what is compared.
+    // The comparison ignores line numbers in the sources of this crate and of the compiler.
     config.path_stderr_filter(Path::new(env!("CARGO_MANIFEST_DIR")), b"$DIR");
     config.stderr_filter(r"--> (?:\$DIR/)?(src/[^:]+):\d+:\d+", b"--> $1");
     config.stderr_filter(r"--> \S+/registry/src/[^/]+/([^:]+):\d+:\d+", b"--> $$CARGO/$1");

@@ -1,5 +1,5 @@
-//! The rails over WebSocket: refused before the upgrade, resumed without loss, and nobody speaks for
-//! anybody else.
+//! Guarded streams over WebSocket: refusals come before the upgrade, clients resume without loss, and no client
+//! can publish as another one.
 
 use crate::{
     hosts::{App, accept, serve_axum},
@@ -76,7 +76,7 @@ async fn each_event_is_seen_once_across_cuts() {
     });
     let mut seen = Vec::new();
     while seen.len() < 200 {
-        // Dropped in the middle of whatever it does, after a few events.
+        // It is dropped at any point, after a few events.
         for _ in 0..(1 + uuid::Uuid::new_v4().as_bytes()[0] % 9) {
             let message = socket.next().await.unwrap();
             seen.push(message["data"]["text"].as_str().unwrap().to_owned());
@@ -175,7 +175,7 @@ async fn a_browser_bears_its_token_as_a_protocol_that_is_never_echoed() {
     assert!(!format!("{:?}", socket.response).contains(&jwt));
     assert_eq!(socket.next().await.unwrap()["type"], "open");
 
-    // Where protocols are not taken for tokens, one is not chosen all the same.
+    // Even if the layer does not read tokens from protocols, the server never selects a token.
     let addr = serve_axum(router(App::new().await, RequireTenantScope::new(verifier()))).await;
     let bearer = format!("Bearer {jwt}");
     let headers = [
@@ -201,7 +201,7 @@ async fn a_browser_bears_its_token_as_a_protocol_that_is_never_echoed() {
     }
 }
 
-/// How long a peer may be silent, pings unanswered: longer than a busy machine needs for an answer.
+/// How long a peer may be silent and answer no ping: longer than a busy machine needs.
 const SILENCE: Duration = Duration::from_secs(5);
 
 async fn talk(
@@ -263,7 +263,7 @@ async fn a_silent_peer_is_let_go_and_one_that_answers_pings_is_kept() {
     let mut alive = Socket::connect(&base, "/th", &headers).await.unwrap();
     let mut silent = Socket::connect(&base, "/th", &headers).await.unwrap();
     assert_eq!(alive.next().await.unwrap()["type"], "open");
-    // The library answers pings only while somebody reads.
+    // The library answers pings only while the test reads.
     let waited = tokio::time::timeout(SILENCE + SILENCE / 2, alive.next()).await;
     assert!(waited.is_err(), "{waited:?}");
     assert_eq!(silent.next().await.unwrap()["type"], "open");
@@ -304,7 +304,7 @@ async fn a_refused_upgrade_is_closed_with_its_code_where_that_was_asked_for() {
 
 type Body = http_body_util::Full<bytes::Bytes>;
 
-/// No framework: hyper's connection, and the handshake of this crate.
+/// A server without a framework: hyper's connection, and the handshake of this crate.
 pub(crate) fn hyper_service(
     app: App,
 ) -> impl Service<
@@ -354,7 +354,7 @@ async fn bare_hyper_upgrades_to_the_same_sessions() {
     let auth = ("authorization", bearer.as_str());
     let refused = Socket::connect(&base, "/other", &[tenant, env, auth]).await.err();
     assert_eq!(refused, Some((403, "thread.forbidden".to_owned())));
-    // A token that nobody asked for is not chosen, either.
+    // A token that the layer does not read is not selected, either.
     let protocols = ("sec-websocket-protocol", "bearer.x, chat.v1, chat.v2");
     let earliest = ("last-event-id", "earliest");
     let headers = [tenant, env, auth, protocols, earliest];

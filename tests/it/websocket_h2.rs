@@ -39,7 +39,7 @@ use tower_tenancy::{
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// A connection whose server has said that it takes an extended `CONNECT`.
+/// A connection to a server that has announced the extended `CONNECT`.
 struct Connection(http2::SendRequest<Empty<Bytes>>, SocketAddr);
 
 impl Connection {
@@ -54,7 +54,7 @@ impl Connection {
         this
     }
 
-    /// Asks for another protocol than a WebSocket's if told to.
+    /// Asks for a WebSocket, or for another protocol.
     async fn ask(
         &mut self,
         protocol: &'static str,
@@ -72,7 +72,7 @@ impl Connection {
         self.0.send_request(request.body(Empty::new()).unwrap()).await.unwrap()
     }
 
-    /// Opens a WebSocket, or tells how it was refused.
+    /// Opens a WebSocket, or returns the refusal.
     async fn open(
         &mut self,
         path: &str,
@@ -103,14 +103,14 @@ async fn next(socket: &mut Socket) -> Result<Value, (u16, String)> {
     }
 }
 
-/// The first notice, and what the client says comes back.
+/// Reads the first notice, and checks that the client's message comes back.
 async fn talks(socket: &mut Socket) {
     assert_eq!(next(socket).await.unwrap()["type"], "open");
     socket.send(Message::text(r#"{"text":"hi"}"#)).await.unwrap();
     assert_eq!(next(socket).await.unwrap()["data"], json!({"text": "hi"}));
 }
 
-/// Takes everything that a browser may send: cookie, protocol, query and ticket.
+/// Accepts everything that a browser may send: cookie, protocol, query and ticket.
 async fn site() -> (SocketAddr, String) {
     let app = App::new().await;
     let tickets = TicketIssuer::in_memory();
@@ -196,14 +196,14 @@ async fn a_refused_upgrade_is_closed_with_its_code_where_that_was_asked_for() {
     }
     let (mut good, _) = connection.open("/th", &[tenant, env, auth]).await.unwrap();
     talks(&mut good).await;
-    // No WebSocket, no change.
+    // A request that is not a WebSocket does not change.
     let other = connection.ask("connect-udp", "/th", &[env]).await;
     assert_eq!(other.status(), 400);
 }
 
 #[tokio::test]
 async fn an_accepted_upgrade_stays_open_whatever_else_was_refused() {
-    // A handler may say for other reasons what it refused.
+    // A handler may put a rejection into its answer for other reasons.
     let handler = async |upgrade: WebSocketUpgrade| {
         let mut accepted = upgrade.on_upgrade(async |mut socket: ws::WebSocket| {
             let _sent = socket.send(ws::Message::text(r#"{"type":"accepted"}"#)).await;

@@ -1,4 +1,4 @@
-//! Nor can its types be made by hand.
+//! Code cannot make the types of a body by hand.
 use futures_util::stream;
 use tower_tenancy::{GuardedStream, SseBody, StreamEvent};
 

@@ -1,4 +1,4 @@
-//! A body that is not made from bytes needs another way to refuse.
+//! If a body cannot be made from bytes, the layer needs another way to refuse.
 use http::{Request, Response};
 use std::convert::Infallible;
 use tower::{Layer, Service, service_fn};

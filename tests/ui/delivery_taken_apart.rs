@@ -1,4 +1,4 @@
-//! Nor is it taken apart by its field, or turned back into an event.
+//! Code cannot read a delivery's field, or turn a delivery back into an event.
 use tower_tenancy::{Delivery, StreamEvent};
 
 fn field(delivery: Delivery) {

@@ -1,4 +1,4 @@
-//! What a log takes in is made by a grant or a publisher alone.
+//! Only a grant or a publisher can make an event for a log.
 use tower_tenancy::{EventType, Routing, event::NewEvent};
 
 fn draft(routing: Routing, kind: EventType) -> NewEvent {

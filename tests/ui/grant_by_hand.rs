@@ -1,4 +1,4 @@
-//! A grant is made by the thread check alone.
+//! Only the thread check can make a grant.
 use std::sync::{Arc, OnceLock};
 use tower_tenancy::{Routing, TenantScope, ThreadGrant, id::ThreadKey};
 

@@ -1,4 +1,4 @@
-//! One grant, one stream.
+//! A grant is good for one stream.
 use futures_util::stream;
 use tower_tenancy::{StreamEvent, ThreadGrant};
 

@@ -1,4 +1,4 @@
-//! A log is read through a grant: nobody else has a key.
+//! Code can read a log only through a grant, which has the key.
 use tower_tenancy::{Env, EventLog, MemoryLog, TenantId, ThreadId, id::ThreadKey};
 
 fn read(log: MemoryLog, tenant: TenantId, env: Env, thread: ThreadId) {

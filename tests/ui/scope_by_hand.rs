@@ -1,4 +1,4 @@
-//! A scope is made by the guard alone.
+//! Only the guard can make a scope.
 use tower_tenancy::{AuthContext, RequestContext, TenantScope};
 
 fn by_hand(request: RequestContext, auth: AuthContext) -> TenantScope {

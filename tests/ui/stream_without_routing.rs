@@ -1,4 +1,4 @@
-//! What names no tenant, env and thread cannot be guarded.
+//! A stream can be guarded only if its items name tenant, env and thread.
 use futures_util::stream;
 use tower_tenancy::ThreadGrant;
 

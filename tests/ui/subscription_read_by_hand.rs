@@ -1,4 +1,4 @@
-//! What a subscription gives is read after it was guarded, and not before.
+//! Code can read a subscription only after it is guarded.
 use futures_util::StreamExt as _;
 use tower_tenancy::{Delivery, LastEventId, MemoryLog, ThreadGrant};
 

@@ -1,4 +1,4 @@
-//! How cost grows: with subscribers, threads, payload, idle streams, and the distance of a resume.
+//! How the cost grows with subscribers, threads, payload, idle streams and missed events.
 
 mod resume;
 
@@ -17,7 +17,7 @@ use tower_tenancy::BoxError;
 #[derive(Args, Debug)]
 pub(crate) struct Curve {
     what: What,
-    /// Runs of each point; the median is told.
+    /// Runs of each point. The result is their median.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     #[arg(long, value_name = "FILE")]
@@ -28,11 +28,11 @@ pub(crate) struct Curve {
 enum What {
     /// Cost of a delivery, over subscribers of one thread.
     Subscribers,
-    /// Cost of a delivery to 1,000 subscribers of one thread, over threads that there are besides.
+    /// Cost of a delivery to 1,000 subscribers of one thread, over the number of threads in the log.
     Threads,
     /// Cost of a delivery to 100 subscribers, over bytes of data.
     Payload,
-    /// Memory of a server, over streams that are open and quiet.
+    /// Memory of a server, over open and quiet streams.
     Idle,
     /// Time until the first event of a resumed stream, over events that it missed.
     Resume,
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Curve) -> Result<(), BoxError> {
     Ok(())
 }
 
-const SERVERS: [Kind; 3] = [Kind::Rails, Kind::ByHand, Kind::Raw];
+const SERVERS: [Kind; 3] = [Kind::TowerTenancy, Kind::ByHand, Kind::Raw];
 
 /// Enough events for a steady figure, in about a second.
 fn plan(subscribers: usize, data: usize) -> Plan {
@@ -88,8 +88,8 @@ struct Point {
     plan: Plan,
 }
 
-/// The medians of each point. In every round each is measured once, so that what the machine does
-/// meets all alike.
+/// The medians of each point. Every round measures each point once, so that the load of the machine affects
+/// all points alike.
 fn costs(axis: &str, points: &[Point], rounds: usize) -> Result<Table, BoxError> {
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); points.len()];
     for _ in 0..rounds {
@@ -131,7 +131,7 @@ fn subscribers(rounds: usize) -> Result<Table, BoxError> {
 fn threads(rounds: usize) -> Result<Table, BoxError> {
     let points = [1, 10, 100, 1000, 10_000, 100_000].map(|at| {
         let options = vec!["--threads".to_owned(), at.to_string()];
-        Point { at, server: Kind::Rails, options, plan: plan(1000, 256) }
+        Point { at, server: Kind::TowerTenancy, options, plan: plan(1000, 256) }
     });
     costs("threads", &points, rounds)
 }
@@ -149,7 +149,7 @@ fn payload(rounds: usize) -> Result<Table, BoxError> {
 
 fn idle() -> Result<Table, BoxError> {
     let mut table = Table::new("streams,server,pss_kib,kib_per_stream");
-    for kind in [Kind::Rails, Kind::ByHand, Kind::RailsTuned] {
+    for kind in [Kind::TowerTenancy, Kind::ByHand, Kind::TowerTenancyTuned] {
         for (nth, streams) in [1000, 2000, 4000, 7000, 10_000].into_iter().enumerate() {
             machine::room_for(streams)?;
             let memory = idle::measure(kind, streams)?;

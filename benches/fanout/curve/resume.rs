@@ -1,7 +1,7 @@
-//! Resuming, without any socket: from the subscription until the body has the first event.
+//! The time to resume, without a socket: from the subscription until the body returns the first event.
 
 use super::Table;
-use crate::serve::rails;
+use crate::serve::guarded;
 use futures_util::FutureExt as _;
 use http_body::Body as _;
 use std::{
@@ -19,8 +19,8 @@ const REPEATS: usize = 1000;
 pub(super) fn run() -> Result<Table, BoxError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let _in_runtime = runtime.enter();
-    let grants = rails::grants()?;
-    // All of them stay.
+    let grants = guarded::grants()?;
+    // The log keeps all events.
     let log = MemoryLog::builder()
         .max_events(EVENTS as usize)
         .max_bytes(usize::MAX)
@@ -43,7 +43,7 @@ pub(super) fn run() -> Result<Table, BoxError> {
     Ok(table)
 }
 
-/// Publishes events, and gives the position after the last one.
+/// Publishes events, and returns the position after the last one.
 fn fill(log: &MemoryLog, grant: &ThreadGrant) -> Result<Cursor, BoxError> {
     let publisher = Publisher::without_proof(log.clone(), grant.routing().clone());
     let mut last: Option<StreamEvent> = None;
@@ -63,7 +63,7 @@ fn first_event(log: &MemoryLog, grant: ThreadGrant, after: Cursor) -> Result<Dur
     let Poll::Ready(Some(Ok(frame))) = polled else { return Err("no frame".into()) };
     let frame = frame.into_data().map_err(|_| "no data")?;
     let first = format!("\nid: {}\ndata: ", Cursor::new(after.epoch(), after.seq() + 1));
-    // The opening, and the event right after the one that was seen last.
+    // The opening, and the event right after the cursor.
     let found = memchr::memmem::find(&frame, first.as_bytes()).is_some();
     if found { Ok(time) } else { Err("the first frame is not the next event's".into()) }
 }

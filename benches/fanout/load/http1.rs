@@ -1,8 +1,8 @@
 //! Subscribers over HTTP/1.1: one thread, one buffer, one read per wake-up.
 //!
-//! It never sleeps while a run lasts. A server that writes to a client which sleeps on the same
-//! machine also pays for waking it up; one that is fast enough to keep it busy does not, and would
-//! look better than it is. Clients on other machines cost no server that.
+//! It never sleeps during a run. If a client sleeps on the same machine, the server also pays for waking
+//! it. A server that is fast enough to keep the client busy does not, and would look better than it is. Clients
+//! on other machines cost no server anything for this.
 
 use super::{Client, Load, PATIENCE, marker::Scanner, refused, tally::Tally};
 use memchr::memmem;
@@ -13,7 +13,7 @@ use std::{
 };
 use tower_tenancy::BoxError;
 
-/// Connections that are opened at once: fewer than a server lets wait.
+/// Connections that are opened at the same time: fewer than the backlog of a server.
 const BATCH: usize = 256;
 pub(crate) struct Http1 {
     poll: Poll,
@@ -32,7 +32,7 @@ struct Subscriber {
 struct Publisher {
     client: Client,
     socket: TcpStream,
-    /// Requests that the socket did not take yet.
+    /// Requests that are not written to the socket yet.
     unsent: Vec<u8>,
 }
 
@@ -73,7 +73,7 @@ impl Http1 {
     }
 }
 
-/// Reads up to the end of the head, which has to say that all is well.
+/// Reads up to the end of the head, whose status must be a success.
 fn read_head(socket: &mut std::net::TcpStream, buffer: &mut [u8]) -> Result<(), BoxError> {
     let mut length = 0;
     while memmem::find(&buffer[..length], b"\r\n\r\n").is_none() {
@@ -91,7 +91,7 @@ fn read_head(socket: &mut std::net::TcpStream, buffer: &mut [u8]) -> Result<(), 
 }
 
 impl Publisher {
-    /// Publishes as many events as the window lets.
+    /// Publishes as many events as the window allows.
     fn publish(&mut self, tally: &mut Tally) -> io::Result<()> {
         while let Some(seq) = tally.next() {
             self.unsent.extend_from_slice(self.client.publish(seq).as_bytes());
@@ -125,7 +125,7 @@ impl Publisher {
 }
 
 impl Subscriber {
-    /// Reads what is there, and gives its length.
+    /// Reads the bytes that are there, and returns their length.
     fn read(
         &mut self,
         index: usize,
@@ -152,7 +152,7 @@ impl Subscriber {
 }
 
 impl Http1 {
-    /// Takes in whatever comes within `patience`, and tells if anything came.
+    /// Reads whatever comes within `patience`, and returns whether anything came.
     fn turn(
         &mut self,
         events: &mut Events,

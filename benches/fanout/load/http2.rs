@@ -24,7 +24,7 @@ use tower_tenancy::BoxError;
 
 /// Streams of one connection.
 const STREAMS: usize = 100;
-/// Flow control is not what is measured.
+/// Large enough that flow control does not matter.
 const WINDOW: u32 = 1 << 24;
 
 pub(crate) struct Http2 {
@@ -33,11 +33,11 @@ pub(crate) struct Http2 {
     client: Client,
     publisher: OwnedWriteHalf,
     inbox: Rc<Inbox>,
-    /// A connection goes away once nobody can open streams on it and none is open.
+    /// Kept, because a connection closes once it has no stream and no handle.
     _connections: Vec<SendRequest<Bytes>>,
 }
 
-/// What the streams' tasks have for the tally.
+/// Messages from the tasks of the streams to the tally.
 #[derive(Default)]
 struct Inbox {
     seen: RefCell<Vec<(usize, usize, Instant)>>,
@@ -141,7 +141,7 @@ async fn read_answers(mut answers: OwnedReadHalf) -> Result<(), BoxError> {
 }
 
 impl Inbox {
-    /// Takes in whatever comes within `patience`, and tells if anything came.
+    /// Reads whatever comes within `patience`, and returns whether anything came.
     async fn turn(&self, patience: Duration, tally: &mut Tally) -> Result<bool, BoxError> {
         let came = timeout(patience, self.notify.notified()).await.is_ok();
         if let Some(error) = self.failed.take() {
@@ -186,7 +186,7 @@ impl Load for Http2 {
     }
 
     fn idle(&self) -> Duration {
-        // It sleeps.
+        // This generator sleeps.
         Duration::ZERO
     }
 }

@@ -1,4 +1,4 @@
-//! Events are known by a marker in their data, found without parsing anything around it.
+//! A marker in the data identifies an event. The load finds it without parsing anything else.
 
 use memchr::memchr;
 use tower_tenancy::BoxError;
@@ -6,21 +6,21 @@ use tower_tenancy::BoxError;
 const DIGITS: usize = 8;
 const LENGTH: usize = DIGITS + 2;
 
-/// Of event `seq`. Nothing else that is sent has an `@`.
+/// The marker of event `seq`. Nothing else in a stream has an `@`.
 pub(crate) fn marker(seq: usize) -> String {
     format!("@{seq:0DIGITS$}@")
 }
 
-/// Finds the markers in what one subscriber receives.
+/// Finds the markers in the bytes of one subscriber.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
-    /// The start of a marker that was cut by the end of a read.
+    /// The beginning of a marker that the end of a read has cut.
     carry: [u8; LENGTH],
     carried: usize,
 }
 
 impl Scanner {
-    /// Tells `found` the number of each marker that is complete.
+    /// Calls `found` with the number of each complete marker.
     pub(crate) fn scan(
         &mut self,
         mut chunk: &[u8],
@@ -60,7 +60,7 @@ fn number(marker: &[u8]) -> Result<usize, BoxError> {
     number.ok_or_else(|| format!("no marker: {text:?}").into())
 }
 
-/// Markers arrive however the bytes are cut. Panics if they do not.
+/// Markers are found wherever the bytes are cut. Panics if they are not.
 pub(crate) fn check() {
     let text = format!("id: 1\ndata: xx{}\n\nid: 2\ndata: xx{}\n\n", marker(1), marker(12_345_678));
     for cut in 1..text.len() {

@@ -1,4 +1,4 @@
-//! The load: subscribers that hold every event against what they must see, and a publisher.
+//! The load: a publisher, and subscribers that check every event.
 
 pub(crate) mod http1;
 pub(crate) mod http2;
@@ -15,14 +15,14 @@ use std::{net::SocketAddr, time::Duration};
 use tally::Tally;
 use tower_tenancy::BoxError;
 
-/// After this long without anything, what is missing will not come.
+/// After this time without any event, the missing ones will not come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to publish, and how.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) subscribers: usize,
-    /// Most events that are published and not with everybody yet.
+    /// The most events that are published and have not reached everybody yet.
     pub(crate) window: usize,
     /// Events that are measured.
     pub(crate) events: usize,
@@ -49,7 +49,7 @@ impl Client {
         format!("http://{}{PATH}", self.address)
     }
 
-    /// The fields that all servers are sent; most do not look at them.
+    /// The header fields for all servers. Most servers do not read them.
     fn headers(&self) -> [(&'static str, String); 3] {
         [
             ("x-tenant-id", "t_alpha".to_owned()),
@@ -58,7 +58,7 @@ impl Client {
         ]
     }
 
-    /// A request of HTTP/1.1, up to its own fields.
+    /// The beginning of an HTTP/1.1 request, up to its own fields.
     fn head(&self, method: &str) -> String {
         let mut head = format!("{method} {PATH} HTTP/1.1\r\nhost: {}\r\n", self.address);
         for (name, value) in self.headers() {
@@ -73,10 +73,10 @@ impl Client {
 
     fn publish(&self, seq: usize) -> String {
         let marker = marker::marker(seq);
-        // Last, so that what has arrived when it arrives is the whole data.
+        // It comes last: when it arrives, all the data have arrived.
         let padding = self.data.saturating_sub(marker.len());
         let data = format!("{}{marker}", "x".repeat(padding));
-        // nchan sends what it is given.
+        // nchan sends the bytes as they are.
         let body =
             if self.kind == Kind::Nchan { Event::new(seq as u64, data).to_json() } else { data };
         let length = body.len();
@@ -85,7 +85,7 @@ impl Client {
     }
 }
 
-/// What a publisher's connection answers. What is refused will be missed as well; this says why.
+/// Reads the answers to a publisher. A refused event would be missed later; this says why.
 fn refused(answers: &[u8]) -> Result<(), BoxError> {
     for at in memmem::find_iter(answers, b"HTTP/1.1 ") {
         if answers.get(at + 9).is_some_and(|class| *class != b'2') {
@@ -97,7 +97,7 @@ fn refused(answers: &[u8]) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// A number of events, as all subscribers got them.
+/// The result of one phase: some events, delivered to all subscribers.
 #[derive(Debug, Default)]
 pub(crate) struct Phase {
     pub(crate) wall: Duration,
@@ -106,18 +106,18 @@ pub(crate) struct Phase {
     pub(crate) bytes: u64,
 }
 
-/// Something that can publish to subscribers that it holds.
+/// A publisher together with its subscribers.
 pub(crate) trait Load {
-    /// Publishes events until the tally's goal is with everybody.
+    /// Publishes events until all subscribers have as many as the tally asks for.
     fn run(&mut self, tally: &mut Tally) -> Result<(), BoxError>;
 
-    /// Waits until nothing comes any more: what does come now, came twice.
+    /// Waits until nothing comes any more. An event that still comes is a repeated one.
     fn settle(&mut self, tally: &mut Tally) -> Result<(), BoxError>;
 
     /// Bytes that the subscribers have received.
     fn received(&self) -> u64;
 
-    /// Processor time in which there was nothing to do, and sleeping would have cost the server.
+    /// Processor time without work. Sleeping instead would have cost the server time.
     fn idle(&self) -> Duration;
 }
 

@@ -1,4 +1,4 @@
-//! Who has seen what: every subscriber every event, in order, once.
+//! Checks that every subscriber has seen every event, in order and once.
 
 use std::time::Instant;
 use tower_tenancy::BoxError;
@@ -8,11 +8,11 @@ pub(crate) struct Tally {
     window: usize,
     /// Events to publish in all.
     goal: usize,
-    /// Of each subscriber, how many events it has seen.
+    /// How many events each subscriber has seen.
     seen: Vec<usize>,
-    /// Of each event, when it was published, and how many have not seen it.
+    /// When each event was published, and how many subscribers have not seen it.
     published: Vec<(Instant, usize)>,
-    /// Events that all have seen: always the first ones.
+    /// How many events, counted from the first, all subscribers have seen.
     done: usize,
     latencies: Vec<u32>,
 }
@@ -32,7 +32,7 @@ impl Tally {
     /// Publish `events` more.
     pub(crate) fn aim(&mut self, events: usize) {
         self.goal += events;
-        // Room in advance: growing takes long when there are millions.
+        // Reserve in advance: growing a list of millions takes long.
         self.latencies.reserve(events * self.seen.len());
     }
 
@@ -90,7 +90,7 @@ impl Tally {
     }
 }
 
-/// What is missing, doubled or out of order does not pass. Panics if it does.
+/// Missing, repeated and reordered events are detected. Panics if they are not.
 pub(crate) fn check() {
     let mut tally = Tally::new(1, 2);
     tally.aim(2);

@@ -1,5 +1,5 @@
-//! What people write: a broadcast channel of values, and the envelope written as JSON for each
-//! connection, with its trace id. Nothing is checked, and who reconnects has missed what was sent.
+//! The code that people write: a broadcast channel of values, and an envelope that is written as JSON for
+//! each connection, with its trace id. It checks nothing, and a client that reconnects has missed events.
 
 use crate::{envelope::Event, serve::PATH};
 use axum::{
@@ -38,7 +38,7 @@ async fn events(
 
 async fn publish(State(app): State<App>, text: String) -> StatusCode {
     let seq = app.seq.fetch_add(1, Ordering::Relaxed) + 1;
-    // Fails when nobody listens.
+    // It fails if there is no subscriber.
     let _ = app.sender.send(Arc::new(Event::new(seq, text)));
     StatusCode::NO_CONTENT
 }

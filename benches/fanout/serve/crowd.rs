@@ -1,13 +1,13 @@
 //! Other threads in the same log: each has a few events, and a reader that waits for more.
 
-use super::rails::Grants;
+use super::guarded::Grants;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use std::time::Duration;
 use tower_tenancy::{BoxError, LastEventId, MemoryLog};
 
 const EVENTS: usize = 3;
-/// Nobody is kept alive: what is measured is that they are there.
+/// So long that no heartbeat is sent: only the presence of the streams is measured.
 const QUIET: Duration = Duration::from_secs(86_400);
 
 /// Fills `log` with this many threads.
@@ -25,7 +25,7 @@ pub(crate) async fn gather(
         let body = grant.guard(events).into_sse().heartbeat(QUIET);
         tokio::spawn(body.collect().map(drop));
     }
-    // Until each has begun to wait.
+    // Each reader begins to wait.
     tokio::task::yield_now().await;
     Ok(())
 }

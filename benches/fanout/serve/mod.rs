@@ -2,9 +2,9 @@
 
 pub(crate) mod by_hand;
 mod crowd;
+pub(crate) mod guarded;
 pub(crate) mod nchan;
 pub(crate) mod preframed;
-pub(crate) mod rails;
 pub(crate) mod raw;
 pub(crate) mod tuned;
 
@@ -22,29 +22,29 @@ pub(crate) const PATH: &str = "/threads/th/events";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// This crate under axum.
-    Rails,
+    TowerTenancy,
     /// The same, with less memory for each connection.
-    RailsTuned,
-    /// What people write: a broadcast channel, and serde_json for each connection.
+    TowerTenancyTuned,
+    /// The code that people write: a broadcast channel, and serde_json for each connection.
     ByHand,
-    /// axum, and bytes that were framed once.
+    /// axum with bytes that are framed once.
     Preframed,
-    /// The same on hyper as `rails-tuned` has it: the least that a server on hyper can do.
+    /// The same on hyper, tuned like `tower-tenancy-tuned`: the least that a server on hyper can do.
     PreframedTuned,
-    /// One write of bytes that were framed once, and nothing else.
+    /// One write of bytes that are framed once, and nothing else.
     Raw,
-    /// The same, by a task for each subscriber.
+    /// The same, with a task for each subscriber.
     RawTasks,
     /// nginx with nchan.
     Nchan,
 }
 
 impl Kind {
-    /// What it is measured over.
+    /// The protocols over which it is measured.
     pub(crate) fn protocols(self) -> &'static [Protocol] {
         match self {
-            Self::Rails | Self::ByHand => &[Protocol::Http1, Protocol::Http2],
-            Self::RailsTuned
+            Self::TowerTenancy | Self::ByHand => &[Protocol::Http1, Protocol::Http2],
+            Self::TowerTenancyTuned
             | Self::Preframed
             | Self::PreframedTuned
             | Self::Raw
@@ -63,10 +63,10 @@ impl fmt::Display for Kind {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Serve {
     pub(crate) kind: Kind,
-    /// 0: any that is free. It is printed.
+    /// 0 means any free port. The server prints it.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Threads in the log of the rails, the measured one among them.
+    /// Threads in the log of tower-tenancy, the measured one among them.
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// Leave `TCP_NODELAY` off under `axum::serve`, as it is by default.
@@ -88,8 +88,8 @@ pub(crate) fn run(args: &Serve) -> Result<(), BoxError> {
         let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
         announce(listener.local_addr()?);
         match args.kind {
-            Kind::Rails => axum(listener, args.nagle, rails::router(others).await?).await,
-            Kind::RailsTuned => tuned::run(listener, rails::router(others).await?).await,
+            Kind::TowerTenancy => axum(listener, args.nagle, guarded::router(others).await?).await,
+            Kind::TowerTenancyTuned => tuned::run(listener, guarded::router(others).await?).await,
             Kind::ByHand => axum(listener, args.nagle, by_hand::router()).await,
             Kind::Preframed => axum(listener, args.nagle, preframed::router()).await,
             Kind::PreframedTuned => tuned::run(listener, preframed::router()).await,
@@ -106,7 +106,7 @@ fn announce(address: SocketAddr) {
 }
 
 async fn axum(listener: TcpListener, nagle: bool, router: Router) -> Result<(), BoxError> {
-    // Without it, small events wait for the acknowledgement of earlier ones.
+    // Otherwise small events would wait for the acknowledgement of earlier ones.
     let listener = listener.tap_io(move |tcp| {
         if let Err(error) = tcp.set_nodelay(!nagle) {
             eprintln!("TCP_NODELAY: {error}");

@@ -1,8 +1,8 @@
-//! nginx with the nchan module, if the machine has it: one worker, all in its memory.
+//! nginx with the nchan module, if the machine has it. It has one worker, and stores events in memory.
 //!
-//! Whatever `tcp_nodelay` says, nginx 1.22 sets it on connections that are kept alive between
-//! requests, and so not on nchan's streams: with several events in flight, small ones wait for
-//! the acknowledgement of earlier ones, up to 40 ms.
+//! nginx 1.22 sets `tcp_nodelay` only on connections that it keeps alive between requests, so not on
+//! nchan's streams. With several events in flight, small ones wait for the acknowledgement of earlier ones,
+//! up to 40 ms.
 
 use crate::{machine, serve::PATH};
 use std::{
@@ -16,7 +16,7 @@ use tower_tenancy::BoxError;
 const MODULES: [&str; 3] =
     ["/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules"];
 
-/// nchan's module, if nginx and it are installed.
+/// The path of nchan's module, if nginx and the module are installed.
 pub(crate) fn module() -> Option<PathBuf> {
     let modules = MODULES.iter().map(|dir| Path::new(dir).join("ngx_nchan_module.so"));
     let module = modules.into_iter().find(|module| module.exists())?;
@@ -32,7 +32,7 @@ pub(crate) fn prefix(pid: u32) -> PathBuf {
 /// Becomes nginx.
 pub(crate) fn run(port: u16) -> Result<(), BoxError> {
     let module = module().ok_or("nginx with nchan is not installed")?;
-    // nginx does not tell which port it took: another may take it in between.
+    // nginx does not say which port it uses, so choose one. Another process may take it in between.
     let address = TcpListener::bind(("127.0.0.1", port))?.local_addr()?;
     let prefix = prefix(std::process::id());
     std::fs::create_dir_all(&prefix)?;

@@ -1,4 +1,4 @@
-//! The least that axum can do: bytes that were framed when they were published, the same for all.
+//! The least that axum can do: the same bytes for all, framed once, when the event is published.
 
 use crate::{envelope::Event, serve::PATH};
 use axum::{
@@ -35,7 +35,7 @@ async fn events(State(app): State<App>) -> impl IntoResponse {
 
 async fn publish(State(app): State<App>, text: String) -> StatusCode {
     let seq = app.seq.fetch_add(1, Ordering::Relaxed) + 1;
-    // Fails when nobody listens.
+    // It fails if there is no subscriber.
     let _ = app.sender.send(Event::new(seq, text).to_frame());
     StatusCode::NO_CONTENT
 }

@@ -1,5 +1,5 @@
-//! The floors: tokio's sockets, one write of pre-framed bytes per subscriber and event, and nothing
-//! else: no response is framed, and no token read.
+//! The floors: tokio's sockets, and one write of pre-framed bytes for each subscriber and event. These
+//! servers frame no response and read no token.
 
 use crate::envelope::Event;
 use bytes::Bytes;
@@ -20,13 +20,13 @@ const OPEN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
                       cache-control: no-store\r\n\r\n";
 const TAKEN: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
-/// Who writes.
+/// Which task writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Writers {
-    /// The publishing task, to one subscriber after the other: no server can do less.
+    /// The publishing task writes to one subscriber after the other. No server can do less.
     One,
-    /// A task for each subscriber, woken through a broadcast channel: what a server on tokio is
-    /// that does nothing else.
+    /// Each subscriber has a task that a broadcast channel wakes. This is a server on tokio that does
+    /// nothing else.
     Each,
 }
 
@@ -39,9 +39,9 @@ struct Server {
 
 struct Subscriber {
     socket: OwnedWriteHalf,
-    /// What the socket did not take yet. While there is something, a task waits for it.
+    /// Bytes that are not written to the socket yet. While there are any, a task waits for the socket.
     backlog: RefCell<VecDeque<Bytes>>,
-    /// The client is gone.
+    /// Whether the client has disconnected.
     gone: RefCell<bool>,
 }
 
@@ -61,7 +61,7 @@ impl Subscriber {
         }
     }
 
-    /// Writes the backlog as the socket takes it.
+    /// Writes the backlog as fast as the socket accepts it.
     async fn drain(self: Rc<Self>) {
         loop {
             let Some(mut frame) = self.backlog.borrow().front().cloned() else { return };
@@ -83,7 +83,7 @@ impl Subscriber {
     }
 }
 
-/// How much was written; a socket that is full took nothing.
+/// Returns the number of bytes written. A full socket accepts none.
 fn taken(written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -97,7 +97,7 @@ impl Server {
         self.seq.replace(seq);
         let frame = Event::new(seq, text.to_owned()).to_frame();
         if self.writers == Writers::Each {
-            // Fails when nobody listens.
+            // It fails if there is no subscriber.
             let _ = self.sender.send(frame);
             return;
         }
@@ -140,7 +140,7 @@ impl Server {
         }
     }
 
-    /// Keeps a subscriber until its client is gone.
+    /// Keeps a subscriber until its client disconnects.
     async fn subscribe(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
         if self.writers == Writers::Each {
             let mut frames = self.sender.subscribe();
@@ -178,7 +178,7 @@ pub(crate) async fn run(listener: TcpListener, writers: Writers) -> Result<(), B
             let (socket, _) = listener.accept().await?;
             let server = Rc::clone(&server);
             spawn_local(async move {
-                // Clients come and go.
+                // A client has disconnected.
                 let _ = server.serve(socket).await;
             });
         }

@@ -1,7 +1,7 @@
-//! The same application on hyper's own connection of HTTP/1, for servers that hold many streams.
+//! The same application on hyper's HTTP/1 connection, for servers with many streams.
 //!
-//! `axum::serve` first reads the 24 bytes that tell HTTP/2 from HTTP/1. hyper then finds its buffer
-//! of 8 KiB begun, and doubles it. The task of a connection that may become either is larger, too.
+//! `axum::serve` first reads the 24 bytes that tell HTTP/2 from HTTP/1. hyper then finds its
+//! buffer of 8 KiB partly used, and doubles it. The task of a connection for both versions is larger, too.
 
 use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1};
@@ -21,10 +21,10 @@ pub(crate) async fn run(listener: TcpListener, router: Router) -> Result<(), Box
             router.clone().map_request(|request: Request<Incoming>| request.map(Body::new));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // Small events: to copy one costs less than to hand the kernel a list of its pieces.
+            // For small events, a copy costs less than giving the kernel a list of pieces.
             .writev(false)
             .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));
-        // The connection itself: a block around it would hold room for it twice.
+        // The connection itself is the task: an async block around it would store it twice.
         tokio::spawn(connection);
     }
 }

@@ -1,4 +1,4 @@
-//! This crate under axum, as the README shows it, with its checks and its log.
+//! This crate under axum, as in the README, with its checks and its log.
 
 use super::crowd;
 use crate::token::{self, SECRET};
@@ -54,10 +54,10 @@ fn tenancy() -> Result<RequireTenantScope, BoxError> {
     Ok(RequireTenantScope::new(JwtVerifier::builder().key(key).cache(cache).build()?))
 }
 
-/// Gives grants of threads without a request for each.
+/// Makes grants for threads, without a request for each of them.
 pub(crate) type Grants = Box<dyn Fn(&str) -> Result<ThreadGrant, BoxError>>;
 
-/// Checks a token once, as a request would have it checked.
+/// Checks a token once, in the way of a request.
 pub(crate) fn grants() -> Result<Grants, BoxError> {
     let request = Request::builder()
         .header("x-tenant-id", "t_alpha")
@@ -89,7 +89,7 @@ pub(crate) async fn router(others: usize) -> Result<Router, BoxError> {
     let log = if others == 0 {
         MemoryLog::new()
     } else {
-        // Limits that do not get in the way of many threads.
+        // Limits that are large enough for many threads.
         MemoryLog::builder().max_threads(1 << 20).max_total_bytes(1 << 32).build()
     };
     let app = App { threads: MemoryRegistry::new(), log };

@@ -1,20 +1,21 @@
-//! What the rails cost: each figure next to a baseline of the same run.
+//! What the full stack costs, from the guards to the frames: each figure next to a baseline of the
+//! same run.
 //!
 //! ```sh
-//! cargo bench --bench rails
+//! cargo bench -p tower-tenancy-benches --bench stack
 //! ```
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
-#[path = "rails/stack.rs"]
-mod stack;
+#[path = "stack/paths.rs"]
+mod paths;
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 use http::Request;
 use http_body::Body as _;
-use stack::{call, grant, no_op, stores_one_context, tenancy, verifier};
+use paths::{call, grant, no_op, stores_one_context, tenancy, verifier};
 use std::{
     hint::black_box,
     pin::Pin,
@@ -29,7 +30,7 @@ use tower_tenancy::{
 
 fn guards(c: &mut Criterion) {
     let mut group = c.benchmark_group("guards");
-    let request = stack::request();
+    let request = paths::request();
     let mut run = |name: &str, service: &mut dyn FnMut(Request<()>)| {
         group.bench_function(name, |b| {
             b.iter_batched(|| request.clone(), &mut *service, BatchSize::SmallInput);
@@ -51,15 +52,15 @@ fn adapter(c: &mut Criterion) {
     const EVENTS: u64 = 1000;
     let mut group = c.benchmark_group("adapter");
     group.throughput(Throughput::Elements(EVENTS));
-    let sample = stack::event();
+    let sample = paths::event();
     let events = || vec![sample.clone(); 1000];
-    group.bench_function("bare stream", |b| b.iter(|| stack::bare(events())));
+    group.bench_function("bare stream", |b| b.iter(|| paths::bare(events())));
     group.bench_function("guarded stream", |b| {
-        let run = |grant| stack::guarded(grant, events());
+        let run = |grant| paths::guarded(grant, events());
         b.iter_batched(grant, run, BatchSize::SmallInput);
     });
     group.bench_function("guarded and framed as SSE", |b| {
-        let run = |grant| stack::framed(grant, events());
+        let run = |grant| paths::framed(grant, events());
         b.iter_batched(grant, run, BatchSize::SmallInput);
     });
     group.finish();
@@ -83,7 +84,7 @@ fn fan_out(c: &mut Criterion) {
             .collect();
         let data = "x".repeat(256);
         let mut cx = Context::from_waker(Waker::noop());
-        group.bench_function(BenchmarkId::new("rails", subscribers), |b| {
+        group.bench_function(BenchmarkId::new("tower-tenancy", subscribers), |b| {
             b.iter(|| {
                 publisher.publish("message", &data).now_or_never().unwrap().unwrap();
                 for body in &mut bodies {
@@ -120,8 +121,8 @@ fn fan_out(c: &mut Criterion) {
     group.finish();
 }
 
-/// What one publisher takes for an event, each on a core of its own. Who writes to another thread of
-/// the log should cost it nothing.
+/// The time that one publisher takes for an event. Each publisher has its own core. A publisher to another
+/// thread of the log should cost it nothing.
 fn publishers(c: &mut Criterion) {
     let mut group = c.benchmark_group("publishers");
     let log = MemoryLog::new();

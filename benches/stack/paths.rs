@@ -1,4 +1,4 @@
-//! The paths that the benches of the rails measure: a request through services, and events through streams.
+//! The paths that the benches measure: a request through services, and events through streams.
 
 #[path = "../fanout/token.rs"]
 mod token;
@@ -45,13 +45,13 @@ pub(crate) fn no_op(_: Request<()>) -> Answer {
     ready(Ok(Response::default()))
 }
 
-/// What a service does before `no_op` at the very least: it stores one context.
+/// The least that a layer does before `no_op`: it stores one context.
 pub(crate) fn stores_one_context(mut request: Request<()>) -> Answer {
     request.extensions_mut().insert([0_u8; 200]);
     no_op(request)
 }
 
-/// From the call until request and response are dropped.
+/// Calls the service, and drops request and response.
 pub(crate) fn call<S>(service: &mut S, request: Request<()>)
 where
     S: Service<Request<()>, Response = Response<Full<Bytes>>, Error = Infallible>,
@@ -59,7 +59,7 @@ where
     black_box(service.call(request).now_or_never().unwrap().unwrap());
 }
 
-/// A grant, come by honestly.
+/// A grant, made by the layers and the thread check.
 pub(crate) fn grant() -> ThreadGrant {
     let thread: Routing = "t_alpha/prod/th".parse().unwrap();
     let registry = MemoryRegistry::new();
@@ -75,7 +75,7 @@ pub(crate) fn grant() -> ThreadGrant {
     verify_thread_access(&registry, scope, thread.thread()).now_or_never().unwrap().unwrap()
 }
 
-/// An event of the thread that `grant` is for.
+/// An event of the thread of `grant`.
 pub(crate) fn event() -> StreamEvent {
     let thread: Routing = "t_alpha/prod/th".parse().unwrap();
     StreamEvent::new(thread, "message", &"x".repeat(256)).unwrap()
