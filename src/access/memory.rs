@@ -5,10 +5,11 @@ use crate::{
     event::Routing,
     id::{Env, TenantId, ThreadId, ThreadKey},
     rejection::BoxError,
+    sync::RwLock,
 };
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
 /// A registry in memory, for examples, tests and single-node services. Clones share it.
@@ -51,7 +52,7 @@ impl MemoryRegistry {
     /// Registers a thread, unless it is registered.
     pub fn register(&self, thread: impl Into<ThreadRecord>) -> Registered {
         let record = thread.into();
-        let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = self.0.write();
         let known = match threads.entry(record.key().clone()) {
             Entry::Vacant(place) => {
                 // Grants of a thread that was removed share its record. They must not become good again.
@@ -87,7 +88,7 @@ impl MemoryRegistry {
     /// The log still has the thread's events. A thread that is registered later with the same id would
     /// show them: [erase](crate::log::erase_thread) them as well.
     pub fn remove(&self, thread: &Routing) -> bool {
-        let mut threads = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = self.0.write();
         let removed = threads.remove(thread.key());
         drop(threads);
         if let Some(record) = &removed {
@@ -98,7 +99,7 @@ impl MemoryRegistry {
     }
 
     fn get(&self, key: &ThreadKey) -> Option<ThreadRecord> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0.read().get(key).cloned()
     }
 }
 

@@ -1,13 +1,13 @@
 //! The members of one thread, which can change while streams are open.
 
 use super::member::Member;
-use crate::auth::AuthContext;
+use crate::{auth::AuthContext, sync::RwLock};
 use std::{
     collections::{HashMap, HashSet},
     fmt,
     pin::pin,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -86,12 +86,12 @@ impl Roster {
     }
 
     pub(super) fn open_to(&self) -> OpenTo {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).open_to.clone()
+        self.state.read().open_to.clone()
     }
 
     /// Whether this caller may use the thread now.
     pub(super) fn admits(&self, auth: &AuthContext) -> bool {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.read();
         !state.closed
             && match &state.open_to {
                 OpenTo::Everybody => true,
@@ -120,7 +120,7 @@ impl Roster {
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let outcome = {
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.write();
             let outcome = change(&mut state);
             self.version.fetch_add(1, Ordering::Release);
             outcome

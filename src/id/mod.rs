@@ -22,7 +22,7 @@ mod rules;
 mod shown;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod validated;
 
 pub use key::ThreadKey;

@@ -5,7 +5,7 @@ macro_rules! validated_text {
     ($(#[$docs:meta])* $name:ident, $check:ident, $error:ident) => {
         $(#[$docs])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name($crate::id::Text);
+        pub struct $name($crate::id::text::Text);
 
         impl $name {
             /// Checks `text` against the rule of this type.

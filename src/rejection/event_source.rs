@@ -1,6 +1,10 @@
 //! A refusal as a short event stream, for a browser's `EventSource`.
 
-use super::{Rejection, RejectionKind, headers::forbid_sniffing, value::RETRY_AFTER};
+use super::{
+    headers::forbid_sniffing,
+    kind::RejectionKind,
+    value::{RETRY_AFTER, Rejection},
+};
 use crate::{
     ending::{Ending, jittered},
     event_stream::{Block, members, stream_headers},

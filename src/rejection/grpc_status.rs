@@ -1,6 +1,6 @@
 //! A refusal as a gRPC status.
 
-use super::{Rejection, headers::forbid_storing};
+use super::{headers::forbid_storing, value::Rejection};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header};
 

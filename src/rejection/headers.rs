@@ -1,6 +1,6 @@
 //! The headers of a refusal.
 
-use super::{Rejection, RejectionKind};
+use super::{kind::RejectionKind, value::Rejection};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// Whether a header describes the body, the freshness or the refusal that it came with. Such a header

@@ -1,6 +1,6 @@
 //! The media types of a request.
 
-use super::{Rejection, RejectionKind};
+use super::{kind::RejectionKind, value::Rejection};
 use http::{HeaderMap, header};
 
 /// Whether there is one `Content-Type`, and it is gRPC's.

@@ -1,8 +1,8 @@
 //! A refusal as `application/problem+json` (RFC 9457).
 
 use super::{
-    Rejection,
     headers::{challenge_or_delay, forbid_sniffing, forbid_storing},
+    value::Rejection,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};

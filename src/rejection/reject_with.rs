@@ -1,8 +1,8 @@
 //! A refusal for services with any kind of response body.
 
 use super::{
-    Dialect, Rejection, event_source::reconnect_later, grpc_status::trailers_only,
-    headers::challenge_or_delay, problem::problem, wrapped_body::WrappedBody,
+    dialect::Dialect, event_source::reconnect_later, grpc_status::trailers_only,
+    headers::challenge_or_delay, problem::problem, value::Rejection, wrapped_body::WrappedBody,
 };
 use bytes::Bytes;
 use http::Response;

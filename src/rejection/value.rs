@@ -1,6 +1,9 @@
 //! The rejection itself.
 
-use super::{BoxError, Chain, RejectionKind};
+use super::{
+    cause::{BoxError, Chain},
+    kind::RejectionKind,
+};
 use crate::id::RequestId;
 use bytes::Bytes;
 use http::{Response, StatusCode};

@@ -1,8 +1,9 @@
 //! Counts what a body has given out and its host has not written yet.
 
+use crate::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -49,7 +50,7 @@ struct State {
 impl Mark {
     /// Every change is whole before the lock is given back.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

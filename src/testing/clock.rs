@@ -1,8 +1,11 @@
 //! A clock that moves when told to.
 
-use crate::clock::{Clock, Sleep, from_unix};
+use crate::{
+    clock::{Clock, Sleep, from_unix},
+    sync::{Mutex, MutexGuard},
+};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Poll, Waker},
     time::{Duration, SystemTime},
 };
@@ -70,7 +73,7 @@ impl ManualClock {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

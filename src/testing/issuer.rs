@@ -1,11 +1,12 @@
 //! An issuer on loopback.
 
+use crate::sync::{Mutex, MutexGuard};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use serde_json::{Value, json};
 use std::{
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
@@ -187,7 +188,7 @@ impl TestIssuer {
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.0.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.desk.lock()
     }
 }
 
@@ -224,7 +225,7 @@ async fn serve(mut tcp: TcpStream, url: String, desk: Arc<Mutex<Desk>>) -> io::R
     }
     let wants = |path: &str| head.starts_with(format!("GET {path} ").as_bytes());
     let (conduct, document) = {
-        let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut desk = desk.lock();
         if wants("/jwks.json") {
             desk.fetches += 1;
             (desk.conduct.clone(), Some(desk.jwks()))

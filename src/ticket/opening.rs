@@ -1,6 +1,6 @@
 //! How a request wants to use a ticket.
 
-use super::store::{StoredTicket, TicketState};
+use super::{record::TicketState, store::StoredTicket};
 use crate::{
     event::{Cursor, LastEventId},
     origin,

@@ -1,6 +1,5 @@
 //! What a ticket stands for.
 
-use super::store::TicketState;
 use crate::{
     access::ThreadGrant,
     auth::{Proven, Revocation, Texts},
@@ -12,6 +11,19 @@ use std::{
     io,
     time::{Duration, SystemTime},
 };
+
+/// The state of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum TicketState {
+    /// The ticket can open a stream: it has not opened one yet, or it was given back.
+    Unused,
+    /// The ticket has opened a stream, and can re-open it.
+    Open,
+    /// The ticket has opened a stream, and can open nothing more. The store keeps it only so that it
+    /// can be given back.
+    UsedUp,
+}
 
 /// What a ticket stands for, in the form that a store keeps.
 ///

@@ -3,9 +3,8 @@
 use super::{
     issuer::{TicketIssuer, unavailable},
     opening::{Opening, Transport},
-    record::TicketRecord,
+    record::{TicketRecord, TicketState},
     secret::{SECRET_LEN, TicketKey},
-    store::TicketState,
 };
 use crate::{
     auth::{AuthContext, Bound, Proven, Revocation, Texts},

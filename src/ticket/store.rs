@@ -1,22 +1,11 @@
 //! Where tickets are kept.
 
-use super::{record::TicketRecord, secret::TicketKey};
+use super::{
+    record::{TicketRecord, TicketState},
+    secret::TicketKey,
+};
 use crate::{auth::Revocation, rejection::BoxError};
-use serde::{Deserialize, Serialize};
 use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
-
-/// The state of a ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum TicketState {
-    /// The ticket can open a stream: it has not opened one yet, or it was given back.
-    Unused,
-    /// The ticket has opened a stream, and can re-open it.
-    Open,
-    /// The ticket has opened a stream, and can open nothing more. The store keeps it only so that it
-    /// can be given back.
-    UsedUp,
-}
 
 /// A ticket in a store.
 #[derive(Clone, Debug)]

@@ -1,6 +1,9 @@
 //! Sessions over axum's `ws`.
 
-use super::{WsKind, WsMessage, WsSession};
+use super::{
+    message::{WsKind, WsMessage},
+    session::WsSession,
+};
 use crate::{
     auth::is_bearer_protocol, inbound::ClientMessage, rejection::Rejection, stream::IntoDelivery,
 };

@@ -1,6 +1,6 @@
 //! The WebSocket upgrade in a plain hyper service.
 
-use super::{WsMessage as _, WsSession, tungstenite::config};
+use super::{message::WsMessage as _, session::WsSession, tungstenite::config};
 use crate::{
     auth::is_bearer_protocol,
     clock,

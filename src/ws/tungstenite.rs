@@ -1,6 +1,6 @@
 //! Messages and errors of tungstenite.
 
-use super::{WsKind, WsMessage};
+use super::message::{WsKind, WsMessage};
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::{
     Error, Message,

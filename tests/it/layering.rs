@@ -4,7 +4,12 @@
 //! so a path counts wherever it stands: in a `use`, in an expression, or in the arguments of a macro.
 
 use proc_macro2::{TokenStream, TokenTree};
-use std::{collections::BTreeSet, fs, path::Path, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    sync::LazyLock,
+};
 use syn::{
     Attribute, Item, UseTree,
     visit::{self, Visit},
@@ -16,8 +21,11 @@ type Place = Vec<String>;
 /// What these tests ask of one source file.
 struct Source {
     place: Place,
+    is_mod_file: bool,
     /// Whether all of the file is test code.
     is_test: bool,
+    /// Whether the file only declares modules and names what they hold.
+    only_declares: bool,
     /// Whether production code stands after a module of tests.
     tests_are_last: bool,
     /// The paths that production code names: from the crate's root on, or `::` and a foreign crate.
@@ -38,10 +46,17 @@ impl Source {
             Item::Mod(module) => module.content.is_some() && module.attrs.iter().any(is_cfg_test),
             _ => false,
         };
+        let declares = |item: &Item| match item {
+            Item::Mod(module) => module.content.is_none(),
+            Item::Use(_) => true,
+            _ => false,
+        };
         let mut paths = Paths { inside: place.clone(), found: BTreeSet::new() };
         paths.visit_file(&syntax);
         Self {
+            is_mod_file: name == "mod",
             is_test: place.iter().any(|part| part == "tests" || part == "fixtures"),
+            only_declares: syntax.items.iter().all(declares),
             tests_are_last: syntax.items.iter().rev().skip(1).all(|item| !tests(item)),
             paths: paths.found,
             place,
@@ -132,6 +147,12 @@ impl Paths {
     /// What a macro is given is no syntax yet: names that `::` joins are a path.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let (mut path, mut colons) = (Vec::new(), 0);
+        // Nor does `pub(in crate::ws)`.
+        let is_in = |token: &TokenTree| matches!(token, TokenTree::Ident(name) if name == "in");
+        let mut tokens = tokens.into_iter().peekable();
+        if tokens.peek().is_some_and(is_in) {
+            return;
+        }
         for token in tokens {
             match token {
                 TokenTree::Ident(name) if colons == 2 || path.is_empty() => {
@@ -142,7 +163,7 @@ impl Paths {
                     colons += 1
                 }
                 other => {
-                    self.add(&std::mem::take(&mut path));
+                    self.add_names(&std::mem::take(&mut path));
                     colons = 0;
                     match other {
                         TokenTree::Ident(name) => path.push(name.to_string()),
@@ -152,7 +173,14 @@ impl Paths {
                 }
             }
         }
-        self.add(&path);
+        self.add_names(&path);
+    }
+
+    /// `pub(super)` takes nothing.
+    fn add_names(&mut self, path: &[String]) {
+        if !path.iter().all(|name| ["crate", "self", "super"].contains(&name.as_str())) {
+            self.add(path);
+        }
     }
 }
 
@@ -210,6 +238,14 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
+/// The module that a path leads into: the longest beginning of it that is one.
+fn module_of(path: &Place) -> Option<Place> {
+    let lengths = (1..=path.len()).rev();
+    let beginnings = lengths.map(|length| &path[..length]);
+    let is_module = |place: &&[String]| sources().any(|source| source.place == *place);
+    beginnings.into_iter().find(is_module).map(<[String]>::to_vec)
+}
+
 /// The modules of the crate's root, in their order.
 fn order() -> Vec<String> {
     let lib = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs")).unwrap();
@@ -234,6 +270,54 @@ fn modules_use_only_those_above_them() {
             assert!(other <= own, "{name} uses `{path}`, which stands below it in lib.rs");
         }
     }
+}
+
+#[test]
+fn no_file_takes_from_the_mod_file_of_its_own_folders() {
+    let mut found = Vec::new();
+    for source in sources().filter(|source| !source.place.is_empty()) {
+        for path in source.paths.iter().filter(|path| path.first().is_none_or(|at| at != "::")) {
+            let module = module_of(path).unwrap_or_default();
+            if module.len() < source.place.len() && source.place.starts_with(&module) {
+                found.push(format!("{} takes `{}`", source.name(), path.join("::")));
+            }
+        }
+    }
+    assert!(found.is_empty(), "name the file that has it:\n{}", found.join("\n"));
+}
+
+#[test]
+fn files_of_one_folder_do_not_use_each_other_in_a_circle() {
+    // Of each folder: which of its files and folders uses which.
+    let mut uses: BTreeMap<Place, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for source in sources() {
+        for module in source.paths.iter().filter_map(module_of) {
+            let shared = source.place.iter().zip(&module).take_while(|(a, b)| a == b).count();
+            if let (Some(from), Some(to)) = (source.place.get(shared), module.get(shared)) {
+                let folder = uses.entry(module[..shared].to_vec()).or_default();
+                folder.entry(from.clone()).or_default().insert(to.clone());
+            }
+        }
+    }
+    for (folder, mut uses) in uses {
+        // Whoever uses nothing that is left is taken away, until a circle is all that stays.
+        while let Some(free) = {
+            let used = uses.values().flatten().find(|name| !uses.contains_key(*name));
+            used.or_else(|| uses.iter().find(|(_, used)| used.is_empty()).map(|(name, _)| name))
+        } {
+            let free = free.clone();
+            uses.remove(&free);
+            uses.values_mut().for_each(|used| _ = used.remove(&free));
+        }
+        assert!(uses.is_empty(), "a circle in `{}`: {uses:?}", folder.join("/"));
+    }
+}
+
+#[test]
+fn a_mod_file_declares_and_documents_and_holds_no_logic() {
+    let found = sources().filter(|source| source.is_mod_file && !source.only_declares);
+    let found: Vec<_> = found.map(Source::name).collect();
+    assert!(found.is_empty(), "more than declarations stand in the mod.rs of {found:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{
     json::Pointer,
 };
 use crate::{
-    auth::Texts,
+    auth::texts::Texts,
     id::Text,
     json::{Json, Member, Object},
 };

@@ -6,12 +6,19 @@ use super::{
     token_error::TokenError,
     verifier::JwtVerifier,
 };
-use crate::auth::{AuthRequest, Authenticator, Revocation, Verdict};
+use crate::{
+    auth::{
+        authenticator::{Authenticator, Verdict},
+        request::AuthRequest,
+        revocation::Revocation,
+    },
+    sync::{RwLock, RwLockReadGuard},
+};
 use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -57,12 +64,12 @@ impl Default for Shared {
 
 impl Shared {
     fn read(&self) -> RwLockReadGuard<'_, List> {
-        self.list.read().unwrap_or_else(PoisonError::into_inner)
+        self.list.read()
     }
 
     /// Changes the list, and returns the result of `change`.
     fn change<T>(&self, change: impl FnOnce(&mut List) -> T) -> T {
-        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.list.write();
         let former = change(&mut list);
         let verifiers = list.issuers.values().map(|trusted| &trusted.verifier);
         let longest = verifiers.chain(&list.fallback).map(JwtVerifier::max_token_bytes).max();
@@ -153,7 +160,7 @@ impl TrustedIssuers {
     #[cfg(test)]
     #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
     pub(super) fn is_free(&self) -> bool {
-        self.0.list.try_write().is_ok()
+        self.0.list.is_free()
     }
 
     fn find(&self, token: &str) -> Result<JwtVerifier, TokenError> {

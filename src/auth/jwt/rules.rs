@@ -10,7 +10,11 @@ use super::{
     token_error::{NameKind, TokenError},
 };
 use crate::{
-    auth::{AuthContext, Policy, Proven, Revocation, Unmet},
+    auth::{
+        context::{AuthContext, Proven},
+        policy::{Policy, Unmet},
+        revocation::Revocation,
+    },
     clock::Clock,
     id::{ActorType, Subject, Text},
     json::Object,

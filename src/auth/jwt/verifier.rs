@@ -12,7 +12,12 @@ use super::{
     token_error::TokenError,
 };
 use crate::{
-    auth::{AuthContext, AuthRequest, Authenticator, Revocation, Verdict},
+    auth::{
+        authenticator::{Authenticator, Verdict},
+        context::AuthContext,
+        request::AuthRequest,
+        revocation::Revocation,
+    },
     clock::Clock,
     rejection::Rejection,
 };

@@ -12,6 +12,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod waiter;
 mod waiting;
 
 pub use builder::MemoryLogBuilder;

@@ -4,7 +4,7 @@ use super::{
     ring::Ring,
     shared::Shared,
     thread::{ERASED, Thread},
-    waiting::Waits,
+    waiter::Waiter,
 };
 use crate::{
     event::{Cursor, StreamEvent},
@@ -33,7 +33,7 @@ pub struct MemoryReader {
     at: Cursor,
     /// Read ahead of `at`.
     batch: VecDeque<StreamEvent>,
-    waits: Option<Waits>,
+    waiter: Option<Waiter>,
 }
 
 impl MemoryReader {
@@ -58,17 +58,17 @@ impl MemoryReader {
         };
         drop(evicted);
         let at = extent.head();
-        Ok((extent, Self { shared, thread, at, batch: VecDeque::new(), waits: None }))
+        Ok((extent, Self { shared, thread, at, batch: VecDeque::new(), waiter: None }))
     }
 
-    /// Reads ahead, unless there is nothing to read: then it waits.
+    /// Reads ahead, unless there is nothing to read: then it waiter.
     ///
     /// # Errors
     ///
     /// [`Stop`], if there is something else to say.
     fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        let Self { shared, thread, at, batch, waits } = self;
-        if waits.as_ref().is_some_and(|waits| waits.hold(&thread.head, *at, cx.waker())) {
+        let Self { shared, thread, at, batch, waiter } = self;
+        if waiter.as_ref().is_some_and(|waiter| waiter.hold(&thread.head, *at, cx.waker())) {
             return Poll::Pending;
         }
         let mut ring = thread.ring.lock();
@@ -77,7 +77,7 @@ impl MemoryReader {
         }
         if *at == ring.extent().head() {
             // There is nothing that could be too old to be served, so the time is not asked.
-            let stale = Waits::begin(waits, &mut ring, cx.waker());
+            let stale = Waiter::begin(waiter, &mut ring, cx.waker());
             drop(ring);
             drop(stale);
             return Poll::Pending;
@@ -88,7 +88,7 @@ impl MemoryReader {
         let served = extent.serves(*at).is_ok();
         // A reader that has read everything begins to wait under the same lock.
         let has_all = served && ring.copy_after(*at, BATCH, batch);
-        let stale = if has_all { Waits::begin(waits, &mut ring, cx.waker()) } else { None };
+        let stale = if has_all { Waiter::begin(waiter, &mut ring, cx.waker()) } else { None };
         drop(ring);
         drop((stale, evicted));
         Poll::Ready(if served { Ok(()) } else { Err(Stop::Gap(extent)) })
@@ -133,10 +133,10 @@ impl LogReader for MemoryReader {
 
 impl Drop for MemoryReader {
     fn drop(&mut self) {
-        if let Some(waits) = self.waits.take() {
+        if let Some(waiter) = self.waiter.take() {
             let mut ring = self.thread.ring.lock();
-            let current = ring.extent().head() == waits.at;
-            let stale = if current { ring.waiting.leave(waits.place) } else { None };
+            let current = ring.extent().head() == waiter.at;
+            let stale = if current { ring.waiting.leave(waiter.place) } else { None };
             drop(ring);
             drop(stale);
         }

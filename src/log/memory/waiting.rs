@@ -1,10 +1,7 @@
 //! The readers that wait for the next event of a thread.
 
-use super::ring::Ring;
-use crate::{event::Cursor, sync::AtomicU64};
 use std::{
     mem, ptr,
-    sync::atomic::Ordering,
     task::{RawWakerVTable, Waker},
 };
 
@@ -62,31 +59,5 @@ impl Waiting {
         // The readers that wait now will most likely wait again.
         let next = Vec::with_capacity(self.wakers.len());
         mem::replace(&mut self.wakers, next)
-    }
-}
-
-/// A reader that has read all events, and will be woken by the next one.
-pub(super) struct Waits {
-    /// The head that it waits behind. Once there is another head, its place is not valid any more.
-    pub(super) at: Cursor,
-    pub(super) place: usize,
-    /// The waker in its place. The ring keeps that waker until there is another head, so no other waker
-    /// can have the same identity meanwhile.
-    waker: WakerId,
-}
-
-impl Waits {
-    pub(super) fn begin(waits: &mut Option<Self>, ring: &mut Ring, waker: &Waker) -> Option<Waker> {
-        let at = ring.extent().head();
-        let place = waits.as_ref().filter(|waits| waits.at == at).map(|waits| waits.place);
-        let (place, stale) = ring.waiting.wait(place, waker);
-        let kept = ring.waiting.wakers.get(place);
-        *waits = kept.map(|kept| Self { at, place, waker: WakerId::of(kept) });
-        stale
-    }
-
-    /// Whether the next event still wakes this task: then there is nothing to do.
-    pub(super) fn hold(&self, head: &AtomicU64, after: Cursor, waker: &Waker) -> bool {
-        self.at == after && head.load(Ordering::Acquire) == after.seq() && self.waker.is(waker)
     }
 }

@@ -3,7 +3,10 @@
 use crate::{
     auth::Revocation,
     id::{Env, Subject, TenantId, Text},
-    ticket::{record::TicketRecord, secret::TicketKey, store::TicketState},
+    ticket::{
+        record::{TicketRecord, TicketState},
+        secret::TicketKey,
+    },
 };
 use std::{sync::Arc, time::SystemTime};
 

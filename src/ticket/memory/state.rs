@@ -7,9 +7,9 @@ use super::{
 use crate::{
     auth::Revocation,
     ticket::{
-        record::TicketRecord,
+        record::{TicketRecord, TicketState},
         secret::TicketKey,
-        store::{TicketState, TooManyTickets},
+        store::TooManyTickets,
     },
 };
 use std::{

@@ -3,18 +3,14 @@
 use super::state::State;
 use crate::{
     auth::Revocation,
+    sync::{Mutex, MutexGuard},
     ticket::{
-        record::TicketRecord,
+        record::{TicketRecord, TicketState},
         secret::TicketKey,
-        store::{StoredTicket, TicketFuture, TicketState, TicketStore},
+        store::{StoredTicket, TicketFuture, TicketStore},
     },
 };
-use std::{
-    fmt,
-    future::ready,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
-};
+use std::{fmt, future::ready, sync::Arc, time::SystemTime};
 
 /// Keeps tickets in memory.
 ///
@@ -45,7 +41,7 @@ impl MemoryTickets {
 
     /// Every change is whole before the lock is given back.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

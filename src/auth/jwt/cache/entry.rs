@@ -1,7 +1,7 @@
 //! One remembered token, and the memory that it takes.
 
 use crate::{
-    auth::{AuthContext, jwt::rules::Checked},
+    auth::{context::AuthContext, jwt::rules::Checked},
     id::ALLOCATION,
 };
 use std::{

@@ -1,10 +1,11 @@
 //! The tables in which requests look up tokens.
 
 use super::{entry::Entry, ledger::is_wide};
+use crate::sync::RwLock;
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
 /// Entries by their hash. If two tokens have the same hash, only the first one is remembered. The
@@ -15,16 +16,16 @@ pub(super) struct Shard(pub(super) RwLock<HashMap<u64, Arc<Entry>, BuildHasherDe
 
 impl Shard {
     pub(super) fn get(&self, hash: u64) -> Option<Arc<Entry>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
+        self.0.read().get(&hash).cloned()
     }
 
     pub(super) fn insert(&self, entry: &Arc<Entry>) {
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.write();
         table.insert(entry.hash, Arc::clone(entry));
     }
 
     pub(super) fn remove(&self, hash: u64) {
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.write();
         // The ledger still has the entry, so it is not freed under this lock.
         table.remove(&hash);
         if is_wide(table.len(), table.capacity()) {
@@ -34,7 +35,7 @@ impl Shard {
     }
 
     pub(super) fn take(&self) -> HashMap<u64, Arc<Entry>, BuildHasherDefault<Hashed>> {
-        std::mem::take(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.write())
     }
 }
 

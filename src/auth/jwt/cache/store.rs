@@ -5,13 +5,16 @@ use super::{
     ledger::{Ledger, Room},
     shard::Shard,
 };
-use crate::auth::jwt::rules::Checked;
+use crate::{
+    auth::jwt::rules::Checked,
+    sync::{Mutex, MutexGuard},
+};
 use std::{
     collections::hash_map::RandomState,
     fmt,
     hash::BuildHasher,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -29,7 +32,7 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.lock()
     }
 
     pub(super) fn hash(&self, verifier: u64, generation: u64, token: &str) -> u64 {

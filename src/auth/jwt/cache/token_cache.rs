@@ -6,12 +6,12 @@ use super::{
     shard::Shard,
     store::{Share, Store},
 };
-use crate::auth::AuthContext;
+use crate::{auth::context::AuthContext, sync::Mutex};
 use std::{
     collections::{HashSet, hash_map::RandomState},
     fmt,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -114,8 +114,8 @@ impl TokenCache {
     #[cfg(test)]
     #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
     pub(in crate::auth::jwt) fn is_free(&self) -> bool {
-        let is_free = |shard: &Shard| shard.0.try_write().is_ok();
-        self.0.ledger.try_lock().is_ok() && self.0.shards.iter().all(is_free)
+        let is_free = |shard: &Shard| shard.0.is_free();
+        self.0.ledger.try_lock().is_some() && self.0.shards.iter().all(is_free)
     }
 
     /// The part of one verifier.

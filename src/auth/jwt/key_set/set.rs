@@ -6,13 +6,16 @@ use super::{
     state::{Held, Miss, State, Times},
     task::Task,
 };
-use crate::auth::jwt::token_error::TokenError;
+use crate::{
+    auth::jwt::token_error::TokenError,
+    sync::{Mutex, RwLock},
+};
 use futures_util::future::{Either, select};
 use std::{
     fmt,
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, OnceLock, RwLock},
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 use tokio::{

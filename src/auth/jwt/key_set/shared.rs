@@ -1,7 +1,8 @@
 //! The state that the handles of a set and its task share.
 
 use super::{fetch::Work, state::State};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use crate::sync::{Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, watch};
 
 pub(super) struct Shared {
@@ -18,7 +19,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn lock_wake(&self) -> MutexGuard<'_, mpsc::Sender<()>> {
-        self.wake.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wake.lock()
     }
 
     /// Records the end of a fetch.
@@ -30,11 +31,11 @@ impl Shared {
     }
 
     pub(super) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.state.read())
     }
 
     /// A change is complete before the lock is released.
     pub(super) fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.state.write())
     }
 }
