@@ -78,6 +78,7 @@ mod axum;
 #[cfg(feature = "tokio-tungstenite")]
 mod handshake;
 mod message;
+mod options;
 mod pump;
 mod session;
 #[cfg(test)]

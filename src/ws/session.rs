@@ -1,6 +1,6 @@
 //! A session before it runs on its socket.
 
-use super::{message::WsMessage, pump::Pump};
+use super::{message::WsMessage, options::Options, pump::Pump};
 use crate::{
     inbound::{ClientMessage, OnForeignMembers},
     rejection::{Rejection, RejectionKind},
@@ -14,16 +14,7 @@ use tracing::Instrument as _;
 impl<S> GuardedStream<S> {
     /// The stream as a WebSocket session.
     pub fn into_ws(self) -> WsSession<S> {
-        WsSession {
-            guarded: self,
-            options: Options {
-                retry: Duration::from_secs(3),
-                heartbeat: Duration::from_secs(15),
-                timeout: Duration::from_secs(45),
-                max_message: 64 * 1024,
-                on_foreign_members: OnForeignMembers::default(),
-            },
-        }
+        WsSession { guarded: self, options: Options::default() }
     }
 }
 
@@ -34,15 +25,6 @@ impl<S> GuardedStream<S> {
 pub struct WsSession<S> {
     guarded: GuardedStream<S>,
     pub(super) options: Options,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Options {
-    pub(super) retry: Duration,
-    pub(super) heartbeat: Duration,
-    pub(super) timeout: Duration,
-    pub(super) max_message: usize,
-    pub(super) on_foreign_members: OnForeignMembers,
 }
 
 impl<S> WsSession<S> {

@@ -7,7 +7,7 @@ use crate::{
     inbound::ClientMessage,
     rejection::Rejection,
     stream::{GuardedStream, IntoDelivery},
-    ws::{message::WsMessage, session::Options},
+    ws::{message::WsMessage, options::Options},
 };
 use futures_core::Stream;
 use futures_sink::Sink;
