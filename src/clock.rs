@@ -55,6 +55,11 @@ pub(crate) fn from_unix(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND))
 }
 
+/// A delay in whole milliseconds, as clients are told it.
+pub(crate) fn millis(delay: Duration) -> u64 {
+    u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// `time` as RFC 3339 in UTC with milliseconds.
 pub(crate) fn rfc3339(time: SystemTime) -> impl fmt::Display {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default();

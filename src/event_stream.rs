@@ -2,7 +2,7 @@
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 
-use crate::id::RequestId;
+use crate::{clock::millis, id::RequestId};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value, json};
 use std::{
@@ -46,7 +46,7 @@ impl<'a> Block<'a> {
     /// How long the client waits before it reconnects.
     pub(crate) fn retry(self, delay: Option<Duration>) -> Self {
         match delay {
-            Some(delay) => self.field("retry", delay.as_millis()),
+            Some(delay) => self.field("retry", millis(delay)),
             None => self,
         }
     }

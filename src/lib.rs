@@ -1,13 +1,17 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// A module uses only modules above it; `tests/it/layering.rs` holds it to that.
+// A module uses only modules that stand above it. `tests/it/layering.rs` checks that, and
+// ARCHITECTURE.md describes the floors.
+
+// Values.
 pub mod id;
 
 mod json;
 
-pub mod clock;
 mod sync;
+
+pub mod clock;
 
 mod event_stream;
 
@@ -15,8 +19,10 @@ mod codes;
 
 mod ending;
 
+// Refusal.
 pub mod rejection;
 
+// Request: what it claims, and what its token proves.
 mod request;
 
 mod origin;
@@ -27,6 +33,7 @@ pub mod auth;
 
 mod scope;
 
+// Thread: what a grant is, and what it can do.
 pub mod event;
 
 mod access;
@@ -39,14 +46,17 @@ mod inbound;
 
 pub mod log;
 
+// Wires. `grpc` stands lower, because it names the services inside the layers.
 mod sse;
 
 #[cfg(feature = "ws")]
 pub mod ws;
 
+// Tickets.
 #[cfg(feature = "tickets")]
 pub mod ticket;
 
+// Shells.
 pub mod middleware;
 
 #[cfg(feature = "tonic")]
@@ -55,6 +65,7 @@ mod grpc;
 #[cfg(feature = "axum")]
 mod extract;
 
+// Test kit.
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 

@@ -26,7 +26,7 @@ pub(crate) fn request() -> Request<()> {
         .header("x-tenant-id", "t_alpha")
         .header("x-env", "prod")
         .header("x-request-id", "0190b3e0-0000-7000-8000-000000000000")
-        .header("authorization", format!("Bearer {}", token::mint().unwrap()))
+        .header("authorization", format!("Bearer {}", token::mint()))
         .body(())
         .unwrap()
 }

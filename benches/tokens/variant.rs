@@ -1,10 +1,14 @@
 //! A token and a verifier for each algorithm.
 
+#[path = "../../tests/minter/mod.rs"]
+mod minter;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     DecodingKey, EncodingKey, Validation,
     crypto::{CryptoProvider, aws_lc},
 };
+use minter::Minter;
 use serde::Deserialize;
 use serde_json::json;
 use std::{
@@ -46,37 +50,38 @@ pub(crate) struct Variant {
 pub(crate) fn hs256() -> Variant {
     let signs = EncodingKey::from_secret(SECRET);
     let ours = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
-    Variant::new(Algorithm::HS256, &signs, ours, DecodingKey::from_secret(SECRET))
+    Variant::new(Algorithm::HS256, signs, ours, DecodingKey::from_secret(SECRET))
 }
 
 pub(crate) fn rs256() -> Variant {
     let signs = EncodingKey::from_rsa_pem(pem!("rsa")).unwrap();
     let ours = JwtKey::public_pem(pem!("rsa.pub")).unwrap();
     let bare = DecodingKey::from_rsa_pem(pem!("rsa.pub")).unwrap();
-    Variant::new(Algorithm::RS256, &signs, ours, bare)
+    Variant::new(Algorithm::RS256, signs, ours, bare)
 }
 
 pub(crate) fn es256() -> Variant {
     let signs = EncodingKey::from_ec_pem(pem!("p256")).unwrap();
     let ours = JwtKey::public_pem(pem!("p256.pub")).unwrap();
     let bare = DecodingKey::from_ec_pem(pem!("p256.pub")).unwrap();
-    Variant::new(Algorithm::ES256, &signs, ours, bare)
+    Variant::new(Algorithm::ES256, signs, ours, bare)
 }
 
 pub(crate) fn eddsa() -> Variant {
     let signs = EncodingKey::from_ed_pem(pem!("ed25519")).unwrap();
     let ours = JwtKey::public_pem(pem!("ed25519.pub")).unwrap();
     let bare = DecodingKey::from_ed_pem(pem!("ed25519.pub")).unwrap();
-    Variant::new(Algorithm::EdDSA, &signs, ours, bare)
+    Variant::new(Algorithm::EdDSA, signs, ours, bare)
 }
 
 impl Variant {
-    fn new(algorithm: Algorithm, signs: &EncodingKey, ours: JwtKey, bare: DecodingKey) -> Self {
-        let message = message(algorithm);
+    fn new(algorithm: Algorithm, signs: EncodingKey, ours: JwtKey, bare: DecodingKey) -> Self {
         let theirs = algorithm.name().parse().unwrap();
-        let signer = (aws_lc::DEFAULT_PROVIDER.signer_factory)(&theirs, signs).unwrap();
-        let signature = signer.try_sign(message.as_bytes()).unwrap();
-        let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(&signature));
+        let minter = Minter::new(&aws_lc::DEFAULT_PROVIDER, theirs, signs);
+        let token = minter.sign(json!({ "alg": algorithm.name(), "typ": "JWT" }), claims());
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let message = message.to_owned();
         let mut validation = Validation::new(theirs);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
@@ -102,15 +107,11 @@ impl Variant {
     }
 }
 
-/// Header and claims: the signed part.
-fn message(algorithm: Algorithm) -> String {
+fn claims() -> serde_json::Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = json!({
+    json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "auth0|507f1f77bcf86cd799439020",
         "iat": now, "exp": now + 36_000, "tenant_id": "t_alpha", "env": "prod",
         "roles": ["editor", "ops"], "scope": "chat:read chat:write",
-    });
-    let header = json!({ "alg": format!("{algorithm:?}"), "typ": "JWT" });
-    let encode = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    format!("{}.{}", encode(header), encode(claims))
+    })
 }

@@ -1,6 +1,7 @@
 //! Rejections and endings as tonic statuses.
 
 use crate::{
+    clock::millis,
     ending::{Ending, jittered},
     id::RequestId,
     middleware::RequireService,
@@ -23,7 +24,7 @@ fn status(grpc: u8, code: &'static str, detail: &str, retry: Option<Duration>) -
     let metadata = status.metadata_mut();
     metadata.insert(TENANCY_CODE, MetadataValue::from_static(code));
     if let Some(delay) = retry {
-        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let millis = millis(delay);
         metadata.insert(RETRY_PUSHBACK, MetadataValue::from(millis));
     }
     status

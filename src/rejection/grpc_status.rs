@@ -1,6 +1,7 @@
 //! A refusal as a gRPC status.
 
 use super::{headers::forbid_storing, value::Rejection};
+use crate::clock::millis;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header};
 
@@ -24,7 +25,7 @@ pub(super) fn trailers_only(rejection: &Rejection) -> Response<Bytes> {
     let code = HeaderValue::from_static(rejection.code());
     headers.insert(HeaderName::from_static(TENANCY_CODE), code);
     if let Some(delay) = rejection.retry_after() {
-        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let millis = millis(delay);
         headers.insert(HeaderName::from_static(RETRY_PUSHBACK), HeaderValue::from(millis));
     }
     rejection.attach_to(response)

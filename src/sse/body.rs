@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     access::Woken,
+    clock::millis,
     delivery::Outbound,
     ending::Ending,
     event::StreamEvent,
@@ -92,7 +93,7 @@ enum Phase {
 impl<S> SseBody<S> {
     /// How long a browser waits before it reconnects. Default: 3 seconds.
     pub fn retry(mut self, delay: Duration) -> Self {
-        self.retry = u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
+        self.retry = u32::try_from(millis(delay)).unwrap_or(u32::MAX);
         self
     }
 

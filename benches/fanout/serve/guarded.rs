@@ -62,7 +62,7 @@ pub(crate) fn grants() -> Result<Grants, BoxError> {
     let request = Request::builder()
         .header("x-tenant-id", "t_alpha")
         .header("x-env", "prod")
-        .header("authorization", format!("Bearer {}", token::mint()?))
+        .header("authorization", format!("Bearer {}", token::mint()))
         .body(())?;
     let inner = service_fn(|request: Request<()>| {
         let scope = TenantScope::from_extensions(request.extensions()).ok().cloned();

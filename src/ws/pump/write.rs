@@ -3,6 +3,7 @@
 use super::run::{BUDGET, Phase, Pump};
 use crate::{
     access::Woken,
+    clock::millis,
     delivery::Outbound,
     ending::{Ending, jittered},
     event::Cursor,
@@ -185,7 +186,7 @@ where
         // The gap was the notice.
         if ending != Ending::Gap {
             let delay = ending.retry_after(self.options.retry).map(jittered);
-            let delay = delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+            let delay = delay.map(millis);
             let mut members = ending.members();
             members.insert("retry_ms".to_owned(), delay.into());
             self.as_mut().notice(ending.code(), None, &Value::Object(members).to_string());
