@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
+#[path = "../tests/minter/mod.rs"]
+mod minter;
 #[path = "stack/paths.rs"]
 mod paths;
 

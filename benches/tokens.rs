@@ -10,6 +10,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench")]
 
+#[path = "../tests/minter/mod.rs"]
+mod minter;
 #[path = "tokens/variant.rs"]
 mod variant;
 

@@ -25,6 +25,8 @@ mod idle;
 mod load;
 mod machine;
 mod measure;
+#[path = "../../tests/minter/mod.rs"]
+mod minter;
 mod serve;
 mod server;
 mod token;

@@ -1,10 +1,7 @@
 //! The token that the benches send.
 
-#[path = "../../tests/minter/mod.rs"]
-mod minter;
-
+use crate::minter::Minter;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
-use minter::Minter;
 
 pub(crate) const SECRET: &str = "a secret of more than thirty-two bytes, for benches";
 

@@ -1,14 +1,11 @@
 //! A token and a verifier for each algorithm.
 
-#[path = "../../tests/minter/mod.rs"]
-mod minter;
-
+use crate::minter::Minter;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     DecodingKey, EncodingKey, Validation,
     crypto::{CryptoProvider, aws_lc},
 };
-use minter::Minter;
 use serde::Deserialize;
 use serde_json::json;
 use std::{

@@ -87,6 +87,7 @@ impl MemoryRegistry {
     ///
     /// The log still has the thread's events. A thread that is registered later with the same id would
     /// show them: [erase](crate::log::erase_thread) them as well.
+    #[expect(clippy::must_use_candidate, reason = "most callers want the removal alone")]
     pub fn remove(&self, thread: &Routing) -> bool {
         let mut threads = self.0.write();
         let removed = threads.remove(thread.key());

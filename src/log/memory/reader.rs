@@ -20,7 +20,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// How much is taken from the ring at once, in bytes: what a stalled subscriber holds on to.
@@ -66,9 +66,9 @@ impl MemoryReader {
     /// # Errors
     ///
     /// [`Stop`], if there is something else to say.
-    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
+    fn read_ahead(&mut self, waker: &Waker) -> Poll<Result<(), Stop>> {
         let Self { shared, thread, at, batch, waiter } = self;
-        if waiter.as_ref().is_some_and(|waiter| waiter.hold(&thread.head, *at, cx.waker())) {
+        if waiter.as_ref().is_some_and(|waiter| waiter.hold(&thread.head, *at, waker)) {
             return Poll::Pending;
         }
         let mut ring = thread.ring.lock();
@@ -77,7 +77,7 @@ impl MemoryReader {
         }
         if *at == ring.extent().head() {
             // There is nothing that could be too old to be served, so the time is not asked.
-            let stale = Waiter::begin(waiter, &mut ring, cx.waker());
+            let stale = Waiter::begin(waiter, &mut ring, waker);
             drop(ring);
             drop(stale);
             return Poll::Pending;
@@ -88,7 +88,7 @@ impl MemoryReader {
         let served = extent.serves(*at).is_ok();
         // A reader that has read everything begins to wait under the same lock.
         let has_all = served && ring.copy_after(*at, BATCH, batch);
-        let stale = if has_all { Waiter::begin(waiter, &mut ring, cx.waker()) } else { None };
+        let stale = if has_all { Waiter::begin(waiter, &mut ring, waker) } else { None };
         drop(ring);
         drop((stale, evicted));
         Poll::Ready(if served { Ok(()) } else { Err(Stop::Gap(extent)) })
@@ -107,7 +107,7 @@ impl Stream for MemoryReader {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if this.batch.is_empty() {
-            match ready!(this.read_ahead(cx)) {
+            match ready!(this.read_ahead(cx.waker())) {
                 Ok(()) => {}
                 Err(Stop::Gap(extent)) => return Poll::Ready(Some(Ok(LogItem::Gap(extent)))),
                 Err(Stop::Erased) => return Poll::Ready(Some(Err(LogError::Erased))),

@@ -91,7 +91,7 @@ fn what_one_tenant_posts_takes_nothing_of_another_or_of_its_other_env() {
     for (_, thread) in &first {
         post(&log, thread, 10);
     }
-    let readers: Vec<_> = first.iter().step_by(3).map(|(_, thread)| open(&log, &thread)).collect();
+    let readers: Vec<_> = first.iter().step_by(3).map(|(_, thread)| open(&log, thread)).collect();
     for i in 0..5000 {
         post(&log, &path("t_a/dev", i % 70), 200);
         assert!(log.0.bytes.used() <= 100_000);
