@@ -15,11 +15,13 @@ pub(crate) use imp::{MutexGuard, RwLockReadGuard, RwLockWriteGuard, atomic::Atom
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(imp::Mutex<T>);
 
-impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Self {
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Self {
         Self(imp::Mutex::new(value))
     }
+}
 
+impl<T> Mutex<T> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -38,11 +40,13 @@ impl<T> Mutex<T> {
 #[derive(Debug, Default)]
 pub(crate) struct RwLock<T>(imp::RwLock<T>);
 
-impl<T> RwLock<T> {
-    pub(crate) fn new(value: T) -> Self {
+impl<T> From<T> for RwLock<T> {
+    fn from(value: T) -> Self {
         Self(imp::RwLock::new(value))
     }
+}
 
+impl<T> RwLock<T> {
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }

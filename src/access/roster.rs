@@ -76,7 +76,7 @@ impl MemberSet {
 
 impl Roster {
     pub(super) fn new(open_to: OpenTo) -> Self {
-        let state = RwLock::new(State { open_to, closed: false });
+        let state = RwLock::from(State { open_to, closed: false });
         Self { version: AtomicU64::new(0), state, changed: Notify::new() }
     }
 

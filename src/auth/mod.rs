@@ -46,9 +46,7 @@ pub use authenticator::{AuthFuture, Authenticator, Verdict};
 pub(crate) use authorization::bears_token;
 pub use context::AuthContext;
 #[cfg(feature = "tickets")]
-pub(crate) use context::Bound;
-#[cfg(any(feature = "jwt", feature = "tickets"))]
-pub(crate) use context::Proven;
+pub(crate) use context::{Bound, Proven};
 #[cfg(feature = "jwks-client")]
 pub use jwt::HttpClient;
 #[cfg(feature = "token-cache")]

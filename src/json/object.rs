@@ -2,7 +2,7 @@
 
 use super::{
     fault::Fault,
-    scanner::{FEW, MAX_DEPTH, Scanner, any_twice},
+    scanner::{FEW, Scanner, any_twice},
     string::resolved,
 };
 use std::borrow::Cow;
@@ -29,7 +29,7 @@ impl<'a> Object<'a> {
     /// Checks all of `text` in one pass. Time and memory grow in proportion to its length.
     #[cfg(any(test, feature = "jwt"))]
     pub(crate) fn parse(text: &'a str) -> Result<Self, Fault> {
-        Self::within(MAX_DEPTH, text)
+        Self::within(super::scanner::MAX_DEPTH, text)
     }
 
     /// The same as [`parse`](Self::parse), with another limit of nesting.
@@ -78,7 +78,7 @@ impl<'a> Json<'a> {
     /// The values in the array that the value is, if it is one.
     #[cfg(feature = "jwt")]
     pub(crate) fn items(self) -> Option<impl Iterator<Item = Self>> {
-        let mut scanner = Scanner::new(self.0, MAX_DEPTH);
+        let mut scanner = Scanner::new(self.0, super::scanner::MAX_DEPTH);
         scanner.takes(b'[').then(|| {
             std::iter::from_fn(move || {
                 scanner.white();

@@ -37,7 +37,7 @@ impl ManualClock {
     /// A clock at this number of seconds after 1970.
     #[must_use]
     pub fn at(unix: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::from(State {
             time_of_day: from_unix(unix),
             elapsed: Duration::ZERO,
             sleepers: Vec::new(),

@@ -75,7 +75,7 @@ impl TestIssuer {
         let url = format!("http://{}", listener.local_addr()?);
         let desk =
             Desk { keys: Vec::new(), made: 0, conduct: Conduct::Good, fetches: 0, audience: None };
-        let desk = Arc::new(Mutex::new(desk));
+        let desk = Arc::new(Mutex::from(desk));
         let (base, serving) = (url.clone(), Arc::clone(&desk));
         let task = tokio::spawn(async move {
             // A failed accept has nobody to report to. The next one may succeed.

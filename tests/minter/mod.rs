@@ -29,8 +29,8 @@ impl Minter {
         self.seal(&format!("{}.{}", encode(header.to_string()), encode(claims.to_string())))
     }
 
-    #[allow(clippy::unwrap_used, reason = "for tests and benches, with keys that fit")]
     /// This text and its signature, also if no encoder would make such a text.
+    #[allow(clippy::unwrap_used, reason = "for tests and benches, with keys that fit")]
     pub(crate) fn seal(&self, message: &str) -> String {
         let signer = (self.provider.signer_factory)(&self.algorithm, &self.key).unwrap();
         let signature = signer.try_sign(message.as_bytes()).unwrap();

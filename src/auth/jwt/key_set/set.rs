@@ -69,10 +69,10 @@ pub struct KeyHealth {
 impl KeySet {
     /// A set without a task that fetches its keys.
     pub(super) fn idle(work: Arc<Work>, times: Times) -> Self {
-        let state = RwLock::new(State::new(times, work.clock.now()));
+        let state = RwLock::from(State::new(times, work.clock.now()));
         let (wake, _) = mpsc::channel(1);
         let fetches = watch::Sender::new(0);
-        let (issuer, wake) = (OnceLock::new(), Mutex::new(wake));
+        let (issuer, wake) = (OnceLock::new(), Mutex::from(wake));
         Self(Arc::new(Shared { state, work, issuer, wake, fetches }))
     }
 
