@@ -25,6 +25,7 @@ mod links;
 mod log;
 #[path = "../minter/mod.rs"]
 mod minter;
+mod own_log;
 #[cfg(feature = "test-util")]
 mod proof;
 mod providers;
