@@ -112,6 +112,34 @@ fn the_guide_shows_these_tables() {
 }
 
 #[test]
+fn the_readme_has_each_rejection_once_with_its_numbers() {
+    let readme = include_str!("../../README.md");
+    let (_, table) =
+        readme.split_once("| HTTP | gRPC | code | means |\n|---|---|---|---|\n").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let numbers = |cell: &str| -> Vec<u16> {
+        cell.split([',', ' ']).filter_map(|word| word.parse().ok()).collect()
+    };
+    let mut shown = Vec::new();
+    for line in table.lines() {
+        let [_, http, grpc, codes, ..] = line.split('|').collect::<Vec<_>>()[..] else {
+            panic!("{line}");
+        };
+        for code in codes.split('`').filter(|part| part.contains('.')) {
+            let known = RejectionKind::ALL.iter().find(|kind| kind.code() == code);
+            let row = known.unwrap_or_else(|| panic!("{code} is no code")).row();
+            assert!(numbers(http).contains(&row.http.as_u16()), "{line}");
+            assert!(numbers(grpc).contains(&row.grpc.into()), "{line}");
+            shown.push(code);
+        }
+    }
+    shown.sort_unstable();
+    let mut all: Vec<_> = RejectionKind::ALL.iter().map(|kind| kind.code()).collect();
+    all.sort_unstable();
+    assert_eq!(shown, all);
+}
+
+#[test]
 fn each_status_has_its_number_and_each_code_is_there_once() {
     let numbers = |table: Vec<(&str, Value)>, all: Vec<u16>| {
         let written: Vec<_> = table.iter().map(|(_, row)| row["http"].clone()).collect();

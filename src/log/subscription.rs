@@ -22,6 +22,7 @@ use std::{
 
 /// Where reading goes on after a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnGap {
     /// At the oldest event that is still there.
     #[default]
