@@ -1,4 +1,4 @@
-//! Without a backend no verifier can be built.
+//! The test without a crypto backend.
 
 use crate::auth::jwt::{Algorithm, JwtConfigError, JwtKey, JwtVerifier};
 
