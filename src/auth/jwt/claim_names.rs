@@ -24,7 +24,7 @@ use crate::{id::Text, json::Object};
 /// token. If tenants, envs, the subject or the audience have any other type, the token is refused.
 ///
 /// A place that you set replaces the defaults of its kind. If you set [`tenant`](Self::tenant) or
-/// [`tenants`](Self::tenants), neither `/tenant_id` nor `/tenant_ids` is read any more. The same holds for
+/// [`tenants`](Self::tenants), neither `/tenant_id` nor `/tenant_ids` is read any more. The same applies to
 /// [`env`](Self::env) and [`envs`](Self::envs).
 ///
 /// If the name of a claim is a URL, write `~1` for each `/` in it:

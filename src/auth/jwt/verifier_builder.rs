@@ -184,9 +184,10 @@ impl JwtVerifierBuilder {
     /// ```
     /// use tower_tenancy::auth::{JwtConfigError, JwtVerifier, JwtVerifierBuilder};
     ///
-    /// /// The tokens of this issuer have no env claim, and are for `prod`. A token that claims `dev` is
-    /// refused. fn of_prod(builder: JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError> {
-    /// builder.envs(["prod"]).default_envs(["prod"]).build() }
+    /// /// The tokens of this issuer have no env claim, and are for `prod`. A token that claims `dev` is refused.
+    /// fn of_prod(builder: JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError> {
+    ///     builder.envs(["prod"]).default_envs(["prod"]).build()
+    /// }
     /// ```
     pub fn default_envs<T: Into<String>>(mut self, envs: impl IntoIterator<Item = T>) -> Self {
         self.rules.envs.default_to(envs);

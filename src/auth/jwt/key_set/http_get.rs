@@ -32,7 +32,8 @@ impl HttpResponse {
 /// use http::{StatusCode, Uri};
 /// use tower_tenancy::auth::{HttpFuture, HttpGet, HttpResponse};
 ///
-/// /// Answers each request with the same key set. struct Canned;
+/// /// Answers each request with the same key set.
+/// struct Canned;
 ///
 /// impl HttpGet for Canned {
 ///     fn get(&self, _: &Uri, _: usize) -> HttpFuture {
