@@ -20,8 +20,8 @@ pub(crate) fn bears_token(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a value of `Authorization` is empty, or has a scheme that carries no token. A proxy may have
-/// joined two headers with a comma. So a comma may be followed only by a parameter, not by another scheme
-/// (RFC 9110 section 11.4).
+/// joined two headers with a comma. So only a parameter may follow a comma, not another scheme (RFC 9110
+/// section 11.4).
 pub(super) fn carries_no_token(value: &HeaderValue) -> bool {
     let value = value.as_bytes();
     let scheme = first_word(value);

@@ -139,7 +139,7 @@ fn a_bad_trust_option_is_refused_when_the_server_starts() {
 }
 
 #[test]
-fn one_of_several_issuers_must_name_its_tenants() {
+fn each_of_several_issuers_must_name_its_tenants() {
     let issuer = |name: &str, rest: &str| {
         format!("issuer={name},jwks=http://127.0.0.1:9/jwks,audience=chat{rest}")
     };

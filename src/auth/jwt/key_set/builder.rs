@@ -38,7 +38,7 @@ impl KeySet {
 
     /// A set whose keys a test sets.
     #[cfg(all(test, feature = "token-cache", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-    #[expect(clippy::unwrap_used, reason = "for tests")]
+    #[expect(clippy::unwrap_used, reason = "only tests call it")]
     pub(in crate::auth::jwt) fn by_hand(clock: Arc<dyn Clock>) -> (Self, impl Fn(&str) + use<>) {
         let (builder, backend) =
             (Self::builder(|| async { Ok(String::new()) }), Backend::compiled_in());

@@ -127,7 +127,11 @@ fn a_key_in_the_header_of_a_token_is_not_used() {
             service.withstands(name, &attack, &control, "auth.invalid", Refuses);
         }
     }
-    assert_eq!(trap.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody connected");
+    assert_eq!(
+        trap.accept().unwrap_err().kind(),
+        ErrorKind::WouldBlock,
+        "the verifier made no connection"
+    );
 
     // The attack is a good token for a verifier that trusts the key of the attacker.
     let trusting =
