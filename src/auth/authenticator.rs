@@ -1,22 +1,23 @@
-//! The trait that decides what a request proves about its caller.
+//! The trait that decides what a request proves about the caller.
 
 use super::{context::AuthContext, request::AuthRequest};
 use crate::rejection::Rejection;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-/// The boxed future of [`Verdict::Later`]. [`Verdict::later`] makes one; it owns all that it needs.
+/// The boxed future of [`Verdict::Later`]. [`Verdict::later`] makes one. It is `'static`, so it borrows
+/// nothing from the request.
 pub type AuthFuture = Pin<Box<dyn Future<Output = Result<AuthContext, Rejection>> + Send>>;
 
-/// The answer of an [`Authenticator`], which it has at once or later.
+/// The answer of an [`Authenticator`]: either at once, or later.
 pub enum Verdict {
-    /// The answer, at once. It costs neither a box nor a clone of the inner service.
+    /// The answer at once. It needs neither a box nor a clone of the inner service.
     Ready(Result<AuthContext, Rejection>),
-    /// A future of the answer, for an authenticator that has to wait for something.
+    /// A future of the answer, for an authenticator that must wait for something.
     Later(AuthFuture),
 }
 
 impl Verdict {
-    /// The answer is what `future` returns.
+    /// A verdict whose answer is the output of `future`.
     #[must_use]
     pub fn later<F>(future: F) -> Self
     where
@@ -25,11 +26,11 @@ impl Verdict {
         Self::Later(Box::pin(future))
     }
 
-    /// Changes what is proven, at once or later. Applications add a [`Revocation`](super::Revocation) this
-    /// way, for example.
+    /// Changes the proof, now or when the future completes. For example, applications add a
+    /// [`Revocation`](super::Revocation) this way.
     ///
-    /// Do not add what a token leaves out here: this change comes after all checks, and applies to the
-    /// tokens of all issuers. Set the defaults of one issuer on its verifier, such as
+    /// Do not add claims here that a token does not have: this change comes after all checks, and it applies
+    /// to the tokens of all issuers. Set the defaults of one issuer on its verifier instead, for example with
     /// [`default_envs`](super::JwtVerifierBuilder::default_envs).
     #[must_use]
     pub fn map<F>(self, change: F) -> Self
@@ -55,11 +56,11 @@ impl fmt::Debug for Verdict {
 /// Decides what a request proves about its caller.
 ///
 /// An authenticator rejects a caller that proved nothing with `auth.missing`, `auth.invalid` or
-/// `auth.expired`. If it cannot decide now, because a look-up failed, it rejects with
-/// [`RejectionKind::KeysUnavailable`](crate::RejectionKind::KeysUnavailable): a failed look-up never
-/// means "no". [`Rejection::with_detail`] sets the text that the client gets.
+/// `auth.expired`. If it cannot decide now, because a look-up failed, it must reject with
+/// [`RejectionKind::KeysUnavailable`](crate::RejectionKind::KeysUnavailable): a failed look-up is not a
+/// reason to refuse the token. [`Rejection::with_detail`] sets the text for the client.
 ///
-/// A closure is an authenticator, too. Write the type of its argument: `|request: &AuthRequest<'_>| ..`.
+/// A closure can be an authenticator. Write the type of its argument: `|request: &AuthRequest<'_>| ..`.
 ///
 /// See the [module docs](super) for an example.
 pub trait Authenticator: Send + Sync + 'static {

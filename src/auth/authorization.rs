@@ -1,15 +1,15 @@
-//! Whether an `Authorization` header bears a token.
+//! Finds out whether an `Authorization` header can carry a token.
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// Schemes of `Authorization` that browsers and proxies send without the application, such as for a
-/// password in front of a staging site. They carry no token. Some [`Authenticator`] may take a token of any
-/// other scheme.
+/// Schemes of `Authorization` that carry no token. A browser sends them by itself, for example when a proxy
+/// in front of a staging site asks for a password. Any other scheme may carry a token for some
+/// [`Authenticator`].
 ///
 /// [`Authenticator`]: super::Authenticator
 const SCHEMES_WITHOUT_TOKEN: [&[u8]; 4] = [b"basic", b"digest", b"negotiate", b"ntlm"];
 
-/// Whether `Authorization` may contain a token. Two `Authorization` headers may.
+/// Whether `Authorization` may contain a token. If there are two `Authorization` headers, the answer is yes.
 pub(crate) fn bears_token(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
@@ -20,11 +20,10 @@ pub(crate) fn bears_token(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a value of `Authorization` is empty, or has a scheme that carries no token. A proxy may have
-/// joined two headers by a comma, so only parameters may follow a comma, and no other scheme (RFC 9110
+/// joined two headers with a comma. So only a parameter may follow a comma, not another scheme (RFC 9110
 /// section 11.4).
 pub(super) fn carries_no_token(value: &HeaderValue) -> bool {
     let value = value.as_bytes();
-    // Only the scheme is compared: a token is long.
     let scheme = first_word(value);
     if !SCHEMES_WITHOUT_TOKEN.iter().any(|none| scheme.eq_ignore_ascii_case(none)) {
         return value.trim_ascii().is_empty();

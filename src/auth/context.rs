@@ -1,4 +1,4 @@
-//! What a proof says about the caller.
+//! The auth context: what a token proves about the caller.
 
 use super::{revocation::Revocation, texts::Texts};
 use crate::{
@@ -14,8 +14,8 @@ use std::{
 /// What a token proves about the caller, or another credential that an
 /// [`Authenticator`](super::Authenticator) accepts.
 ///
-/// Cloning is cheap. Making a context grants nothing: only the context that the layer in front of a handler
-/// stored on the request counts.
+/// Cloning is cheap. A context that you make yourself grants nothing: only the context that the layer stored
+/// on the request counts.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -32,7 +32,7 @@ use std::{
 #[derive(Clone, Debug)]
 pub struct AuthContext(pub(crate) Arc<Proven>);
 
-/// The fields of an [`AuthContext`]. A ticket keeps a copy of some of them: if you add a field, decide in
+/// The fields of an [`AuthContext`]. A ticket keeps a copy of some fields: if you add a field, decide in
 /// `ticket::TicketRecord` whether the ticket keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct Proven {
@@ -53,13 +53,13 @@ pub(crate) struct Proven {
     pub(crate) ticket: Option<Bound>,
 }
 
-/// What a ticket is limited to. A request with a token names these in its headers.
+/// The tenant, env and thread that a ticket is limited to. A request with a token names them itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
     pub(crate) tenant: TenantId,
     pub(crate) env: Env,
     pub(crate) thread: ThreadId,
-    /// Whether the ticket opened a stream before. It then only continues where that stream stopped.
+    /// Whether the ticket has opened a stream before. If so, it can only continue where that stream stopped.
     pub(crate) reopens: bool,
 }
 
@@ -68,7 +68,7 @@ fn texts<T: Into<String>>(all: impl IntoIterator<Item = T>) -> Texts {
 }
 
 impl AuthContext {
-    /// A context that proves who the caller is, and until when. It names no tenant and no env yet.
+    /// A context that proves who the caller is, until `expires_at`. It names no tenant and no env yet.
     #[must_use]
     pub fn new(subject: Subject, expires_at: SystemTime) -> Self {
         Self(Arc::new(Proven {
@@ -137,8 +137,8 @@ impl AuthContext {
         self.with(|proven| proven.audiences = texts(audiences))
     }
 
-    /// Whether the proof is an access token of RFC 9068: its `typ` is `at+jwt` (section 2.1), and it
-    /// has all the claims of section 2.2.
+    /// Whether the proof is an access token of RFC 9068: its `typ` is `at+jwt` (section 2.1), and it has all
+    /// claims of section 2.2.
     #[must_use]
     pub fn with_access_token(self, is_access_token: bool) -> Self {
         self.with(|proven| proven.is_access_token = is_access_token)
@@ -151,20 +151,22 @@ impl AuthContext {
         self.with(|proven| proven.actor_type = Some(actor_type))
     }
 
-    /// How long the proof still holds after [`expires_at`](Self::expires_at), because clocks differ.
+    /// How long the proof is still valid after [`expires_at`](Self::expires_at), because clocks differ.
     #[must_use]
     pub fn with_leeway(self, leeway: Duration) -> Self {
         self.with(|proven| proven.leeway = leeway)
     }
 
-    /// The clock that decides whether the proof has expired, here and in every stream that is opened with it.
+    /// The clock that decides whether the proof has expired, here and in every stream that the caller opens
+    /// with it.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         self.with(|proven| proven.clock = clock)
     }
 
-    /// Adds a switch that withdraws the proof before it expires, here and in every stream that is opened with
-    /// it, for example when a session ends or a member leaves. With several switches, any one withdraws it.
+    /// Adds a switch that withdraws the proof before it expires, here and in every stream that the caller
+    /// opens with it. Use it when a session ends or a member leaves, for example. If there are several
+    /// switches, each of them withdraws the proof.
     #[must_use]
     pub fn with_revocation(self, revocation: Revocation) -> Self {
         self.with(|proven| proven.revocations.push(revocation))
@@ -175,7 +177,7 @@ impl AuthContext {
     pub(crate) fn heap_bytes(&self) -> usize {
         use crate::id::{ALLOCATION, kept_aside};
 
-        // Each field is named: the compiler then asks what a new field keeps.
+        // Name each field, so that a new field does not compile until somebody decides how to count it.
         let Proven {
             subject,
             expires_at: _,
@@ -192,10 +194,10 @@ impl AuthContext {
             // Shared with others.
             clock: _,
             revocations,
-            // The proof of a token has no ticket.
+            // The proof of a token has no ticket, and only proofs of tokens are cached.
             ticket: _,
         } = &*self.0;
-        // The counters of its `Arc`.
+        // An `Arc` has two counters.
         let proven = 2 * size_of::<usize>() + size_of::<Proven>() + ALLOCATION;
         let issuer = issuer.as_ref().map_or(0, Text::heap_bytes);
         let actor_type = actor_type.as_ref().map_or(0, |kind| kept_aside(kind.as_str()));
@@ -205,7 +207,7 @@ impl AuthContext {
         proven + kept_aside(subject.as_str()) + issuer + actor_type + revocations + lists
     }
 
-    /// What the proof is limited to, if a ticket made it.
+    /// What the proof is limited to, if it comes from a ticket.
     pub(crate) fn ticket(&self) -> Option<&Bound> {
         self.0.ticket.as_ref()
     }
@@ -231,13 +233,13 @@ impl AuthContext {
         self.0.expires_at
     }
 
-    /// Until when the proof holds: [`expires_at`](Self::expires_at) plus the leeway.
+    /// The end of the proof: [`expires_at`](Self::expires_at) plus the leeway.
     #[must_use]
     pub fn valid_until(&self) -> SystemTime {
         self.0.expires_at.checked_add(self.0.leeway).unwrap_or(self.0.expires_at)
     }
 
-    /// How long the proof still holds.
+    /// How long the proof is still valid.
     ///
     /// # Errors
     ///
@@ -257,12 +259,12 @@ impl AuthContext {
         &self.0.clock
     }
 
-    /// The tenants that the caller may name, as the token spells them.
+    /// The tenants that the caller may name, spelled as in the token.
     pub fn tenants(&self) -> impl Iterator<Item = &str> {
         self.0.tenants.iter().map(Text::as_str)
     }
 
-    /// The envs that the caller may name, as the token spells them.
+    /// The envs that the caller may name, spelled as in the token.
     pub fn envs(&self) -> impl Iterator<Item = &str> {
         self.0.envs.iter().map(Text::as_str)
     }
@@ -295,7 +297,7 @@ impl AuthContext {
         self.0.issuer.as_ref().map(Text::as_str)
     }
 
-    /// When the token was issued, if it says when.
+    /// When the token was issued, if the token says so.
     #[must_use]
     pub fn issued_at(&self) -> Option<SystemTime> {
         self.0.issued_at
@@ -313,7 +315,7 @@ impl AuthContext {
         self.0.is_access_token
     }
 
-    /// What the caller is, such as `human` or `agent`, if the token says it.
+    /// What the caller is, such as `human` or `agent`, if the token says so.
     #[must_use]
     pub fn actor_type(&self) -> Option<&ActorType> {
         self.0.actor_type.as_ref()

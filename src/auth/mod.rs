@@ -1,7 +1,7 @@
 //! Authentication: what a token proves about the caller of a request.
 //!
-//! [`RequireAuth`](crate::RequireAuth) calls an [`Authenticator`]. [`JwtVerifier`] is the built-in one. An
-//! authenticator of your own has one method:
+//! [`RequireAuth`](crate::RequireAuth) calls an [`Authenticator`]. [`JwtVerifier`] is the built-in one. To
+//! write your own authenticator, implement one method:
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};

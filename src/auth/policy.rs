@@ -1,17 +1,17 @@
-//! The requirements that a proof must meet, for a verifier or for a route.
+//! The requirements of a verifier or a route. A proof must meet them.
 
 use super::context::AuthContext;
 use std::time::Duration;
 
-/// Requirements, all of which a proof must meet. Adding one never removes another.
+/// Requirements. A proof must meet all of them. A new requirement never removes an earlier one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policy {
-    /// The proof must be meant for one of these, if there are any.
+    /// The proof must be meant for one of these audiences. If the list is empty, any audience passes.
     audiences: Vec<String>,
     only_access_tokens: bool,
     max_lifetime: Option<Duration>,
     scopes: Vec<String>,
-    /// The caller must have one role of each of these lists.
+    /// The caller must have at least one role of each list.
     roles: Vec<Vec<String>>,
 }
 
@@ -36,7 +36,7 @@ impl Policy {
         self.audiences.push(audience.into());
     }
 
-    /// Replaces all audiences by this one.
+    /// Replaces all audiences with this one.
     #[cfg(feature = "jwt")]
     pub(crate) fn only_audience(&mut self, audience: impl Into<String>) {
         self.audiences = vec![audience.into()];
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn each_requirement_holds_whatever_is_added_after_it() {
+    fn a_later_requirement_does_not_remove_an_earlier_one() {
         let both = policy(|policy| {
             policy.any_role(["a"]);
             policy.any_role(["b", "c"]);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn audiences_are_alternatives_and_a_life_must_be_known() {
+    fn one_audience_is_enough_and_the_lifetime_must_be_known() {
         let chat = policy(|policy| ["chat", "admin"].into_iter().for_each(|a| policy.audience(a)));
         assert_eq!(chat.check(&auth().with_audiences(["x", "admin"])), Ok(()));
         assert_eq!(chat.check(&auth().with_audiences(["x"])), Err(Unmet::Audience));

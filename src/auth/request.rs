@@ -1,4 +1,4 @@
-//! The head of a request, as authenticators see it, and the bearer token in it.
+//! The head of a request for authenticators, and its bearer token.
 
 use super::{authorization::carries_no_token, token_sources::FoundToken};
 use crate::{
@@ -21,7 +21,7 @@ const IN_B64TOKEN: [bool; 256] = {
     table
 };
 
-/// The head of a request: what an [`Authenticator`](super::Authenticator) sees, which is all but the body.
+/// The head of a request: everything except the body. An [`Authenticator`](super::Authenticator) gets it.
 #[derive(Clone, Copy)]
 pub struct AuthRequest<'a> {
     head: RequestHead<'a>,
@@ -35,7 +35,7 @@ impl<'a> AuthRequest<'a> {
         Self { head: RequestHead::of(request), found: &FoundToken::Header }
     }
 
-    /// The head of `request`, and the token that was taken from it.
+    /// The head of `request`, and the token that the layer removed from it.
     pub(crate) fn with_token<B>(request: &'a Request<B>, found: &'a FoundToken) -> Self {
         Self { head: RequestHead::of(request), found }
     }
@@ -66,15 +66,15 @@ impl<'a> AuthRequest<'a> {
 
     /// The bearer token of the request.
     ///
-    /// It comes from the one `Authorization: Bearer` header ([RFC 6750 section 2.1]; the case of the
-    /// scheme makes no difference), or from another place that the [`TokenSources`](super::TokenSources)
-    /// of the layer allow.
+    /// It comes from the `Authorization: Bearer` header ([RFC 6750 section 2.1]; the case of the scheme makes
+    /// no difference), or from another place that the [`TokenSources`](super::TokenSources) of the layer
+    /// allow.
     ///
     /// # Errors
     ///
     /// `auth.missing` if there is no token. A scheme of `Authorization` that carries no token, such as
-    /// `Basic`, counts as no token. `auth.invalid` if there are two `Authorization` headers, if the scheme is
-    /// another one, or if the value is not a token.
+    /// `Basic`, counts as no token. `auth.invalid` if there are two `Authorization` headers, if the header
+    /// has any other scheme, or if the value is not a token.
     ///
     /// [RFC 6750 section 2.1]: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
     pub fn bearer_token(&self) -> Result<&'a str, Rejection> {
@@ -127,14 +127,14 @@ impl<'a> AuthRequest<'a> {
                 "Authorization does not have exactly one token after 'Bearer'. Send 'Authorization: Bearer <token>'.",
             )),
             (_, FoundToken::Elsewhere(_) | FoundToken::Nowhere) => Err(invalid(
-                "The value in the place of the token is not a token. Send the token exactly as the issuer issued it.",
+                "The cookie or the WebSocket subprotocol for the token does not contain a token. Send the token exactly as the issuer issued it.",
             )),
         }
     }
 }
 
 impl fmt::Debug for AuthRequest<'_> {
-    /// Does not show headers and query: they may contain secrets.
+    /// Does not show the headers and the query, because they may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthRequest")
             .field("method", self.head.method)
@@ -158,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn one_bearer_token_is_found_whatever_the_case_of_the_scheme() {
+    fn the_case_of_the_bearer_scheme_makes_no_difference() {
         for value in ["Bearer a.b-c", "bearer a.b-c", "BEARER   a.b-c"] {
             assert_eq!(bearer(&[value]).as_deref(), Ok("a.b-c"), "{value}");
         }
     }
 
     #[test]
-    fn no_token_is_missing_and_a_bad_or_second_header_is_invalid() {
+    fn no_header_means_missing_and_a_bad_or_second_header_means_invalid() {
         for (values, code) in [
             (vec![], "auth.missing"),
             (vec!["Basic YTpi"], "auth.missing"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_of_tokens_that_are_bound_to_a_key_is_no_bearer() {
+    fn the_scheme_dpop_is_refused() {
         for value in ["DPoP a.b.c", "dpop a.b.c", "DPOP"] {
             let request = Request::builder().header("authorization", value).body(()).unwrap();
             let refused = AuthRequest::of(&request).bearer_token().unwrap_err();

@@ -9,12 +9,12 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// Completes once a [`Revocation`] is used.
+/// Completes after [`Revocation::revoke`].
 type Revoked = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
-/// A switch that withdraws an [`AuthContext`](crate::AuthContext). Once it is used, new requests are
-/// refused, and streams that were opened with the context end at once with
-/// [`Ending::AccessRevoked`](crate::Ending::AccessRevoked). Clones are the same switch.
+/// A switch that withdraws an [`AuthContext`](crate::AuthContext). After [`revoke`](Self::revoke), new
+/// requests with the context are refused, and its open streams end at once with
+/// [`Ending::AccessRevoked`](crate::Ending::AccessRevoked). Clones share one switch.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -32,32 +32,32 @@ type Revoked = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 pub struct Revocation(Arc<watch::Sender<bool>>);
 
 impl Revocation {
-    /// A switch that is not used yet.
+    /// A switch that has not withdrawn anything yet.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Uses the switch. This cannot be undone.
+    /// Withdraws every context that has this switch. You cannot undo this.
     pub fn revoke(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether the switch was used.
+    /// Whether [`revoke`](Self::revoke) was called.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         *self.0.borrow()
     }
 }
 
-/// Completes once one of `revocations` is used, or `other` completes.
+/// Completes when one of `revocations` is revoked, or when `other` completes.
 pub(crate) fn revoked(
     revocations: &[Revocation],
     other: impl Future<Output = ()> + Send + Sync + 'static,
 ) -> Revoked {
     let wait = |revocation: &Revocation| -> Revoked {
         let mut receiver = revocation.0.subscribe();
-        // The clone keeps the switch alive: `wait_for` would return early if all other handles were gone.
+        // The clone keeps the sender alive: without any sender, `wait_for` would return early.
         let kept = revocation.clone();
         Box::pin(async move {
             drop(receiver.wait_for(|revoked| *revoked).await);

@@ -4,12 +4,14 @@ use crate::id::Text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, slice, sync::Arc};
 
-/// Texts of a token, such as its roles. Clones share them. A list of at most one text allocates no list.
+/// Texts of a token, such as its roles. Clones share one list. A list with zero or one text needs no
+/// allocation for the list itself.
 #[derive(Clone, Default)]
 pub(crate) enum Texts {
     #[default]
     None,
-    /// No texts, because the claim is malformed. The log says what kind of value the claim has instead.
+    /// No texts, because the claim is malformed. The value is the kind of JSON that the claim has instead,
+    /// for the log.
     #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "only claims are read"))]
     Unread(&'static str),
     One(Text),
@@ -26,7 +28,7 @@ impl Texts {
         texts.iter()
     }
 
-    /// What kind of value was found instead of the texts, if they could not be read.
+    /// The kind of value that the claim has, if the claim is malformed.
     pub(crate) fn unread(&self) -> Option<&'static str> {
         match self {
             Self::Unread(found) => Some(found),
@@ -102,7 +104,7 @@ mod tests {
     use crate::id::Text;
 
     #[test]
-    fn a_list_is_what_it_was_made_of_and_clones_share_it() {
+    fn a_list_keeps_its_texts_and_clones_share_it() {
         for names in [vec![], vec!["a"], vec!["a", "b"], vec!["a", "b", "c"]] {
             let texts: Vec<Text> = names.iter().map(|name| Text::from(*name)).collect();
             let (list, collected) = (Texts::from(texts.clone()), texts.into_iter().collect());

@@ -1,4 +1,4 @@
-//! The places in which a request may send its token.
+//! The places of a request where a token may be.
 
 #[cfg(test)]
 mod tests;
@@ -15,19 +15,20 @@ use std::{fmt, sync::Arc};
 /// The prefix of a token in a list of WebSocket subprotocols: `bearer.<token>`.
 const PROTOCOL_PREFIX: &str = "bearer.";
 
-/// The places in which a request may send its token: the `Authorization` header, and places that a browser
-/// can use where it cannot set headers.
+/// The places of a request where a token may be: the `Authorization` header, and places for a browser that
+/// cannot set headers.
 ///
 /// A request with two tokens is refused (400). A browser sends a cookie with every request of a page, so
-/// choose one place for each page. A cookie that is sent twice with the same value is one token.
+/// choose one place for each page. A cookie that occurs twice with the same value counts as one token.
 ///
 /// `Authorization: Basic`, `Digest`, `Negotiate` and `NTLM` carry no token: a browser sends them to a site
-/// that asks for a password. A request may have one of them and a token in another place. Any other scheme
-/// counts as a token, and so do two `Authorization` headers.
+/// that asks for a password. A request may have one of them, and a token in another place. Any other scheme
+/// counts as a token. Two `Authorization` headers also count as a token.
 ///
 /// The layer removes a token in a cookie or a WebSocket subprotocol from the request before inner services
-/// see it, and marks `Authorization` as sensitive. Put a layer that traces headers inside this one, or let it
-/// mark these headers as sensitive itself. A token in a query is never accepted: use tickets there.
+/// see it, and marks `Authorization` as sensitive. If another layer traces headers, put it inside this layer,
+/// or let it mark these headers as sensitive itself. This crate never accepts a token in a query: use tickets
+/// there.
 ///
 /// ```
 /// use tower_tenancy::{RequireTenantScope, auth::{Authenticator, TokenSources}};
@@ -49,11 +50,12 @@ struct Sources {
 
 /// Where the token of a request was found.
 pub(crate) enum FoundToken {
-    /// In the `Authorization` header, or nowhere. The header stays on the request. Its value may be no token.
+    /// Use the `Authorization` header, which stays on the request. It may be absent, and its value may not be
+    /// a token.
     Header,
-    /// In another place, from which it was removed.
+    /// The token was in another place. It was removed from there.
     Elsewhere(String),
-    /// Nowhere: there is no `Authorization` header either.
+    /// There is no token, and no `Authorization` header.
     Nowhere,
 }
 
@@ -71,17 +73,17 @@ impl TokenSources {
 
     /// Adds the cookie of this name. Set it with `HttpOnly`, `Secure` and `SameSite`.
     ///
-    /// A browser also sends cookies with requests that pages of other sites make. So the request must come
-    /// from the host that it is sent to, or from an [allowed origin](Self::allow_origin). A WebSocket upgrade
-    /// without `Origin` is refused, and so is a request whose `Sec-Fetch-Site` names another site. (A
-    /// same-origin `EventSource` sends no `Origin`.)
+    /// A browser also sends cookies with requests of pages from other sites. So the origin of the request
+    /// must be the host of the request, or an [allowed origin](Self::allow_origin). A WebSocket upgrade
+    /// without `Origin` is refused. If the origin is not in the list, `Sec-Fetch-Site` must be absent,
+    /// `same-origin` or `none`. (A same-origin `EventSource` sends no `Origin`.)
     #[must_use]
     pub fn or_cookie(self, name: impl Into<String>) -> Self {
         self.with(|sources| sources.cookie = Some(name.into()))
     }
 
-    /// Adds the WebSocket subprotocol `bearer.<token>`, which an upgrade offers next to a subprotocol of the
-    /// application: `new WebSocket(url, ["chat.v1", "bearer." + token])`.
+    /// Adds the WebSocket subprotocol `bearer.<token>`. The client offers it together with a subprotocol of
+    /// the application: `new WebSocket(url, ["chat.v1", "bearer." + token])`.
     ///
     /// The handler sees only the subprotocols of the application. It must select one of them: a browser
     /// closes a connection without a selected subprotocol.
@@ -90,21 +92,21 @@ impl TokenSources {
         self.with(|sources| sources.protocol = true)
     }
 
-    /// Allows pages of this origin to use the cookie as well, such as `https://app.example.com`. Case, a
-    /// default port and a trailing `/` make no difference. An app or an extension has its own scheme, such as
-    /// `capacitor://localhost`.
+    /// Allows pages of this origin, such as `https://app.example.com`, to use the cookie as well. Case, a
+    /// default port and a trailing `/` make no difference. An app or a browser extension has its own scheme,
+    /// such as `capacitor://localhost`.
     ///
     /// # Errors
     ///
-    /// If the text is not the origin of a page (RFC 6454): it has no scheme, or it has a path, a query or
-    /// a user, or it is a wildcard, `null` or the URL of a WebSocket, or browsers write the host in
+    /// If the text is not the origin of a page (RFC 6454). Such a text has no scheme; or has a path, a query
+    /// or a user; or is a wildcard, `null` or the URL of a WebSocket; or has a host that browsers write in
     /// another way.
     pub fn allow_origin(self, origin: impl AsRef<str>) -> Result<Self, InvalidOrigin> {
         let origin = Origin::named(origin.as_ref())?;
         Ok(self.with(|sources| sources.origins.push(origin)))
     }
 
-    /// The headers that may contain a token, and those that decide whether it counts.
+    /// The headers that may contain a token, and the headers that decide whether the token is accepted.
     pub(crate) fn header_names(&self) -> Vec<HeaderName> {
         let Sources { cookie, protocol, .. } = &*self.0;
         let mut names = vec![header::AUTHORIZATION];
@@ -154,14 +156,14 @@ impl TokenSources {
     }
 }
 
-/// RFC 6750 section 2: a request sends its token in one way only.
+/// RFC 6750 section 2: a request must not use more than one place for its token.
 pub(crate) fn two_tokens() -> Rejection {
     Rejection::new(RejectionKind::ContextInvalid)
         .with_detail("The request has more than one token. Send one token in one place.")
 }
 
 /// Removes the cookies of this name from the `Cookie` headers (RFC 6265 section 5.4), and returns their
-/// values. An empty cookie counts as absent: servers clear cookies this way.
+/// values. An empty cookie counts as absent, because servers clear cookies this way.
 fn take_cookies(headers: &mut HeaderMap, name: &str) -> Vec<String> {
     let value = |pair: &[u8]| {
         let at = pair.iter().position(|byte| *byte == b'=')?;
@@ -190,7 +192,7 @@ fn take_protocols(headers: &mut HeaderMap) -> Vec<String> {
 }
 
 /// Removes the items that `ours` recognises from the lists in all headers of this name, and returns them. The
-/// other items stay as they are. An item that is not UTF-8 becomes a text that is not a token.
+/// other items stay as they are. An item that is not UTF-8 is returned as a text that cannot be a token.
 fn take(
     headers: &mut HeaderMap,
     name: header::HeaderName,
@@ -213,7 +215,7 @@ fn take(
             continue;
         }
         let others = others.join(&separator);
-        // A part of a header value is a header value.
+        // A part of a valid header value is a valid header value.
         if let Ok(mut rest) = HeaderValue::from_bytes(others.trim_ascii())
             && !rest.is_empty()
         {

@@ -1,4 +1,4 @@
-//! A clock that moves when told to.
+//! A clock that only a test moves.
 
 use crate::{
     clock::{Clock, Sleep, from_unix},
@@ -10,9 +10,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A clock that stands still until [`advance`](Self::advance) moves it. A sleep ends when the clock was
-/// moved by its duration, also if the time of day was set back meanwhile: an operating system does the
-/// same. Clones are one clock.
+/// A clock that stands still until [`advance`](Self::advance) moves it. A sleep ends when the clock has
+/// advanced by its duration. As in an operating system, setting the time of day back does not change this.
+/// Clones share one clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,13 +44,13 @@ impl ManualClock {
         })))
     }
 
-    /// The clock as the type that builders take.
+    /// The clock as the type that builders need.
     #[must_use]
     pub fn shared(&self) -> Arc<dyn Clock> {
         Arc::new(self.clone())
     }
 
-    /// Moves the clock forward, and wakes the sleeps that end.
+    /// Moves the clock forward, and wakes all sleeping tasks.
     pub fn advance(&self, by: Duration) {
         let sleepers = {
             let mut state = self.state();
@@ -61,12 +61,12 @@ impl ManualClock {
         sleepers.into_iter().for_each(Waker::wake);
     }
 
-    /// Sets the time of day back. Sleeps end as before.
+    /// Sets the time of day back. This does not change when sleeps end.
     pub fn set_back(&self, by: Duration) {
         self.state().time_of_day -= by;
     }
 
-    /// Wakes the task when the clock moves.
+    /// Wakes the task the next time that the clock advances.
     #[cfg(test)]
     pub(crate) fn wake(&self, cx: &std::task::Context<'_>) {
         self.state().sleepers.push(cx.waker().clone());

@@ -1,4 +1,4 @@
-//! Scopes, grants and threads that the unit tests of many modules use.
+//! Scopes, grants and threads for the unit tests of many modules.
 
 use super::ManualClock;
 use crate::{
@@ -29,7 +29,7 @@ pub(crate) fn request(tenant: &str, env: &str) -> RequestContext {
     RequestContext::read(RequestHead::of(&request), &none, &none, id, &Envs::default()).unwrap()
 }
 
-/// The proof of a token of Ada's for these tenants and envs. It never expires.
+/// What a token of the user `ada` proves, for these tenants and envs. It never expires.
 pub(crate) fn auth(tenants: &[&str], envs: &[&str]) -> AuthContext {
     AuthContext::new(Subject::new("ada").unwrap(), from_unix(u64::MAX))
         .with_tenants(tenants.iter().copied())
@@ -37,7 +37,7 @@ pub(crate) fn auth(tenants: &[&str], envs: &[&str]) -> AuthContext {
 }
 
 impl TenantScope {
-    /// The scope that the layers make of these two.
+    /// The scope that the layers make of this request context and this auth context.
     pub(crate) fn agree(request: &RequestContext, auth: &AuthContext) -> Result<Self, Rejection> {
         let mut extensions = Extensions::new();
         Contexts::set_request(&mut extensions, request.clone());
@@ -47,22 +47,22 @@ impl TenantScope {
     }
 }
 
-/// The scope of Ada's request to this tenant's `prod`.
+/// The scope of a request of `ada` to the env `prod` of this tenant.
 pub(crate) fn scope(tenant: &str) -> TenantScope {
     TenantScope::agree(&request(tenant, "prod"), &auth(&[tenant], &["prod"])).unwrap()
 }
 
-/// A thread in `prod`.
+/// The routing of a thread in `prod`.
 pub(crate) fn routing(tenant: &str, thread: &str) -> Arc<Routing> {
     Arc::new(format!("{tenant}/prod/{thread}").parse().unwrap())
 }
 
-/// The record of a thread in `prod` that is open to its tenant.
+/// The record of a thread in `prod`. The thread is open to its tenant.
 pub(crate) fn record(tenant: &str, thread: &str) -> ThreadRecord {
     (&*routing(tenant, thread)).into()
 }
 
-/// A grant of a thread that is open to its tenant.
+/// A grant for a thread that is open to its tenant.
 pub(crate) fn grant(scope: TenantScope, thread: &str) -> ThreadGrant {
     let (tenant, env) = (scope.tenant().clone(), scope.env().clone());
     let registry = MemoryRegistry::new();
@@ -70,7 +70,7 @@ pub(crate) fn grant(scope: TenantScope, thread: &str) -> ThreadGrant {
     verify_thread_access(&registry, &scope, thread).now_or_never().unwrap().unwrap()
 }
 
-/// A clock whose sleeps end at a time of day. Some clocks of applications do that.
+/// A clock whose sleeps end at a time of day. The clock of an application may do that.
 #[derive(Debug)]
 pub(crate) struct ByTimeOfDay(pub(crate) ManualClock);
 
@@ -85,7 +85,7 @@ impl Clock for ByTimeOfDay {
             if clock.now() >= until {
                 return Poll::Ready(());
             }
-            // It ends at that time and not before, also if it is polled meanwhile.
+            // The sleep does not end before that time, even if it is polled earlier.
             clock.wake(cx);
             Poll::Pending
         }))

@@ -14,15 +14,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// How long its tokens are valid, in seconds.
+/// How long a token is valid, in seconds.
 const LIFETIME: u64 = 600;
-/// The longest request head that it reads, in bytes.
+/// The longest request head that the issuer reads, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
 /// An issuer on loopback. It signs tokens with ES256, rotates its keys, and publishes them as a JWK
 /// set at `/jwks.json` and by discovery.
 ///
-/// Clones are the same issuer. It stops when the last clone is dropped.
+/// Clones share one issuer. It stops when the last clone is dropped.
 ///
 /// See the [module docs](super) for an example.
 #[derive(Clone)]
@@ -35,13 +35,13 @@ struct Server {
 }
 
 struct Desk {
-    /// The newest signs. All are published.
+    /// All these keys are published. The last one signs.
     keys: Vec<(String, SigningKey)>,
     made: usize,
     conduct: Conduct,
-    /// Requests for the key set.
+    /// The number of requests for the key set.
     fetches: usize,
-    /// The `aud` of its tokens.
+    /// The `aud` of the tokens.
     audience: Option<String>,
 }
 
@@ -49,18 +49,18 @@ struct Desk {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Conduct {
-    /// With the document.
+    /// It sends the document.
     #[default]
     Good,
-    /// It accepts connections and closes them without an answer.
+    /// It closes connections without a response.
     Down,
-    /// With this status.
+    /// It sends the document with this status.
     Status(u16),
-    /// With this text instead of the document.
+    /// It sends this text instead of the document.
     Text(String),
-    /// With a redirect to this URL.
+    /// It sends a redirect to this URL.
     Redirect(String),
-    /// With the document, one byte at a time, and this pause after each.
+    /// It sends the document one byte at a time, with this pause after each byte.
     Drip(Duration),
 }
 
@@ -69,7 +69,7 @@ impl TestIssuer {
     ///
     /// # Errors
     ///
-    /// The port cannot be opened.
+    /// If the issuer cannot open a port.
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -78,7 +78,7 @@ impl TestIssuer {
         let desk = Arc::new(Mutex::from(desk));
         let (base, serving) = (url.clone(), Arc::clone(&desk));
         let task = tokio::spawn(async move {
-            // A failed accept has nobody to report to. The next one may succeed.
+            // Ignore a failed `accept`. The next one may succeed.
             loop {
                 if let Ok((tcp, _)) = listener.accept().await {
                     tokio::spawn(serve(tcp, base.clone(), Arc::clone(&serving)));
@@ -90,21 +90,22 @@ impl TestIssuer {
         Ok(issuer)
     }
 
-    /// Issues tokens for this audience from now on: their `aud`. Without it they name none, and a
-    /// verifier that names an [audience](crate::auth::JwtVerifierBuilder::audience) refuses them.
+    /// Sets the `aud` of the tokens from now on. Without this call, tokens have no `aud`, and a verifier that
+    /// requires an [audience](crate::auth::JwtVerifierBuilder::audience) refuses them.
     #[must_use]
     pub fn with_audience(self, audience: impl Into<String>) -> Self {
         self.desk().audience = Some(audience.into());
         self
     }
 
-    /// Its `iss`. The discovery document is below it, at `/.well-known/openid-configuration`.
+    /// The `iss` of the tokens. The discovery document is at this URL plus
+    /// `/.well-known/openid-configuration`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.0.url
     }
 
-    /// The URL of its key set.
+    /// The URL of the key set.
     #[must_use]
     pub fn jwks_url(&self) -> String {
         format!("{}/jwks.json", self.0.url)
@@ -116,7 +117,7 @@ impl TestIssuer {
         self.sign(&self.claims(tenant, env, subject))
     }
 
-    /// The claims of such a token. Change them, and [sign](Self::sign) them.
+    /// The claims of a [`token`](Self::token). You can change them and then [sign](Self::sign) them.
     #[must_use]
     pub fn claims(&self, tenant: &str, env: &str, subject: &str) -> Value {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -130,7 +131,7 @@ impl TestIssuer {
         claims
     }
 
-    /// A token of these claims, whatever they are, signed with the newest key.
+    /// A token with any claims, signed with the newest key.
     #[must_use]
     pub fn sign(&self, claims: &Value) -> String {
         match self.desk().keys.last() {
@@ -141,19 +142,19 @@ impl TestIssuer {
         }
     }
 
-    /// A token of this header and these claims. The newest key signs it with ES256, whatever the
-    /// header says.
+    /// A token with any header and any claims. The newest key signs it with ES256, even if the header has
+    /// another `alg`.
     #[must_use]
     pub fn sign_as(&self, header: &Value, claims: &Value) -> String {
         self.desk().keys.last().map(|(_, key)| sign(header, claims, key)).unwrap_or_default()
     }
 
-    /// Makes a new key, which signs from now on. The key set holds it and all former keys.
+    /// Makes a new key, which signs from now on. The key set contains the new key and all older ones.
     pub fn rotate(&self) {
         let mut desk = self.desk();
         desk.made += 1;
         let kid = format!("key-{}", desk.made);
-        // A number above the order of the curve is no key. The chance is one in 2^32.
+        // Try again if the number is not below the order of the curve. The probability is one in 2^32.
         let key = loop {
             let random = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()];
             if let Ok(key) = SigningKey::from_slice(random.as_flattened()) {
@@ -170,7 +171,7 @@ impl TestIssuer {
         desk.keys.drain(..old);
     }
 
-    /// Answers requests for the key set and the discovery document like this from now on.
+    /// Sets how the issuer answers requests for the key set and the discovery document from now on.
     pub fn conduct(&self, conduct: Conduct) {
         self.desk().conduct = conduct;
     }
@@ -181,7 +182,7 @@ impl TestIssuer {
         self.desk().fetches
     }
 
-    /// The key set, as [`Conduct::Good`] answers with it.
+    /// The key set that [`Conduct::Good`] sends.
     #[must_use]
     pub fn jwks(&self) -> String {
         self.desk().jwks()
@@ -215,7 +216,7 @@ fn sign(header: &Value, claims: &Value, key: &SigningKey) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
 }
 
-/// Answers one request as the conduct says. An error means that the client is gone.
+/// Answers one request, as `conduct` says. An error means that the client has closed the connection.
 async fn serve(mut tcp: TcpStream, url: String, desk: Arc<Mutex<Desk>>) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -248,7 +249,7 @@ async fn serve(mut tcp: TcpStream, url: String, desk: Arc<Mutex<Desk>>) -> io::R
     let bytes = match conduct {
         Conduct::Down => return Ok(()),
         Conduct::Good => answer("200 OK", &document),
-        Conduct::Status(status) => answer(&format!("{status} As Told"), &document),
+        Conduct::Status(status) => answer(&format!("{status} As Configured"), &document),
         Conduct::Text(text) => answer("200 OK", &text),
         Conduct::Redirect(to) => format!(
             "HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -271,7 +272,7 @@ impl Drop for Server {
 }
 
 impl fmt::Debug for TestIssuer {
-    /// Does not show the keys.
+    /// Does not show the keys, because they are private.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestIssuer").field("url", &self.0.url).finish_non_exhaustive()
     }

@@ -1,6 +1,6 @@
-//! For the tests of applications: an issuer of tokens, and a clock that your test moves.
+//! Tools for the tests of applications: an issuer of tokens, and a clock that your test moves.
 //!
-//! Needs the feature `test-util`. Not for production: the issuer signs every token that it is asked for.
+//! This module needs the feature `test-util`. Do not use it in production: the issuer signs any claims.
 //!
 //! ```
 //! use tower_tenancy::{

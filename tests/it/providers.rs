@@ -1,5 +1,5 @@
-//! The page on identity providers runs its own mappings as tests. The tests here check that it leaves
-//! none out, and what the log says of a malformed claim that no rule needs.
+//! The mappings on the page on identity providers are tests of their own. The tests here check that the page
+//! has a mapping for each provider, and what the log says about a malformed claim that no rule needs.
 
 use crate::support::{SECRET, claims, sign};
 use serde_json::json;
@@ -7,7 +7,7 @@ use std::fs;
 use tower_tenancy::auth::{Algorithm, ClaimNames, JwtKey, JwtVerifier};
 
 #[test]
-fn the_page_holds_a_mapping_against_each_token_of_a_provider() {
+fn the_page_tests_a_mapping_for_each_provider() {
     let page = include_str!("../../docs/identity-providers.md");
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/providers");
     let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
@@ -17,13 +17,13 @@ fn the_page_holds_a_mapping_against_each_token_of_a_provider() {
         let name = token.file_stem().unwrap().to_str().unwrap();
         assert!(page.contains(&format!("# provider::holds(\"{name}\", ")), "{name}");
     }
-    // Each mapping ends in `build`, except the place of organizations, and the page holds each.
+    // Each mapping ends with `build`, except the one for organizations. The page tests each mapping.
     assert_eq!(page.matches("\n        .build()\n").count() + 1, tokens.len());
     assert_eq!(page.matches("# provider::holds(").count(), tokens.len());
 }
 
 #[tokio::test]
-async fn a_malformed_claim_that_is_ignored_is_told_at_debug_without_its_value() {
+async fn an_ignored_malformed_claim_is_logged_at_debug_without_its_value() {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
     let verifier = JwtVerifier::builder().key(key);
     let verifier = verifier.claims(ClaimNames::default().roles("/realm_access/roles"));

@@ -1,5 +1,5 @@
-// The examples of the page on identity providers include this file. It checks the mapping that the
-// page shows against a token of the shape that the provider documents. The tokens stand beside it.
+// The examples of the page on identity providers include this file. It applies each mapping of the page to a
+// token as the provider documents it. The tokens are in this folder.
 
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use minter::Minter;
@@ -25,7 +25,8 @@ fn sign(header: &Value, claims: &Value) -> String {
     Minter::new(&DEFAULT_PROVIDER, Algorithm::ES256, key).sign(header, claims)
 }
 
-/// Checks that the token proves what is `expected`. What `expected` does not name may be anything.
+/// Checks that the token proves the `expected` values. It does not check fields that `expected` does not
+/// have.
 fn proves(auth: &AuthContext, expected: &Value, what: &str) {
     for (name, expected) in expected.as_object().unwrap() {
         let proven = match name.as_str() {
@@ -34,13 +35,13 @@ fn proves(auth: &AuthContext, expected: &Value, what: &str) {
             "envs" => json!(auth.envs().collect::<Vec<_>>()),
             "roles" => json!(auth.roles().collect::<Vec<_>>()),
             "scopes" => json!(auth.scopes().collect::<Vec<_>>()),
-            _ => panic!("{what}: nothing is called {name}"),
+            _ => panic!("{what}: the file expects an unknown field {name}"),
         };
         assert_eq!(&proven, expected, "{what}: {name}");
     }
 }
 
-/// Checks `mapping` against the file of this name.
+/// Checks `mapping` with the tokens of the file with this name.
 pub fn holds(
     name: &str,
     mapping: impl Fn(JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError>,
@@ -54,7 +55,7 @@ pub fn holds(
     let auth = verify(claims).unwrap_or_else(|code| panic!("{name}: {code}"));
     proves(&auth, &fixture["expected"], name);
 
-    // Another issuer or audience is refused, and so is an ID token.
+    // A token with another issuer or audience is refused. An ID token is refused, too.
     let changed = |pointer: &str, value: Value| {
         let mut claims = claims.clone();
         *claims.pointer_mut(pointer).unwrap() = value;
@@ -69,7 +70,7 @@ pub fn holds(
         assert_eq!(verify(id_token).err(), Some("auth.invalid"), "{name}: an ID token");
     }
 
-    // A token that names no tenant proves none.
+    // A token without a tenant claim proves no tenant.
     let (parent, last) = place("tenant").rsplit_once('/').unwrap();
     let mut without = claims.clone();
     let members = without.pointer_mut(parent).unwrap().as_object_mut().unwrap();

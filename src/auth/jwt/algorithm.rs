@@ -1,9 +1,9 @@
-//! The algorithms that signatures are made with.
+//! The algorithms of signatures.
 
 use std::fmt;
 
-/// An algorithm of a signature, by its name in the header of a token (RFC 7518 section 3.1, and for
-/// `EdDSA` RFC 8037 section 3.1).
+/// A signature algorithm. The variants have the names of the `alg` header (RFC 7518 section 3.1; for `EdDSA`,
+/// RFC 8037 section 3.1).
 ///
 /// ```
 /// use tower_tenancy::auth::Algorithm;
@@ -88,7 +88,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether an RSA key makes its signatures.
+    /// Whether it needs an RSA key.
     pub(super) fn is_rsa(self) -> bool {
         matches!(
             self,
@@ -96,7 +96,7 @@ impl Algorithm {
         )
     }
 
-    /// The same algorithm, as jsonwebtoken names it.
+    /// The same algorithm as a type of jsonwebtoken.
     pub(super) fn in_jsonwebtoken(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::HS256 => jsonwebtoken::Algorithm::HS256,
@@ -126,7 +126,7 @@ mod tests {
     use super::Algorithm;
 
     #[test]
-    fn each_algorithm_has_the_name_that_jsonwebtoken_gives_it() {
+    fn each_algorithm_has_the_same_name_as_in_jsonwebtoken() {
         for algorithm in Algorithm::ALL {
             assert_eq!(algorithm.name().parse(), Ok(algorithm.in_jsonwebtoken()));
             assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));

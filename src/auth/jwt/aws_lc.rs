@@ -1,4 +1,4 @@
-//! Keys as aws-lc keeps them: parsed once, not for each token.
+//! Keys for aws-lc. A key is parsed once, not for each token.
 
 use super::{
     algorithm::Algorithm,
@@ -12,7 +12,7 @@ use aws_lc_rs::{
 };
 use std::sync::Arc;
 
-/// Parses a key, if aws-lc accepts it. The tables name the same algorithms as jsonwebtoken does.
+/// Parses a key. `None` if aws-lc refuses it. The tables below have the same algorithms as jsonwebtoken.
 pub(super) fn parse(algorithm: Algorithm, material: &Material) -> Option<Parsed> {
     let key = match material {
         Material::Secret(secret) => {

@@ -7,14 +7,14 @@ use super::{
 use jsonwebtoken::crypto::CryptoProvider;
 use std::fmt;
 
-/// The longest RSA key that is accepted by default, in bits. A key of 8192 bits verifies four times slower.
+/// The longest RSA key that is accepted by default, in bits. A key of 8192 bits takes four times as long.
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
 const MAX_RSA_BITS: usize = 4096;
 
 /// The crypto library that verifies signatures.
 ///
-/// The crate chooses it explicitly. It never uses the process-wide default of jsonwebtoken, which panics if
-/// none or two libraries are compiled in.
+/// The crate chooses it explicitly. It never uses the process-wide default of jsonwebtoken: that one panics
+/// if no library or two libraries are compiled in.
 #[derive(Clone, Copy)]
 pub struct Backend {
     name: &'static str,
@@ -22,12 +22,12 @@ pub struct Backend {
     /// The longest RSA key that the library accepts, in bits.
     library_rsa_bits: usize,
     pub(super) max_rsa_bits: usize,
-    /// Parses a key once. Without it, the provider parses the key for each token.
+    /// Parses a key once. If it is `None`, the provider parses the key for each token.
     pub(super) parse: Option<fn(Algorithm, &Material) -> Option<Parsed>>,
 }
 
 impl Backend {
-    /// aws-lc-rs: several times faster for RSA and ECDSA.
+    /// aws-lc-rs. It is several times faster than RustCrypto for RSA and ECDSA.
     #[cfg(feature = "aws-lc-rs")]
     #[must_use]
     pub fn aws_lc_rs() -> Self {
@@ -41,7 +41,7 @@ impl Backend {
         }
     }
 
-    /// The RustCrypto crates: no C compiler needed.
+    /// The RustCrypto crates. They need no C compiler.
     #[cfg(feature = "rust-crypto")]
     #[must_use]
     pub fn rust_crypto() -> Self {
@@ -58,7 +58,7 @@ impl Backend {
     /// Accepts RSA keys of up to `bits` bits. Default: 4096; the minimum is always 2048. aws-lc-rs accepts at
     /// most 8192 bits and RustCrypto at most 4096, even if `bits` is larger.
     ///
-    /// A longer key needs more time for each token, and anybody may send tokens.
+    /// A longer key needs more time for each token, and anybody can send tokens.
     ///
     /// ```
     /// # #[cfg(feature = "aws-lc-rs")] {

@@ -1,4 +1,4 @@
-//! What an issuer may speak for.
+//! The tenants and envs that an issuer may speak for.
 
 use super::{
     config_error::JwtConfigError,
@@ -10,20 +10,20 @@ use crate::id::{Text, few};
 /// The names of one kind that an issuer may speak for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bounds {
-    /// The only names that its tokens can prove. `None`: any name.
+    /// Its tokens can prove only these names. `None`: any name.
     bound: Option<Vec<String>>,
-    /// The names that a token proves if it has no such claim.
+    /// A token without such a claim proves these names.
     default: Vec<String>,
 }
 
-/// The claimed names that a token proves, and those that its issuer may not speak for.
+/// The names in a token: the proven ones, and those that its issuer may not speak for.
 pub(super) struct Bounded {
     pub(super) proven: Vec<Text>,
     pub(super) beyond: Vec<Text>,
 }
 
 impl Bounds {
-    /// Allows only these names. An earlier bound still holds as well.
+    /// Allows only these names. An earlier bound still applies as well.
     pub(super) fn bind<T: Into<String>>(&mut self, names: impl IntoIterator<Item = T>) {
         let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
         if let Some(bound) = &self.bound {
@@ -44,7 +44,7 @@ impl Bounds {
         self.bound.as_ref().is_none_or(|bound| bound.iter().any(|bound| bound == name))
     }
 
-    /// Refuses a default that the bound excludes.
+    /// Refuses a default that is not within the bound.
     pub(super) fn check(&self) -> Result<(), JwtConfigError> {
         match self.default.iter().find(|name| !self.allows(name)) {
             Some(name) => Err(JwtConfigError::DefaultOutOfBound(name.clone())),
@@ -52,7 +52,8 @@ impl Bounds {
         }
     }
 
-    /// Applies the defaults first, then the bound. A claim whose names are all out of bounds is not absent.
+    /// Applies the defaults first, then the bound. If all names of a claim are out of bounds, the claim still
+    /// exists, so no default applies.
     pub(super) fn apply(&self, claimed: Option<Vec<Text>>) -> Bounded {
         let claimed =
             claimed.unwrap_or_else(|| self.default.iter().map(|n| n.as_str().into()).collect());
@@ -65,8 +66,8 @@ impl Bounds {
 }
 
 impl NameKind {
-    /// Handles names beyond the bound of the issuer. A token that claims no other name is refused. A
-    /// token that claims other names as well proves only those.
+    /// Handles names that the issuer may not speak for. If the token has no other name, it is refused. If it
+    /// has other names, it proves only those.
     pub(super) fn refuse(
         self,
         beyond: &[Text],

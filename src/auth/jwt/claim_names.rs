@@ -1,4 +1,4 @@
-//! Where the claims are in a token.
+//! The places of the claims in a token.
 
 use super::{
     claim_place::{ClaimPlace, Spelling},
@@ -9,22 +9,22 @@ use super::{
 };
 use crate::{id::Text, json::Object};
 
-/// Where the claims are, as JSON pointers (RFC 6901) into the token's payload.
+/// The places of the claims: JSON pointers (RFC 6901) into the payload of the token.
 ///
 /// The defaults are `/sub`, `/aud`, `/tenant_id` and `/tenant_ids`, `/env` and `/envs`, `/roles`,
 /// `/scope` and `/actor_type`.
 ///
-/// Tenants, envs, roles and scopes may be a string or an array of strings, at each place. Tenants may also be
-/// whole numbers: the name is their decimal digits. A claim is absent if it is `null` or if an object on the
-/// way to it is `null`. An item of an array that is `null` is left out. Use [`ClaimPlace::keys_of`] for an
-/// issuer that writes names as the keys of an object.
+/// At each place, tenants, envs, roles and scopes may be a string or an array of strings. Tenants may also be
+/// whole numbers: the name is the number as it is written in the token. A claim is absent if it is `null`, or
+/// if a value above it is `null`. A `null` in an array is skipped. If an issuer writes names as the keys of
+/// an object, use [`ClaimPlace::keys_of`].
 ///
-/// If roles, scopes or the actor type are anything else, the token has none: it is accepted, the log says at
-/// level `debug` what was found, and a route that [requires](crate::RequireClaims) a role or a scope refuses
-/// the token. If tenants, envs, subject or audience are anything else, the token is refused.
+/// If roles, scopes or the actor type have any other type, the token is accepted without them: the log shows
+/// the type at level `debug`, and a route that [requires](crate::RequireClaims) a role or a scope refuses the
+/// token. If tenants, envs, the subject or the audience have any other type, the token is refused.
 ///
 /// A place that you set replaces the defaults of its kind. If you set [`tenant`](Self::tenant) or
-/// [`tenants`](Self::tenants), neither `/tenant_id` nor `/tenant_ids` is read any more. The same holds for
+/// [`tenants`](Self::tenants), neither `/tenant_id` nor `/tenant_ids` is read any more. The same applies to
 /// [`env`](Self::env) and [`envs`](Self::envs).
 ///
 /// If the name of a claim is a URL, write `~1` for each `/` in it:
@@ -47,7 +47,7 @@ pub struct ClaimNames {
     pub(super) actor_type: Pointer,
 }
 
-/// Where names of one kind are: one name, several, or both.
+/// The places of one kind of names: the place for one name, the place for several names, or both.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
     one: Option<ClaimPlace>,
@@ -61,7 +61,7 @@ impl Places {
         Self { one: Some(one.into()), many: Some(many.into()), are_default: true }
     }
 
-    /// The places that were set, without the defaults.
+    /// The places without the defaults, to set one of them.
     fn named(&mut self) -> &mut Self {
         if self.are_default {
             *self = Self { one: None, many: None, are_default: false };
@@ -69,7 +69,7 @@ impl Places {
         self
     }
 
-    /// The names at these places. `None`: there is no such claim. A malformed claim ends the token,
+    /// The names at these places. `None`: there is no such claim. A token with a malformed claim is refused,
     /// because no default may replace a claim that exists.
     pub(super) fn read(
         &self,
@@ -101,53 +101,53 @@ impl Default for ClaimNames {
 }
 
 impl ClaimNames {
-    /// The place of the subject: a string.
+    /// The place of the subject, which must be a string.
     #[must_use]
     pub fn subject(mut self, pointer: impl Into<String>) -> Self {
         self.subject = Pointer::new(pointer);
         self
     }
 
-    /// The place of the audience: a string or an array of strings.
+    /// The place of the audience, which must be a string or an array of strings.
     #[must_use]
     pub fn audience(mut self, pointer: impl Into<String>) -> Self {
         self.audience = ClaimPlace::at(pointer);
         self
     }
 
-    /// The place of the tenant that the caller may name, or of several. It replaces both defaults. A place
-    /// that [`tenants`](Self::tenants) sets is read as well.
+    /// The place of the tenant (or several tenants) that the caller may name. It replaces both defaults. If
+    /// you also set [`tenants`](Self::tenants), both places are read.
     #[must_use]
     pub fn tenant(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.tenants.named().one = Some(place.into());
         self
     }
 
-    /// The place of the tenants that the caller may name, or of one. It replaces both defaults. A place that
-    /// [`tenant`](Self::tenant) sets is read as well.
+    /// The place of the tenants (or one tenant) that the caller may name. It replaces both defaults. If you
+    /// also set [`tenant`](Self::tenant), both places are read.
     #[must_use]
     pub fn tenants(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.tenants.named().many = Some(place.into());
         self
     }
 
-    /// The place of the env that the caller may name, or of several. It replaces both defaults. A place that
-    /// [`envs`](Self::envs) sets is read as well.
+    /// The place of the env (or several envs) that the caller may name. It replaces both defaults. If you
+    /// also set [`envs`](Self::envs), both places are read.
     #[must_use]
     pub fn env(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.envs.named().one = Some(place.into());
         self
     }
 
-    /// The place of the envs that the caller may name, or of one. It replaces both defaults. A place that
-    /// [`env`](Self::env) sets is read as well.
+    /// The place of the envs (or one env) that the caller may name. It replaces both defaults. If you also
+    /// set [`env`](Self::env), both places are read.
     #[must_use]
     pub fn envs(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.envs.named().many = Some(place.into());
         self
     }
 
-    /// The place of the roles of the caller, or of the one role.
+    /// The place of the roles (or one role) of the caller.
     #[must_use]
     pub fn roles(mut self, place: impl Into<ClaimPlace>) -> Self {
         self.roles = place.into();
@@ -162,7 +162,7 @@ impl ClaimNames {
         self
     }
 
-    /// The place of the actor type, such as `human` or `agent`: a string.
+    /// The place of the actor type, such as `human` or `agent`. It must be a string.
     #[must_use]
     pub fn actor_type(mut self, pointer: impl Into<String>) -> Self {
         self.actor_type = Pointer::new(pointer);

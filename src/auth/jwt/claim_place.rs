@@ -1,4 +1,4 @@
-//! Places in a token that contain names, and how the names are written there.
+//! Places in a token that contain names, and the JSON types of the names.
 
 use super::{
     claim_values::{FoundKind, find, log_malformed},
@@ -10,15 +10,15 @@ use crate::{
     json::{Json, Member, Object},
 };
 
-/// The most names of one kind that are read: tenants, envs, roles, scopes, audiences. A stored name takes
-/// more memory than the `"",` that it may take in a token.
+/// The most names of one kind that are read: tenants, envs, roles, scopes, audiences. The limit bounds the
+/// memory: a stored name needs more bytes than its shortest form in a token, which is `"",`.
 const MAX_NAMES: usize = 512;
 
 /// A place in a token that contains names: tenants, envs, roles or scopes.
 ///
-/// A text converts into a place: it is a JSON pointer (RFC 6901) to a string or an array of strings. Some
-/// issuers write names as the keys of an object instead. Zitadel does so with roles, and Keycloak with
-/// organizations:
+/// A string converts into a place: it is a JSON pointer (RFC 6901) to a string or an array of strings. Some
+/// issuers write names as the keys of an object instead: Zitadel writes roles this way, and Keycloak writes
+/// organizations this way:
 ///
 /// ```
 /// use tower_tenancy::auth::{ClaimNames, ClaimPlace};
@@ -43,8 +43,8 @@ impl ClaimPlace {
         Self { pointer: Pointer::new(pointer), takes_keys: false }
     }
 
-    /// The place that `pointer` points to: an object, whose keys are the names. A key whose value is
-    /// `null` or `false` is left out. A string or an array of strings is accepted as well.
+    /// The place that `pointer` points to: an object. Its keys are the names. A key with the value `null` or
+    /// `false` is skipped. A string or an array of strings is accepted as well.
     pub fn keys_of(pointer: impl Into<String>) -> Self {
         Self { pointer: Pointer::new(pointer), takes_keys: true }
     }
@@ -89,7 +89,7 @@ impl ClaimPlace {
         Ok(true)
     }
 
-    /// The names of a claim that no rule needs. A malformed claim has none.
+    /// The names of a claim that no rule needs. If the claim is malformed, the result has no names.
     pub(super) fn read_if_well_formed(&self, claims: &Object<'_>, spelling: Spelling) -> Texts {
         let mut names = Vec::new();
         match self.read(claims, spelling, &mut names) {
@@ -120,7 +120,7 @@ impl From<&String> for ClaimPlace {
     }
 }
 
-/// What a claim may be instead of an array of names.
+/// What a claim may be, apart from an array of names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spelling {
     /// A string: one name.
@@ -132,7 +132,7 @@ pub(super) enum Spelling {
 }
 
 impl Spelling {
-    /// The digits of a whole number, if whole numbers are names here.
+    /// The text of a whole number, if whole numbers are names here.
     fn integer(self, value: Json<'_>) -> Option<&str> {
         value.integer().filter(|_| self == Self::NameOrInteger)
     }
@@ -146,7 +146,7 @@ fn add(names: &mut Vec<Text>, name: &str) -> Result<(), FoundKind> {
     Ok(())
 }
 
-/// The kind of an array whose item is not a name.
+/// The kind of value for an array with an item that is not a name.
 fn kind_in_array(item: Json<'_>) -> FoundKind {
     match item.kind() {
         "an object" => "an array with an object in it",

@@ -1,4 +1,4 @@
-//! Reading single values of the claims set.
+//! Functions that read single claims.
 
 use super::{
     json::{NoParent, Pointer},
@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{borrow::Cow, time::SystemTime};
 
-/// The kind of value that a malformed claim has. It never repeats the value.
+/// The kind of value that a malformed claim has. It never contains the value itself.
 pub(super) type FoundKind = &'static str;
 
 /// The value at the pointer, or `None` if the claim is absent. If a parent has the wrong type, the claim is
@@ -19,7 +19,7 @@ pub(super) fn find<'a>(
     claims: &Object<'a>,
     pointer: &Pointer,
 ) -> Result<Option<Json<'a>>, FoundKind> {
-    claims.find(pointer).map_err(|NoParent| "a value above it that cannot hold it")
+    claims.find(pointer).map_err(|NoParent| "a parent value that cannot contain it")
 }
 
 pub(super) fn string<'a>(
@@ -38,14 +38,15 @@ pub(super) fn needed<'a>(
     string(claims, pointer).map_err(|found| bad_claim(pointer.as_str(), found))
 }
 
-/// A `NumericDate` (RFC 7519 section 2): seconds since 1970; a fraction is cut off. A number after the year
-/// 9999 is refused: a token that never expires would open streams that never end.
+/// A `NumericDate` (RFC 7519 section 2): seconds since 1970. A fraction is cut off. A date after the year
+/// 9999 is refused, because a token that never expires would open streams that never end.
 pub(super) fn numeric_date(
     claims: &Object<'_>,
     name: &'static str,
 ) -> Result<Option<SystemTime>, TokenError> {
     let Some(value) = claims.claim(name) else { return Ok(None) };
-    // Rust parses each JSON number, and no other JSON value. All seconds in the range are exact.
+    // Rust parses every JSON number as `f64`, and no other JSON value. An `f64` is exact for all seconds in
+    // the range.
     let number = value.text().parse::<f64>();
     let seconds = match number {
         Ok(seconds) if (0.0..=LAST_SECOND as f64).contains(&seconds) => Ok(seconds as u64),
@@ -61,7 +62,7 @@ pub(super) fn bad_claim(claim: &str, found: FoundKind) -> TokenError {
     TokenError::BadClaim { claim: claim.to_owned(), found }
 }
 
-/// Logs that a claim that no rule needs is malformed.
+/// Logs that a claim is malformed. No rule needs the claim.
 pub(super) fn log_malformed(claim: &str, found: FoundKind) {
     tracing::debug!(
         claim,

@@ -15,13 +15,13 @@ pub enum JwtConfigError {
     /// A key is malformed, too weak, private, or of a kind that cannot verify signatures.
     #[error("unusable key: {0}")]
     Key(&'static str),
-    /// No key of a JWK set can be used. The text names the keys and says why each is left out.
+    /// No key of a JWK set can be used. The text names the keys and gives the reasons.
     #[error("no key of the JWK set can be used: {0}")]
     NoUsableKey(String),
     /// Too many keys with the same `kid`, or without one, verify the same tokens.
     #[error(
         "{count} keys {} verify {algorithm:?}, and at most {MAX_TRIES} are tried for a token: \
-         give each key its own `kid` (`JwtKey::with_kid`), the one that its tokens have in their headers",
+         give each key its own `kid` with `JwtKey::with_kid`, as in the header of its tokens",
         kid.as_ref().map_or("without a `kid`".to_owned(), |kid| format!("with the `kid` {kid:?}"))
     )]
     #[non_exhaustive]
@@ -39,20 +39,21 @@ pub enum JwtConfigError {
          to `TrustedIssuers`"
     )]
     KeysAndKeySet,
-    /// A key set was started outside a tokio runtime. It needs one to fetch its keys.
-    #[error("there is no tokio runtime to fetch keys in: start the key set inside one")]
+    /// A key set was started outside a tokio runtime. It needs a runtime to fetch its keys.
+    #[error("a key set needs a tokio runtime to fetch its keys: start it inside a tokio runtime")]
     NoRuntime,
-    /// One of several verifiers requires no issuer.
+    /// A verifier in [`TrustedIssuers`](super::TrustedIssuers) requires no issuer.
     #[error(
-        "the verifier requires no issuer: name the issuer with `.issuer(..)`, or use `set_fallback`"
+        "the verifier requires no issuer: set the issuer with `.issuer(..)`, or use `set_fallback`"
     )]
     NoIssuer,
-    /// The fallback verifier requires an issuer, but it is for tokens that name no issuer.
+    /// The fallback verifier is for tokens without an issuer, but it requires one.
     #[error(
-        "the fallback requires an issuer, but it is for tokens that name none: use `insert` instead"
+        "the fallback is for tokens without an issuer, but this verifier requires one: use `insert` instead"
     )]
     FallbackIssuer,
-    /// One of several verifiers does not say for which tenants its issuer may speak.
+    /// A verifier in [`TrustedIssuers`](super::TrustedIssuers) does not say for which tenants its issuer may
+    /// speak.
     #[error(
         "the verifier does not say for which tenants its issuer may speak: \
          name them with `.tenants([..])`, or call `.any_tenant()`"
@@ -64,7 +65,7 @@ pub enum JwtConfigError {
          add it to `.tenants(..)` or `.envs(..)`, or remove it from the defaults"
     )]
     DefaultOutOfBound(String),
-    /// A claim name is not a JSON pointer (RFC 6901): empty, or not starting with `/`.
-    #[error("`{0}` is not a JSON pointer, such as `/tenant_id`")]
+    /// A claim name is not a JSON pointer (RFC 6901) to a claim: it is empty, or does not start with `/`.
+    #[error("`{0}` is not a JSON pointer to a claim: it must start with `/`, such as `/tenant_id`")]
     ClaimName(String),
 }

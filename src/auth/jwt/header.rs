@@ -13,13 +13,15 @@ pub(super) struct Header {
 impl Header {
     /// Reads a JOSE header (RFC 7515 section 4).
     pub(super) fn read(header: &Object<'_>) -> Result<Self, TokenError> {
-        // RFC 7515 section 4.1.11: we implement no extension, so no extension may be critical. We would
-        // misread an unencoded payload (RFC 7797) or a compressed one.
+        // RFC 7515 section 4.1.11: this crate implements no extension, so it must refuse critical ones. It
+        // would also misread an unencoded payload (RFC 7797) or a compressed payload.
         if ["crit", "b64", "zip", "enc", "cty"].iter().any(|name| header.get(name).is_some()) {
-            return Err(TokenError::Header("it needs an extension"));
+            return Err(TokenError::Header(
+                "it needs an extension that this crate does not implement",
+            ));
         }
-        // RFC 8725 section 3.11: an ID token or a logout token of the same issuer is not an access
-        // token.
+        // RFC 8725 section 3.11: refuse a token that the same issuer made for another purpose, such as a
+        // logout token.
         let is_access_token = match header.get("typ") {
             None => false,
             Some(typ) => {
@@ -32,7 +34,7 @@ impl Header {
                     _ => &*typ,
                 };
                 if !typ.eq_ignore_ascii_case("jwt") && !typ.eq_ignore_ascii_case("at+jwt") {
-                    return Err(TokenError::Header("its `typ` is not that of an access token"));
+                    return Err(TokenError::Header("its `typ` is neither `JWT` nor `at+jwt`"));
                 }
                 typ.eq_ignore_ascii_case("at+jwt")
             }

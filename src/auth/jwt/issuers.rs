@@ -1,4 +1,4 @@
-//! Tokens of several issuers.
+//! An authenticator for tokens of several issuers.
 
 use super::{
     config_error::JwtConfigError,
@@ -23,13 +23,14 @@ use std::{
     },
 };
 
-/// An authenticator for tokens of several issuers, from a closed list. Clones share the list, which may
-/// change while requests arrive.
+/// An authenticator for tokens of several issuers. It accepts only the issuers of its list. Clones share the
+/// list. You may change the list while requests arrive.
 ///
-/// The `iss` of a token, which is not verified yet, selects the verifier that checks the token: with its
-/// keys, audience, algorithms and tenants. The key of one issuer never verifies a token of another one,
-/// whatever the `kid`. Each verifier [names the tenants](crate::auth::JwtVerifierBuilder::tenants) that
-/// its issuer may speak for, or allows [any tenant](crate::auth::JwtVerifierBuilder::any_tenant).
+/// The `iss` of a token selects the verifier. That verifier then checks the token, including `iss`, with its
+/// own keys, audiences, algorithms and tenants. So the key of one issuer never verifies a token of another
+/// issuer, even if both keys have the same `kid`. Each verifier [names the
+/// tenants](crate::auth::JwtVerifierBuilder::tenants) that its issuer may speak for, or allows [any
+/// tenant](crate::auth::JwtVerifierBuilder::any_tenant).
 ///
 /// ```
 /// use tower_tenancy::auth::{Algorithm, JwtKey, JwtVerifier, TrustedIssuers};
@@ -44,7 +45,7 @@ use std::{
 ///         .tenants(["t_alpha"])
 ///         .build()?,
 /// )?;
-/// issuers.remove("https://id.alpha.example"); // and its streams end
+/// issuers.remove("https://id.alpha.example"); // its open streams end, too
 /// # Ok::<(), tower_tenancy::auth::JwtConfigError>(())
 /// ```
 #[derive(Clone, Default)]
@@ -52,7 +53,7 @@ pub struct TrustedIssuers(Arc<Shared>);
 
 struct Shared {
     list: RwLock<List>,
-    /// The longest token that any of the verifiers accepts, in bytes.
+    /// The longest token that at least one of the verifiers accepts, in bytes.
     max_token_bytes: AtomicUsize,
 }
 
@@ -73,7 +74,7 @@ impl Shared {
         let former = change(&mut list);
         let verifiers = list.issuers.values().map(|trusted| &trusted.verifier);
         let longest = verifiers.chain(&list.fallback).map(JwtVerifier::max_token_bytes).max();
-        // Each verifier checks the length again.
+        // This is only a first check: each verifier checks its own limit again.
         self.max_token_bytes.store(longest.unwrap_or(MAX_TOKEN), Ordering::Relaxed);
         former
     }
@@ -87,7 +88,7 @@ struct List {
 
 struct Trusted {
     verifier: JwtVerifier,
-    /// The switch that is used when the issuer is removed.
+    /// Withdraws the proofs of the issuer's tokens when the issuer is removed.
     trust: Revocation,
 }
 
@@ -98,12 +99,12 @@ impl TrustedIssuers {
         Self::default()
     }
 
-    /// Trusts the issuer that the verifier requires. It replaces an earlier verifier of this issuer; open
-    /// streams continue.
+    /// Trusts the issuer that the verifier requires. The verifier replaces an earlier one of the same issuer.
+    /// Open streams continue.
     ///
     /// # Errors
     ///
-    /// [`JwtConfigError::NoIssuer`] if the verifier requires none, and [`JwtConfigError::NoTenants`] if
+    /// [`JwtConfigError::NoIssuer`] if the verifier requires no issuer, and [`JwtConfigError::NoTenants`] if
     /// it does not say for which tenants the issuer may speak.
     pub fn insert(&self, verifier: JwtVerifier) -> Result<(), JwtConfigError> {
         let issuer = verifier.issuer().ok_or(JwtConfigError::NoIssuer)?.to_owned();
@@ -116,14 +117,14 @@ impl TrustedIssuers {
             let verifier = verifier.trusted_by(trust.clone());
             list.issuers.insert(issuer, Trusted { verifier, trust })
         });
-        // Outside the lock, which every request takes: the last clone of a verifier removes its cached
-        // tokens.
+        // Drop it after the lock is released, because every request takes the lock. Dropping the last clone
+        // of a verifier removes its cached tokens, which takes time.
         drop(former);
         Ok(())
     }
 
-    /// Checks tokens without `iss` with this verifier, for an issuer that does not name itself. A token that
-    /// names an issuer outside of the list is still refused.
+    /// Checks tokens without `iss` with this verifier. Use it for an issuer whose tokens have no `iss`. A
+    /// token of an issuer that is not in the list is still refused.
     ///
     /// # Errors
     ///
@@ -137,12 +138,12 @@ impl TrustedIssuers {
             return Err(JwtConfigError::NoTenants);
         }
         let former = self.0.change(|list| list.fallback.replace(verifier));
-        // Outside the lock, as above.
+        // Drop it after the lock is released, as above.
         drop(former);
         Ok(())
     }
 
-    /// Removes the issuer: its tokens are refused, and streams that were opened with them end
+    /// Removes the issuer. Its tokens are refused from now on, and open streams of its tokens end
     /// (`access.revoked`). Returns whether the issuer was in the list.
     #[expect(
         clippy::must_use_candidate,
@@ -151,7 +152,7 @@ impl TrustedIssuers {
     pub fn remove(&self, issuer: &str) -> bool {
         let removed = self.0.change(|list| list.issuers.remove(issuer));
         if let Some(known) = &removed {
-            // Outside the lock: it wakes streams.
+            // Revoke after the lock is released, because this wakes streams.
             known.trust.revoke();
         }
         removed.is_some()
@@ -167,7 +168,7 @@ impl TrustedIssuers {
         check_length(token, self.0.max_token_bytes.load(Ordering::Relaxed))?;
         let claimed = ClaimedIssuer::of(token)?;
         let list = self.0.read();
-        // Only a token without `iss` gets the fallback, not one of an issuer outside of the list.
+        // Only a token without `iss` gets the fallback. A token of an unknown issuer does not.
         let verifier = match claimed.hint() {
             Some(issuer) => list.issuers.get(issuer).map(|trusted| &trusted.verifier),
             None => list.fallback.as_ref(),

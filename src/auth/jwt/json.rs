@@ -8,8 +8,8 @@ use serde_json::Value;
 pub(super) fn parse_object(text: &[u8]) -> Result<Value, Fault> {
     let text = std::str::from_utf8(text).map_err(|_| Fault::Grammar)?;
     Object::parse(text)?;
-    // No member has a name that is special to serde_json, so the tree has the members that were checked,
-    // whatever the features of serde_json are.
+    // `Object::parse` refuses member names that are special to serde_json. So the tree has exactly the
+    // checked members, with any features of serde_json.
     serde_json::from_str(text).map_err(|_| Fault::Grammar)
 }
 
@@ -19,12 +19,12 @@ impl<'a> Object<'a> {
         self.get(name).filter(|value| !value.is_null())
     }
 
-    /// The claim at the pointer (RFC 6901 section 4). `None`: the claim is absent, because it or a value
-    /// on the way to it is `null` or does not exist.
+    /// The claim at the pointer (RFC 6901 section 4). `None`: the claim is absent, because the claim or a
+    /// value above it is `null` or does not exist.
     ///
     /// # Errors
     ///
-    /// If a value on the way exists, but cannot have such a child.
+    /// If a value above the claim exists, but cannot have such a child.
     pub(super) fn find(&self, pointer: &Pointer) -> Result<Option<Json<'a>>, NoParent> {
         let Some((first, rest)) = pointer.tokens.split_first() else { return Ok(None) };
         let Some(mut value) = self.claim(first) else { return Ok(None) };
@@ -49,7 +49,7 @@ impl<'a> Json<'a> {
         digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(self.text())
     }
 
-    /// The kind of the value. It never repeats the value.
+    /// The kind of the value. It never contains the value itself.
     pub(super) fn kind(self) -> &'static str {
         match self.text().bytes().next() {
             Some(b'{') => "an object",
@@ -62,26 +62,26 @@ impl<'a> Json<'a> {
     }
 }
 
-/// A value that should have children is not an object, or it is an array and the name of the child is not an
-/// index. The claim is then malformed, not absent.
+/// A value above a claim cannot have such a child: it is neither an object nor an array, or it is an array
+/// and the name is not an index. The claim is then malformed, not absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoParent;
 
 /// The member of an object or the item of an array with this name.
 fn child<'a>(value: Json<'a>, token: &str) -> Result<Option<Json<'a>>, NoParent> {
     if let Some(mut items) = value.items() {
-        // An index has one spelling.
+        // An index has no leading zero and no sign (RFC 6901 section 4).
         let is_index = token == "0"
             || (!token.starts_with('0') && token.bytes().all(|byte| byte.is_ascii_digit()));
         if token.is_empty() || !is_index {
             return Err(NoParent);
         }
-        // An index that does not fit into a number is longer than any array.
+        // An index that does not fit into a `usize` is beyond the end of any array.
         return Ok(token.parse().ok().and_then(|index| items.nth(index)));
     }
     match Object::parse(value.text()) {
         Ok(object) => Ok(object.get(token)),
-        // The grammar was checked before, so it is a string, a number, a boolean or null.
+        // The grammar was checked before, so the value is a string, a number, a boolean or null.
         Err(_) => Err(NoParent),
     }
 }
@@ -94,8 +94,8 @@ pub(super) struct Pointer {
 }
 
 impl Pointer {
-    /// A pointer that does not start with `/` points to nothing; [`is_valid`](Self::is_valid) then returns
-    /// `false`.
+    /// A pointer that does not start with `/` finds nothing, and [`is_valid`](Self::is_valid) returns `false`
+    /// for it.
     pub(super) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         let tokens = text.strip_prefix('/').map(|rest| {
@@ -128,7 +128,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn a_tree_is_made_of_what_was_looked_through_only() {
+    fn a_tree_has_exactly_the_members_that_were_checked() {
         let text = br#"{"a":[1,-2,2.5,"x",null,true,{"b":{}}]}"#;
         assert_eq!(parse_object(text).unwrap(), serde_json::from_slice::<Value>(text).unwrap());
         for (text, fault) in [
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn pointers_find_what_they_do_in_a_tree() {
+    fn a_pointer_finds_the_same_value_as_in_serde_json() {
         let json = json!({
             "a": {"b/c": [10, {"~d": "x\"y"}], "": 1}, "https://x.example/t": "t", "0": null,
             "list": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_is_told_apart_from_what_cannot_be_there() {
+    fn an_absent_claim_is_not_an_error_and_an_unsuitable_parent_is() {
         let text = r#"{"o":{"a":{},"null":null},"list":[[],{"a":1},null],"s":"x","n":1,"t":true,"null":null}"#;
         let object = Object::parse(text).unwrap();
         let find = |pointer: &str| object.find(&Pointer::new(pointer)).map(|found| found.is_some());

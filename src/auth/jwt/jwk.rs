@@ -1,4 +1,4 @@
-//! JWKs: keys as issuers publish them (RFC 7517).
+//! Keys in the JWK format (RFC 7517).
 
 use super::{
     algorithm::Algorithm,
@@ -11,14 +11,14 @@ use super::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-/// A key that is not for signatures is left out on purpose, so the log does not warn of it.
+/// An issuer may publish keys for other uses on purpose, so the log does not warn about them.
 pub(super) const NOT_FOR_SIGNATURES: &str = "the JWK is not for signatures";
 pub(super) const NOT_FOR_VERIFYING: &str = "the JWK is not for verifying";
 
 /// The members of a JWK.
 ///
 /// Some issuers write a member that they do not set as `null`, `""`, `[]` or `{}`. Such a member counts as
-/// absent. Only this type gives access to the members.
+/// absent. Always read the members through this type.
 pub(super) struct Jwk<'a>(pub(super) &'a Value);
 
 impl<'a> Jwk<'a> {
@@ -38,7 +38,7 @@ impl<'a> Jwk<'a> {
 
     /// The bytes of a member that the key type needs.
     fn bytes(&self, name: &str) -> Result<Vec<u8>, JwtConfigError> {
-        let lacks = JwtConfigError::Key("the JWK lacks a member of its key type");
+        let lacks = JwtConfigError::Key("the JWK lacks a member that its key type needs");
         let decoded = URL_SAFE_NO_PAD.decode(self.text(name).ok_or(lacks)?);
         decoded.map_err(|_| JwtConfigError::Key("a member of the JWK is not base64url"))
     }
@@ -55,7 +55,7 @@ impl<'a> Jwk<'a> {
         }
         // RFC 7518 sections 6.2.2 and 6.3.2.
         if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|name| self.get(name).is_some()) {
-            return Err(Key("the JWK is a private key; give its public half"));
+            return Err(Key("the JWK is a private key: use the public key instead"));
         }
         let (default, material) = match (self.text("kty"), self.text("crv")) {
             (Some("oct"), _) => (Algorithm::HS256, Material::Secret(self.bytes("k")?)),
@@ -73,14 +73,14 @@ impl<'a> Jwk<'a> {
         };
         let algorithm = match self.get("alg").map(Value::as_str) {
             None => default,
-            Some(alg) => alg
-                .and_then(Algorithm::from_name)
-                .ok_or(Key("the JWK is for an unknown algorithm"))?,
+            Some(alg) => {
+                alg.and_then(Algorithm::from_name).ok_or(Key("the `alg` of the JWK is unknown"))?
+            }
         };
         let kid = match self.get("kid").map(Value::as_str) {
             None => None,
             Some(Some(kid)) if kid.len() <= MAX_KID => Some(kid.to_owned()),
-            Some(Some(_)) => return Err(Key("the `kid` is longer than 128 bytes")),
+            Some(Some(_)) => return Err(Key("the `kid` of the JWK is longer than 128 bytes")),
             Some(None) => return Err(Key("the `kid` of the JWK is not a string")),
         };
         JwtKey { kid, algorithm, material }.vetted()
@@ -88,8 +88,9 @@ impl<'a> Jwk<'a> {
 }
 
 impl JwtKey {
-    /// A JWK (RFC 7517) with its `kid`. A JWK without `alg` verifies `HS256`, `RS256`, `EdDSA`, or the
-    /// algorithm of its curve. A member that is `null` or empty counts as absent.
+    /// A JWK (RFC 7517) with its `kid`. If the JWK has no `alg`, a secret verifies `HS256`, an RSA key
+    /// `RS256`, and any other key the algorithm of its curve. A member that is `null` or empty counts as
+    /// absent.
     ///
     /// # Errors
     ///
@@ -114,7 +115,7 @@ mod tests {
         json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": X})
     }
 
-    /// As .NET and others write what they do not set.
+    /// .NET and other software write members that they do not set in this way.
     #[test]
     fn a_member_that_is_null_or_empty_is_absent() {
         let rsa = json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQAB"});
@@ -146,7 +147,7 @@ mod tests {
                     }
                 }
             }
-            // One that says something is judged.
+            // A member that has a value is checked.
             for (member, value) in [("d", json!("AQ")), ("oth", json!([{}])), ("alg", json!("x"))] {
                 let mut odd = jwk.clone();
                 odd[member] = value;

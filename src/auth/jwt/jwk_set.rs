@@ -10,7 +10,7 @@ use crate::id::few;
 use serde_json::Value;
 use std::{borrow::Cow, fmt};
 
-/// The most reasons that one text names.
+/// The most reasons in one text.
 const MAX_REASONS: usize = 4;
 
 impl JwtKey {
@@ -30,16 +30,16 @@ impl JwtKey {
     }
 }
 
-/// The keys of a JWK set, in its order.
+/// The keys of a JWK set, in the order of the set.
 pub(super) struct Published {
-    /// The keys that can be read, and their names in log lines.
+    /// The keys that can be read, each with its name for the log.
     pub(super) keys: Vec<(String, JwtKey)>,
     pub(super) left_out: LeftOut,
 }
 
 impl Published {
     pub(super) fn read(json: &str) -> Result<Self, JwtConfigError> {
-        // A byte order mark (RFC 8259 section 8.1): some editors write it at the start of a file.
+        // Skip a byte order mark (RFC 8259 section 8.1): some editors write one at the start of a file.
         let json = json.strip_prefix('\u{feff}').unwrap_or(json);
         let set = parse_object(json.as_bytes()).map_err(|fault| {
             JwtConfigError::NoUsableKey(format!("the set is not a strict JSON object: {fault}"))
@@ -53,7 +53,6 @@ impl Published {
             let name =
                 jwk.text("kid").map_or_else(|| format!("number {}, no kid", i + 1), str::to_owned);
             let key = match jwk.text("kty") {
-                // A JWK set is public.
                 Some("oct") => {
                     Err(JwtConfigError::Key("a JWK set is public, so it must not contain a secret"))
                 }
@@ -91,7 +90,7 @@ impl LeftOut {
         }
     }
 
-    /// Writes one log line for each reason. There are few reasons, however many keys there are.
+    /// Writes one log line for each reason. The number of reasons is small, even if there are many keys.
     pub(super) fn log(&self, source: &str, issuer: Option<&String>) {
         for reason in &self.0 {
             let (why, kids) = (&*reason.why, reason.few());
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_that_cannot_be_read_says_why_and_a_byte_order_mark_is_no_part_of_it() {
+    fn the_error_for_an_unreadable_set_has_the_reason_and_a_byte_order_mark_is_skipped() {
         let set = json!({"keys": [ed("a")]}).to_string();
         assert_eq!(JwtKey::jwks(&format!("\u{feff}{set}")).unwrap().len(), 1);
         for (bad, why) in [
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_told_by_reason_and_briefly() {
+    fn unused_keys_are_listed_briefly_by_reason() {
         let with = |kid: &str, member: &str, value: Value| {
             let mut jwk = ed(kid);
             jwk[member] = value;

@@ -1,4 +1,4 @@
-//! Keys that verify tokens. A key verifies one algorithm.
+//! Keys that verify tokens. Each key is for one algorithm.
 
 use super::{
     algorithm::Algorithm, config_error::JwtConfigError, material::Material, secret::is_key_material,
@@ -18,7 +18,7 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 /// RFC 8410 section 3.
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// A key, the one algorithm that it verifies, and its `kid`, if it has one.
+/// A key, the one algorithm that it verifies, and its optional `kid`.
 ///
 /// ```
 /// use tower_tenancy::auth::{Algorithm, JwtKey};
@@ -35,13 +35,13 @@ pub struct JwtKey {
 }
 
 impl JwtKey {
-    /// A secret shared with the issuer: `HS256`, `HS384` or `HS512`.
+    /// A secret that you share with the issuer, for `HS256`, `HS384` or `HS512`.
     ///
     /// # Errors
     ///
-    /// If the secret is shorter than the hash (RFC 7518 section 3.2), which has 32, 48 or 64 bytes. If it is
-    /// clearly not a secret but a key or a certificate in PEM or DER, a JWK, or an OpenSSH key: anybody who
-    /// knows the public key could then sign tokens (RFC 8725 section 2.1).
+    /// If the secret is shorter than the hash: 32, 48 or 64 bytes (RFC 7518 section 3.2). If it is clearly
+    /// not a secret, but a key or a certificate in PEM or DER, a JWK, or an OpenSSH key. Anybody who knows a
+    /// public key could sign tokens if it were the secret (RFC 8725 section 2.1).
     pub fn hmac(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, JwtConfigError> {
         Self { kid: None, algorithm, material: Material::Secret(secret.as_ref().to_vec()) }.vetted()
     }
@@ -56,21 +56,21 @@ impl JwtKey {
     ///
     /// If the text is anything else, such as a private key or a certificate.
     pub fn public_pem(pem: impl AsRef<[u8]>) -> Result<Self, JwtConfigError> {
-        let malformed = JwtConfigError::Key("this is not a PEM");
+        let malformed = JwtConfigError::Key("the text is not PEM");
         let Ok(pem) = std::str::from_utf8(pem.as_ref()) else { return Err(malformed) };
         let Ok((label, document)) = Document::from_pem(pem) else { return Err(malformed) };
         match label {
             "PUBLIC KEY" => Self::public_der(document.as_bytes()),
             "RSA PUBLIC KEY" => Self::rsa_der(document.as_bytes()),
             private if private.ends_with("PRIVATE KEY") => {
-                Err(JwtConfigError::Key("this is a private key; give its public half"))
+                Err(JwtConfigError::Key("this is a private key: use the public key instead"))
             }
             _ => Err(JwtConfigError::Key("the PEM is neither PUBLIC KEY nor RSA PUBLIC KEY")),
         }
     }
 
-    /// A public key in DER: a `SubjectPublicKeyInfo` (RFC 5280 section 4.1), what a `PUBLIC KEY`
-    /// PEM wraps.
+    /// A public key in DER: a `SubjectPublicKeyInfo` (RFC 5280 section 4.1). This is the content of a `PUBLIC
+    /// KEY` PEM.
     ///
     /// # Errors
     ///
@@ -117,14 +117,15 @@ impl JwtKey {
         self.vetted()
     }
 
-    /// Sets the `kid` of the key. It verifies tokens whose header has the same `kid`.
+    /// Sets the `kid` of the key. The key then verifies tokens with the same `kid` in their header, and
+    /// tokens without a `kid`.
     #[must_use]
     pub fn with_kid(mut self, kid: impl Into<String>) -> Self {
         self.kid = Some(kid.into());
         self
     }
 
-    /// Two keys with the same `kid`, algorithm and material are one key.
+    /// Keys with the same `kid`, algorithm and material count as one key.
     pub(super) fn identity(&self) -> (Option<&str>, Algorithm, &Material) {
         (self.kid.as_deref(), self.algorithm, &self.material)
     }
@@ -164,7 +165,7 @@ impl JwtKey {
 }
 
 impl fmt::Debug for JwtKey {
-    /// Does not show the material: it may be a secret.
+    /// Does not show the material, because it may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtKey")
             .field("kid", &self.kid)

@@ -3,7 +3,7 @@
 /// The longest `kid` that is looked up, in bytes.
 pub(super) const MAX_KID: usize = 128;
 
-/// The most keys that are tried for one token. Anybody may send a token, so this bounds what it costs.
+/// The most keys that are tried for one token. Anybody can send a token, so this bounds the cost of a token.
 pub(super) const MAX_TRIES: usize = 4;
 
 /// How many characters of an unexpected claim a log line shows.

@@ -1,4 +1,4 @@
-//! The numbers and bytes that keys consist of.
+//! The numbers or bytes of a key.
 
 use super::{algorithm::Algorithm, config_error::JwtConfigError};
 use std::sync::Arc;
@@ -24,11 +24,12 @@ impl Material {
     }
 }
 
-/// A parsed key: verifies a signature of a message.
+/// A parsed key: a function that verifies the signature of a message.
 pub(super) type Parsed = Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>;
 
-/// The length of the signatures of a key, in bytes: the length of the modulus (RFC 8017 section 8), of two
-/// coordinates (RFC 7518 section 3.4), 64 (RFC 8032 section 5.1), or the length of the hash.
+/// The length of the signatures of a key, in bytes. RSA: the length of the modulus (RFC 8017 section 8).
+/// ECDSA: the length of two coordinates (RFC 7518 section 3.4). Ed25519: 64 (RFC 8032 section 5.1). HMAC: the
+/// length of the hash.
 pub(super) fn signature_len(algorithm: Algorithm, material: &Material) -> usize {
     match material {
         Material::Secret(_) if algorithm == Algorithm::HS256 => 32,
@@ -40,8 +41,8 @@ pub(super) fn signature_len(algorithm: Algorithm, material: &Material) -> usize 
     }
 }
 
-/// The uncompressed point (SEC 1 section 2.3.3) of two coordinates of full length (RFC 7518 section
-/// 6.2.1.2).
+/// Makes an uncompressed point (SEC 1 section 2.3.3) of two coordinates, which must have their full length
+/// (RFC 7518 section 6.2.1.2).
 pub(super) fn point(size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, JwtConfigError> {
     if x.len() != size || y.len() != size {
         return Err(JwtConfigError::Key("a coordinate of the JWK has the wrong length"));

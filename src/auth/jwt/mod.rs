@@ -1,8 +1,8 @@
 //! Bearer JWTs, checked strictly ([RFC 8725]).
 //!
-//! A crypto backend checks the signature itself. This module checks all the rest: the key decides the
-//! algorithm, never the token; both JSON objects must not have duplicate members; `crit` is refused; `exp` is
-//! required, and so are `iss` and `aud` once they are configured.
+//! A crypto backend verifies only the signature. This module checks everything else. The key determines the
+//! algorithm, never the token. Neither JSON object may have duplicate members. `crit` is refused. `exp` is
+//! required. `iss` and `aud` are required if they are configured.
 //!
 //! [RFC 8725]: https://www.rfc-editor.org/rfc/rfc8725
 

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// The longest header that is remembered with its key, in bytes. Most headers have about 100.
+/// The longest header that a key remembers, in bytes. Most headers have about 100 bytes.
 const MAX_SEEN: usize = 512;
 
 /// A checked key in the form that its backend needs.
@@ -26,14 +26,14 @@ pub(super) struct ReadyKey {
     material: Material,
     form: Form,
     backend: Backend,
-    /// The text and the content of a header that came with a signature of this key.
+    /// The text and the content of the header of a token that this key has verified.
     seen: Arc<OnceLock<(Box<str>, Header)>>,
 }
 
 #[derive(Clone)]
 enum Form {
     Parsed(Parsed),
-    /// The provider makes a verifier for each token, because threads cannot share one.
+    /// The provider makes a new verifier for each token, because threads cannot share one.
     Provided(DecodingKey),
 }
 
@@ -69,13 +69,13 @@ impl JwtKey {
 }
 
 impl ReadyKey {
-    /// The header with this text, if it is the remembered one.
+    /// The remembered header, if it has this text.
     pub(super) fn knows(&self, text: &str) -> Option<&Header> {
         self.seen.get().filter(|(seen, _)| **seen == *text).map(|(_, header)| header)
     }
 
-    /// Remembers the first header, unless it is very long. An issuer writes the same header into each token
-    /// of a key.
+    /// Remembers the first header, unless it is very long. An issuer usually writes the same header into each
+    /// token of a key.
     pub(super) fn remember(&self, text: &str, header: &Header) {
         if text.len() > MAX_SEEN {
             return;
@@ -83,12 +83,12 @@ impl ReadyKey {
         self.seen.get_or_init(|| (text.into(), header.clone()));
     }
 
-    /// Whether this is the same key. The `kid` makes no difference.
+    /// Whether both are the same key. The `kid` makes no difference.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.algorithm == other.algorithm && self.material == other.material
     }
 
-    /// Whether the signature has the length that signatures of this key have. This check is cheap.
+    /// Whether the signature has the right length for this key. This check is cheap.
     pub(super) fn can_have_signed(&self, signature: &[u8]) -> bool {
         signature.len() == self.signature_len
     }
@@ -107,8 +107,8 @@ impl ReadyKey {
     }
 }
 
-/// How many of `keys` verify the same tokens as `one`: they have the same `kid`, or none, and their
-/// signatures have the same algorithm and length.
+/// How many of `keys` must be tried for the same tokens as `one`: they have the same `kid` (or all have
+/// none), and their signatures have the same algorithm and length.
 pub(super) fn count_alike<'a>(
     one: &ReadyKey,
     keys: impl IntoIterator<Item = &'a ReadyKey>,
@@ -117,8 +117,8 @@ pub(super) fn count_alike<'a>(
     keys.into_iter().filter(|key| key.kid == one.kid && of(key) == of(one)).count()
 }
 
-/// Refuses RSA keys of fewer than 2048 bits (RFC 7518 section 3.3), and exponents that are even or below
-/// 65537.
+/// Refuses RSA keys of fewer than 2048 bits (RFC 7518 section 3.3) or of more bits than the backend allows,
+/// and exponents that are even, below 65537 or longer than 32 bits.
 fn check_rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<(), JwtConfigError> {
     let bits = n.len() * 8 - n.first().map_or(0, |byte| byte.leading_zeros() as usize);
     if bits < 2048 {
@@ -126,8 +126,8 @@ fn check_rsa(n: &[u8], e: &[u8], backend: Backend) -> Result<(), JwtConfigError>
     }
     if bits > backend.max_rsa_bits {
         return Err(JwtConfigError::Key(
-            "the RSA key is too long: at most 4096 bits are accepted unless \
-             `Backend::with_max_rsa_bits` sets another limit, which is 8192 at most",
+            "the RSA key is too long: the limit is 4096 bits, or the limit that \
+             `Backend::with_max_rsa_bits` sets (at most 8192, and only with aws-lc-rs)",
         ));
     }
     if e.len() < 3 || e.len() > 4 || e.last().is_none_or(|byte| byte % 2 == 0) {

@@ -1,4 +1,4 @@
-//! The rules of a verifier for a token and its claims.
+//! The rules of a verifier for the claims of a token.
 
 use super::{
     bounds::Bounds,
@@ -25,11 +25,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// The rules of a verifier for a token and its claims.
+/// The rules of a verifier for the claims of a token.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     pub(super) issuer: Option<String>,
-    /// The requirements that a route may have as well.
+    /// The requirements that can also be set for a route.
     pub(super) policy: Policy,
     pub(super) leeway: Duration,
     /// The longest token that is accepted, in bytes.
@@ -37,11 +37,11 @@ pub(super) struct Rules {
     /// Whether the application checks that the sender of a key-bound token has the key.
     pub(super) accepts_key_bound: bool,
     pub(super) names: ClaimNames,
-    /// Claims, by their pointers, that must have these string values.
+    /// Pointers to claims, and the string value that each claim must have.
     pub(super) required: Vec<(Pointer, String)>,
     pub(super) tenants: Bounds,
     pub(super) envs: Bounds,
-    /// Whether the application said that the issuer may speak for any tenant.
+    /// Whether the application allows the issuer to speak for any tenant.
     pub(super) any_tenant: bool,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Rules {
 #[derive(Clone, Debug)]
 pub(super) struct Checked {
     pub(super) auth: AuthContext,
-    /// The later one of `nbf` and `iat`. The token is refused before this time minus the leeway.
+    /// The later one of `nbf` and `iat`. The token becomes valid at this time minus the leeway.
     #[cfg_attr(
         not(feature = "token-cache"),
         expect(dead_code, reason = "only the cache reads it")
@@ -65,11 +65,11 @@ impl Rules {
         self.envs.check()
     }
 
-    /// Checks the claims of a token at the time of `clock`. `trust` withdraws the proof once the issuer
-    /// is not trusted any more.
+    /// Checks the claims of a token at the time of `clock`. `trust` withdraws the proof when the issuer is no
+    /// longer trusted.
     ///
-    /// The order is fixed. A token is called expired only if it is good otherwise, and out of bounds only
-    /// if it has not expired: 401 comes before 403.
+    /// The order of the checks is fixed. Expiry is the last reason for a 401. Names out of bounds come after
+    /// it, because they give a 403.
     pub(super) fn check(
         &self,
         claims: &Object<'_>,
@@ -131,8 +131,8 @@ impl Rules {
         Ok(Checked { auth, not_before: begins.max(issued_at) })
     }
 
-    /// RFC 7519 section 4.1.1: one string, compared byte for byte. If no issuer is configured, the claim
-    /// may be absent.
+    /// RFC 7519 section 4.1.1: `iss` is one string. It is compared byte for byte. If no issuer is configured,
+    /// it may be absent.
     fn issuer<'a>(&self, claims: &Object<'a>) -> Result<Option<Cow<'a, str>>, TokenError> {
         let Some(value) = claims.claim("iss") else {
             return match self.issuer {
@@ -155,8 +155,9 @@ impl Rules {
         }
     }
 
-    /// RFC 7519 section 4.1.3: one string or several. A token with an audience is refused if the verifier
-    /// is not that audience, also if no audience is configured. So a malformed audience ends the token.
+    /// RFC 7519 section 4.1.3: the audience is one string or several strings. A token with an audience is
+    /// refused unless the verifier has one of its audiences configured. So a token with a malformed audience
+    /// is refused, too.
     fn audiences(&self, claims: &Object<'_>) -> Result<Vec<Text>, TokenError> {
         let place = &self.names.audience;
         let mut audiences = Vec::new();
@@ -170,7 +171,7 @@ impl Rules {
         Ok(audiences)
     }
 
-    /// No rule needs it, so a malformed one counts as absent.
+    /// No rule needs the actor type, so a malformed one counts as absent.
     fn actor_type(&self, claims: &Object<'_>) -> Option<ActorType> {
         let pointer = &self.names.actor_type;
         let read = string(claims, pointer).and_then(|text| {
@@ -191,10 +192,10 @@ impl Rules {
                 Ok(None) | Err(_) => TokenError::Claim("the audience is missing"),
             },
             Unmet::AccessToken => TokenError::Claim(
-                "it is not an access token of RFC 9068: its `typ` is not `at+jwt`, or a claim is missing",
+                "the token is not an access token of RFC 9068: its `typ` is not `at+jwt`, or a claim is missing",
             ),
             Unmet::Lifetime => TokenError::Claim(
-                "the lifetime of the token is longer than the verifier allows, or is unknown",
+                "the lifetime of the token is unknown, or longer than the verifier allows",
             ),
             Unmet::Scopes(_) | Unmet::Roles(_) => {
                 TokenError::Claim("the token lacks a scope or a role")

@@ -1,14 +1,14 @@
-//! Recognises keys and certificates that were given as a secret.
+//! Recognises keys and certificates that somebody uses as an HMAC secret by mistake.
 //!
-//! If a published key is used as an HMAC secret, everybody can sign tokens (RFC 8725 section 2.1). So a text
-//! or a structure that contains a key is refused, whatever the key is.
+//! If a public key is the HMAC secret, everybody can sign tokens (RFC 8725 section 2.1). So any text or
+//! structure that contains a key is refused, whether the key is public or private.
 
 use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-/// Base64 in both alphabets, with padding or without.
+/// Base64 in both alphabets, with or without padding.
 const BASE64: [GeneralPurpose; 2] = {
     let config = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -19,11 +19,11 @@ const BASE64: [GeneralPurpose; 2] = {
     ]
 };
 
-/// Names of key types at the start of an OpenSSH public key (RFC 4253 section 6.6, RFC 5656, RFC 8709).
+/// The first letters of the key types of OpenSSH public keys (RFC 4253 section 6.6, RFC 5656, RFC 8709).
 const SSH: [&str; 5] = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-sha2-", "rsa-sha2-"];
 
-/// Whether the bytes are a key or a certificate: PEM, DER, a JWK, a JWK set or an OpenSSH key. They may be
-/// encoded in base64.
+/// Whether the bytes are a key or a certificate: PEM, DER, a JWK, a JWK set or an OpenSSH key. They may also
+/// be the base64 of one of these.
 pub(super) fn is_key_material(bytes: &[u8]) -> bool {
     if is_plain_key(bytes) {
         return true;
@@ -41,7 +41,7 @@ fn is_plain_key(bytes: &[u8]) -> bool {
         bytes.iter().copied().filter(|byte| !matches!(byte, 0 | 0xFE | 0xFF)).collect();
     let text = String::from_utf8_lossy(&text);
     let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{FEFF}');
-    // RFC 7468 section 2, RFC 4716 section 3.2, and the files of PuTTY.
+    // PEM (RFC 7468 section 2), SSH2 (RFC 4716 section 3.2), and PuTTY files.
     text.contains("-----BEGIN ")
         || text.contains("---- BEGIN ")
         || text.contains("PuTTY-User-Key-File-")
@@ -50,8 +50,8 @@ fn is_plain_key(bytes: &[u8]) -> bool {
         || is_ssh_line(text)
 }
 
-/// Whether the text has a line of `authorized_keys` or of a `.pub` file: the name of a key type, and the
-/// key in base64.
+/// Whether the text has a line like in `authorized_keys` or in a `.pub` file: a key type, and then the key in
+/// base64.
 fn is_ssh_line(text: &str) -> bool {
     let mut words = text.split_whitespace().peekable();
     while let Some(word) = words.next() {
@@ -63,8 +63,8 @@ fn is_ssh_line(text: &str) -> bool {
     false
 }
 
-/// Whether the bytes are the decoded key of such a line: texts with their lengths, of which the first one
-/// is the key type (RFC 4253 section 6.6).
+/// Whether the bytes are the decoded key of such a line: strings with length prefixes. The first string is
+/// the key type (RFC 4253 section 6.6).
 fn is_ssh_blob(bytes: &[u8]) -> bool {
     bytes.split_at_checked(4).is_some_and(|(length, rest)| {
         matches!(length, [0, 0, 0, 1..=64])
@@ -74,16 +74,15 @@ fn is_ssh_blob(bytes: &[u8]) -> bool {
 
 /// Whether the bytes are one DER sequence that begins like a key or a certificate.
 ///
-/// A text is never one: the sequence or its first element begins with a tag that is not a printable
-/// character.
+/// A text is never such a sequence: one of the tags that are compared is not a printable character.
 fn is_der(bytes: &[u8]) -> bool {
     let Some((0x30, body, after)) = element(bytes) else { return false };
     // An editor may have added a line break.
     if after.len() > 2 || !are_elements(body) {
         return false;
     }
-    // A number or an identifier: PKCS #1, #7, #8 and #12, SEC 1. In an inner sequence: the algorithm of a
-    // SubjectPublicKeyInfo, or the signed part of a certificate or of a certificate request.
+    // PKCS #1, #7, #8, #12 and SEC 1 begin with a number or an object identifier. A SubjectPublicKeyInfo, a
+    // certificate and a certificate request begin with an inner sequence, so look at its first element.
     let tag = match element(body) {
         Some((0x30, inner, _)) => inner.first(),
         _ => body.first(),
@@ -91,7 +90,7 @@ fn is_der(bytes: &[u8]) -> bool {
     matches!(tag, Some(0x02 | 0x06 | 0xA0))
 }
 
-/// Whether the bytes are complete DER elements in a row.
+/// Whether the bytes are a series of complete DER elements.
 fn are_elements(mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         let Some((_, _, after)) = element(bytes) else { return false };

@@ -1,4 +1,5 @@
-//! The parts of a token. Its claims can be read only after a key has verified its signature.
+//! The parts of a token. Code can read the claims only after a key has verified the signature. The one
+//! exception is [`ClaimedIssuer`].
 
 use super::{header::Header, ready_key::ReadyKey, token_error::TokenError};
 use crate::json::{Fault, Object};
@@ -9,14 +10,14 @@ use base64::engine::general_purpose::GeneralPurpose as Base64;
 use base64::engine::{Simd as Base64, general_purpose::NO_PAD};
 use std::{mem, sync::LazyLock};
 
-/// Strict base64url without padding (RFC 7515 section 2). It uses SIMD if the CPU has it.
+/// Strict base64url without padding (RFC 7515 section 2). It uses SIMD instructions if the CPU has them.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 static BASE64URL: LazyLock<Base64> = LazyLock::new(|| Base64::url_safe(NO_PAD));
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 static BASE64URL: LazyLock<Base64> =
     LazyLock::new(|| base64::engine::general_purpose::URL_SAFE_NO_PAD);
 
-/// The longest token that is accepted by default, in bytes: enough for a user with about 200 groups.
+/// The longest token that is accepted by default, in bytes. This is enough for a user in about 200 groups.
 pub(super) const MAX_TOKEN: usize = 16 * 1024;
 
 /// Refuses a token that is longer than `most` bytes. This is the first check of each token.
@@ -30,7 +31,7 @@ pub(super) fn check_length(token: &str, most: usize) -> Result<(), TokenError> {
 /// The parts of a token in the compact serialization (RFC 7515 section 7.1). Nothing in them is verified yet.
 /// Only [`verified_by`](Self::verified_by) gives access to the claims.
 pub(super) struct Token<'a> {
-    /// The JWS signing input: header and claims as they were sent.
+    /// The JWS signing input: the encoded header, a dot, and the encoded claims.
     message: &'a str,
     header: &'a str,
     claims: &'a str,
@@ -40,12 +41,13 @@ pub(super) struct Token<'a> {
 impl<'a> Token<'a> {
     pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
         let (message, header, claims, signature) = parts(token)?;
-        // The alphabet has no dot, so a fourth part fails here at the latest.
+        // If there are four parts, the claims contain a dot. Then they cannot be decoded, so the token is
+        // refused.
         let signature = decode(signature, Vec::with_capacity(claims.len()))?;
         Ok(Self { message, header, claims, signature })
     }
 
-    /// The header as it was sent. Equal texts are equal headers.
+    /// The encoded header.
     pub(super) fn header_text(&self) -> &'a str {
         self.header
     }
@@ -54,12 +56,12 @@ impl<'a> Token<'a> {
         Header::read(&object(&decode(self.header, Vec::new())?)?)
     }
 
-    /// Whether the signature has the length that signatures of `key` have.
+    /// Whether the signature has the right length for `key`.
     pub(super) fn may_be_signed_by(&self, key: &ReadyKey) -> bool {
         key.can_have_signed(&self.signature)
     }
 
-    /// The verified token, if `key` made its signature. `header` is the header of this token.
+    /// The verified token, if `key` verifies its signature. `header` is the header of this token.
     pub(super) fn verified_by(&mut self, key: &ReadyKey, header: &Header) -> Option<Verified<'a>> {
         let verifies = key.verifies(self.message.as_bytes(), &self.signature);
         verifies.then(|| Verified {
@@ -70,7 +72,7 @@ impl<'a> Token<'a> {
     }
 }
 
-/// A token whose signature a key has verified. Only this type gives access to the claims.
+/// A token with a verified signature. Only this type gives access to the claims.
 pub(super) struct Verified<'a> {
     claims: &'a str,
     /// The buffer of the signature. The claims are decoded into it.
@@ -79,7 +81,7 @@ pub(super) struct Verified<'a> {
 }
 
 impl Verified<'_> {
-    /// Whether the header says that it is an access token (RFC 9068 section 2.1).
+    /// Whether the `typ` of the header is `at+jwt` (RFC 9068 section 2.1).
     pub(super) fn is_access_token(&self) -> bool {
         self.is_access_token
     }
@@ -90,8 +92,8 @@ impl Verified<'_> {
     }
 }
 
-/// The issuer that a token names. No key has verified it yet: it only selects the verifier, which checks
-/// `iss` again.
+/// The issuer that a token names, before any key has verified the token. It only selects the verifier, which
+/// checks `iss` again.
 pub(super) struct ClaimedIssuer(Option<String>);
 
 impl ClaimedIssuer {
@@ -119,7 +121,7 @@ fn parts(token: &str) -> Result<(&str, &str, &str, &str), TokenError> {
     Ok((message, header, claims, signature))
 }
 
-/// Decodes into `room`, and reuses its memory.
+/// Decodes a part into the memory of `room`.
 fn decode(part: &str, mut room: Vec<u8>) -> Result<Vec<u8>, TokenError> {
     room.clear();
     let decoded = BASE64URL.decode_vec(part, &mut room);
@@ -129,7 +131,7 @@ fn decode(part: &str, mut room: Vec<u8>) -> Result<Vec<u8>, TokenError> {
 
 /// Parses a decoded part.
 pub(super) fn object(text: &[u8]) -> Result<Object<'_>, TokenError> {
-    // RFC 8259 section 8.1.
+    // JSON must be UTF-8 (RFC 8259 section 8.1).
     let text = std::str::from_utf8(text).map_err(|_| TokenError::Json(Fault::Grammar))?;
     Object::parse(text).map_err(TokenError::Json)
 }

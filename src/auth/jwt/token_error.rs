@@ -7,7 +7,8 @@ use crate::{
 };
 use std::{fmt, time::Duration};
 
-/// Why a token is refused. Only logs say it: clients learn whether the token expired, and little else.
+/// Why a token is refused. Only the log contains this text. The client gets the code of the rejection and a
+/// general text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
     #[error("the token has {bytes} bytes, and `max_token_bytes` allows {most}")]
@@ -18,7 +19,7 @@ pub(super) enum TokenError {
     Json(Fault),
     #[error("the header of the token is refused: {0}")]
     Header(&'static str),
-    #[error("no key has the token's `kid` and algorithm: {0:?}")]
+    #[error("no key has the `kid` and the algorithm of the token; the `kid` is {0:?}")]
     NoSuchKey(Option<String>),
     #[error("the signature does not verify")]
     Signature,
@@ -29,13 +30,13 @@ pub(super) enum TokenError {
     TooManyKeys,
     #[error("{0}")]
     Claim(&'static str),
-    /// A claim has another value than a rule needs. Only the log shows the value, which may be wrong.
+    /// A claim does not have the value that a rule needs. Only the log shows the value.
     #[error("{0}: {1:?}")]
     Unexpected(&'static str, String),
-    /// A claim that a rule needs is malformed: its pointer, and what kind of value it has.
+    /// A claim that a rule needs is malformed. `claim` is its pointer, and `found` is the kind of its value.
     #[error("the claim {claim:?} is malformed: found {found}")]
     BadClaim { claim: String, found: &'static str },
-    /// `claimed` already has quotes around the names.
+    /// `claimed` is a list of quoted names.
     #[error("the issuer {issuer:?} may not speak for the {kind} that the token claims: {claimed}")]
     OutOfBounds { kind: NameKind, issuer: Option<String>, claimed: String },
     #[error(
@@ -90,7 +91,7 @@ impl From<TokenError> for Rejection {
     }
 }
 
-/// What kind of names an issuer may speak for.
+/// A kind of names that an issuer may speak for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NameKind {
     Tenants,

@@ -50,7 +50,7 @@ pub struct JwtVerifier {
     pub(super) keys: Keys,
     pub(super) rules: Arc<Rules>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Withdraws the proofs once the issuer is not trusted any more.
+    /// Withdraws the proofs when the issuer is no longer trusted.
     pub(super) trust: Option<Revocation>,
     #[cfg(feature = "token-cache")]
     pub(super) cache: Option<Arc<Share>>,
@@ -76,7 +76,7 @@ impl Keys {
     /// The error if there are no usable keys.
     fn unavailable(&self) -> TokenError {
         match self {
-            // Fixed keys are always there.
+            // This does not happen: fixed keys always exist.
             Self::Fixed(_) => TokenError::KeysUnavailable {
                 wait: Duration::ZERO,
                 why: "there is no key".to_owned(),
@@ -93,8 +93,8 @@ pub(super) fn next_id() -> u64 {
 }
 
 impl JwtVerifier {
-    /// The same verifier for another audience, which replaces all its audiences. Use it for a single
-    /// route, for example.
+    /// The same verifier, but with only this audience, which replaces all others. Use it for a single route,
+    /// for example.
     #[must_use]
     pub fn with_audience(mut self, audience: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.rules).policy.only_audience(audience);
@@ -106,22 +106,22 @@ impl JwtVerifier {
     ///
     /// # Errors
     ///
-    /// `auth.expired` for a good token that has expired. `auth.keys_unavailable` if there is no usable
-    /// key. `tenant.mismatch` or `env.mismatch` for a good token that claims only names that its issuer
-    /// may not speak for. `auth.invalid` for any other token. The [`source`](std::error::Error::source)
-    /// says why, for the log.
+    /// `auth.expired` if the token has expired, but passes all other checks for 401. `auth.keys_unavailable`
+    /// if there is no usable key. `tenant.mismatch` or `env.mismatch` if the token is good, but claims only
+    /// tenants or envs that its issuer may not speak for. `auth.invalid` for any other refused token. The
+    /// [`source`](std::error::Error::source) is the reason, for the log.
     pub fn verify(&self, token: &str) -> Result<AuthContext, Rejection> {
         Ok(self.check(token)?)
     }
 
-    /// The same verifier, whose proofs `trust` withdraws.
+    /// The same verifier, but `trust` can withdraw its proofs.
     pub(super) fn trusted_by(mut self, trust: Revocation) -> Self {
         self.trust = Some(trust);
         self.id = next_id();
         self
     }
 
-    /// Whether the application said for which tenants the issuer may speak.
+    /// Whether the application named the tenants that the issuer may speak for, or allowed any tenant.
     pub(super) fn says_tenants(&self) -> bool {
         self.rules.any_tenant || self.rules.tenants.is_bound()
     }
@@ -140,7 +140,7 @@ impl JwtVerifier {
         self.check_at(token).map_err(|(refused, _)| refused)
     }
 
-    /// Like [`check`](Self::check). The error has the generation of the keys that refused the token.
+    /// Like [`check`](Self::check). The error contains the generation of the keys that were tried.
     fn check_at(&self, token: &str) -> Result<AuthContext, (TokenError, Option<u64>)> {
         check_length(token, self.max_token_bytes()).map_err(|refused| (refused, None))?;
         #[cfg(feature = "token-cache")]
@@ -170,7 +170,7 @@ impl JwtVerifier {
         checked.auth
     }
 
-    /// The cached proof of the token, if it still holds.
+    /// The cached proof of the token, if it is still valid.
     #[cfg(feature = "token-cache")]
     fn remembered(&self, cache: &Share, token: &str) -> Option<AuthContext> {
         let generation = self.keys.held(|_, generation| generation)?;
@@ -186,18 +186,17 @@ impl JwtVerifier {
         self.rules.check(&object(&claims)?, typ_is_at_jwt, &self.clock, self.trust.as_ref())
     }
 
-    /// The token after a key has verified its signature. It tries only a few keys, and only keys whose
-    /// signatures have this length.
+    /// Verifies the signature. It tries only a few keys, and only keys whose signatures have the same length.
     fn verified<'a>(
         &self,
         keys: &[ReadyKey],
         mut token: Token<'a>,
     ) -> Result<Verified<'a>, TokenError> {
         let text = token.header_text();
-        // Each key is tried once, and no more keys than these are tried.
+        // Each key is tried at most once, and at most this many keys are tried.
         let mut tried = ArrayVec::<&ReadyKey, MAX_TRIES>::new();
-        // A header that a key remembers need not be parsed again. The loop below handles all other headers,
-        // and tokens that another key has signed.
+        // First try the keys that remember this header: then it need not be parsed again. The loop below
+        // handles all other tokens.
         for key in keys {
             let Some(header) = key.knows(text).filter(|_| token.may_be_signed_by(key)) else {
                 continue;
@@ -213,7 +212,8 @@ impl JwtVerifier {
         let kid = header.kid.as_deref();
         let mut refused = TokenError::NoSuchKey(header.kid.clone());
         for key in candidates(keys, kid).filter(|key| key.algorithm == header.algorithm) {
-            // With rotating keys, the key of a token may not be fetched yet if no key has its `kid`.
+            // If no rotating key has the `kid`, the key may not be fetched yet. Then the error stays
+            // `NoSuchKey`.
             let is_named = kid.is_some() && key.kid.as_deref() == kid;
             if is_named || matches!(self.keys, Keys::Fixed(_)) {
                 refused = TokenError::Signature;
@@ -222,7 +222,7 @@ impl JwtVerifier {
                 continue;
             }
             if tried.try_push(key).is_err() {
-                // The issuer may have published a key with this `kid` since.
+                // The issuer may have published a key with this `kid` after the last fetch.
                 let may_come = matches!(refused, TokenError::NoSuchKey(Some(_)));
                 return Err(if may_come { refused } else { TokenError::TooManyKeys });
             }
@@ -234,7 +234,7 @@ impl JwtVerifier {
         Err(refused)
     }
 
-    /// Verifies one token. If its key is missing, it waits for a fetch of the keys.
+    /// Verifies one token. If its key is missing, the verdict waits for a fetch of the keys.
     pub(super) fn verdict(&self, token: &str) -> Verdict {
         match self.check_at(token) {
             #[cfg(feature = "jwks")]
@@ -247,7 +247,7 @@ impl JwtVerifier {
         }
     }
 
-    /// Waits for a fetch, and verifies again if the keys have changed since `tried`.
+    /// Waits for a fetch. If the keys have changed since generation `tried`, it verifies the token again.
     #[cfg(feature = "jwks")]
     fn after_a_fetch(&self, token: &str, kid: Option<String>, tried: Option<u64>) -> Verdict {
         let Keys::Rotating(set) = &self.keys else {
@@ -276,8 +276,8 @@ impl JwtVerifier {
     }
 }
 
-/// The keys to try, in this order. For a token with a `kid`: the keys with this `kid` or, if there are
-/// none, the keys without one. For a token without a `kid`: the keys without one, then all others.
+/// The keys to try, in this order. For a token with a `kid`: the keys with this `kid` or, if there are none,
+/// the keys without a `kid`. For a token without a `kid`: first the keys without a `kid`, then all others.
 fn candidates<'a>(keys: &'a [ReadyKey], kid: Option<&str>) -> impl Iterator<Item = &'a ReadyKey> {
     let is_meant = |key: &ReadyKey| key.kid.as_deref() == kid;
     let named = kid.is_some() && keys.iter().any(is_meant);

@@ -1,4 +1,4 @@
-//! How a verifier is set up.
+//! The builder of a verifier.
 
 #[cfg(feature = "token-cache")]
 use super::cache::TokenCache;
@@ -23,7 +23,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 const LEEWAY: Duration = Duration::from_secs(60);
 
 impl JwtVerifier {
-    /// A builder without key, issuer and audience. The leeway is 60 seconds, and tokens may have 16 KiB.
+    /// A builder without a key, an issuer or an audience. The leeway is 60 seconds, and the longest token is
+    /// 16 KiB.
     pub fn builder() -> JwtVerifierBuilder {
         JwtVerifierBuilder {
             keys: Vec::new(),
@@ -64,26 +65,28 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Trusts the rotating keys of a set. A verifier has either keys or a key set, not both.
+    /// Trusts the keys of a set, which may rotate. A verifier has either keys or a key set, not both.
     #[cfg(feature = "jwks")]
     pub fn key_set(mut self, set: KeySet) -> Self {
         self.set = Some(set);
         self
     }
 
-    /// Requires this value of `iss`. One verifier trusts one issuer, and all its keys may sign for it.
+    /// Requires this value of `iss`. A verifier trusts one issuer, and each of its keys may sign for that
+    /// issuer.
     pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
         self.rules.issuer = Some(issuer.into());
         self
     }
 
-    /// Requires this audience. If called several times, a token must be meant for one of the audiences.
+    /// Requires this audience. If you call it several times, the token must have at least one of the
+    /// audiences.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.rules.policy.audience(audience);
         self
     }
 
-    /// Requires that a claim has this string value, such as `("/token_use", "access")`.
+    /// Requires a claim with this string value, such as `("/token_use", "access")`.
     pub fn require_claim(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
         self.rules.required.push((Pointer::new(pointer), value.into()));
         self
@@ -96,63 +99,64 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Refuses tokens whose lifetime, from `iat` to `exp`, is longer than this or unknown. If called several
-    /// times, the shortest time counts. Default: no limit.
+    /// Refuses a token if its lifetime, from `iat` to `exp`, is unknown or longer than this. If you call it
+    /// several times, the shortest time applies. Default: no limit.
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.rules.policy.max_lifetime(lifetime);
         self
     }
 
-    /// Accepts tokens that are bound to a key. Call this only if the application checks, for each
-    /// request, that the sender has the key: by the proof of DPoP (RFC 9449), or by the certificate of
-    /// mutual TLS (RFC 8705). A layer of the application may check it, or an
-    /// [`Authenticator`](crate::Authenticator) of its own around the verifier. The claim `cnf` of the
-    /// token names the key.
+    /// Accepts tokens that are bound to a key. Call this only if the application checks for each request that
+    /// the sender has the key: with the DPoP proof (RFC 9449), or with the client certificate of mutual TLS
+    /// (RFC 8705). This check may be in a layer of the application, or in your own
+    /// [`Authenticator`](crate::Authenticator) that wraps the verifier. The claim `cnf` of the token names
+    /// the key.
     ///
-    /// Default: a token with the claim `cnf` is refused, because a copy of it must be useless without the
-    /// key, and this crate does not check the key.
-    /// [`AuthRequest::bearer_token`](crate::AuthRequest::bearer_token) always refuses the scheme `DPoP`:
-    /// an authenticator that accepts it must read the header itself.
+    /// Default: a token with the claim `cnf` is refused. A stolen token must be useless without the key, and
+    /// this crate does not check the key. [`AuthRequest::bearer_token`](crate::AuthRequest::bearer_token)
+    /// always refuses the scheme `DPoP`. An authenticator that accepts this scheme must read the header
+    /// itself.
     pub fn accept_key_bound_tokens(mut self) -> Self {
         self.rules.accepts_key_bound = true;
         self
     }
 
-    /// Refuses tokens of more than `bytes` bytes before anything else is done with them. Default: 16 KiB,
-    /// which is enough for the ids of about 200 groups.
+    /// Refuses tokens of more than `bytes` bytes. This is the first check. Default: 16 KiB, which is enough
+    /// for the ids of about 200 groups.
     ///
-    /// Anybody who can reach the service can make it verify and parse that much with each request. So set
-    /// what the longest token of your issuer needs, and no more. HTTP servers and proxies have their own
-    /// limits, which may be lower: hyper accepts 16 KiB for all headers over HTTP/2, and nginx 8 KiB for
-    /// one header.
+    /// Anybody who can reach the service can make it verify and parse a token of this length with each
+    /// request. So set no more than the longest token of your issuer needs. HTTP servers and proxies have
+    /// their own limits, which may be lower: hyper accepts 16 KiB for all headers over HTTP/2, and nginx 8
+    /// KiB for one header.
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.rules.max_token_bytes = bytes;
         self
     }
 
-    /// Allows the issuer to speak only for these tenants, whatever its tokens claim. A token that also claims
-    /// other tenants proves only these. A token that claims only other tenants is refused (403
-    /// `tenant.mismatch`, and the log names the issuer and the tenants). If called twice, both bounds hold.
+    /// Allows the issuer to speak only for these tenants. If a token also claims other tenants, they are
+    /// ignored, with a warning in the log. If a token claims only other tenants, it is refused (403
+    /// `tenant.mismatch`, and the log names the issuer and the tenants). If you call it twice, only the
+    /// tenants of both calls are allowed.
     ///
-    /// Default: any tenant. A verifier in [`TrustedIssuers`](crate::auth::TrustedIssuers) has no default: it
-    /// needs this call or [`any_tenant`](Self::any_tenant).
+    /// Default: any tenant. For a verifier in [`TrustedIssuers`](crate::auth::TrustedIssuers) there is no
+    /// default: it needs this call or [`any_tenant`](Self::any_tenant).
     pub fn tenants<T: Into<String>>(mut self, tenants: impl IntoIterator<Item = T>) -> Self {
         self.rules.tenants.bind(tenants);
         self
     }
 
-    /// Says that the issuer may speak for any tenant. [`TrustedIssuers`](crate::auth::TrustedIssuers)
-    /// requires this call if [`tenants`](Self::tenants) is not called. A bound of `tenants` still holds.
+    /// Allows the issuer to speak for any tenant. [`TrustedIssuers`](crate::auth::TrustedIssuers) requires
+    /// this call or [`tenants`](Self::tenants). If you call both, the limit of `tenants` still applies.
     pub fn any_tenant(mut self) -> Self {
         self.rules.any_tenant = true;
         self
     }
 
     /// Sets the tenants that a token proves if its tenant claim is absent or `null`. An empty array is not
-    /// absent. If called several times, the defaults add up.
+    /// absent. If you call it several times, all these tenants are defaults.
     ///
-    /// Defaults come before bounds: if [`tenants`](Self::tenants) is called, it must contain each default.
-    /// Without defaults, such a token proves no tenant, and the guard refuses it.
+    /// If you also call [`tenants`](Self::tenants), it must contain each default. Without defaults, such a
+    /// token proves no tenant, and the guard refuses it.
     pub fn default_tenants<T: Into<String>>(
         mut self,
         tenants: impl IntoIterator<Item = T>,
@@ -161,24 +165,26 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Allows the issuer to speak only for these envs, whatever its tokens claim. A token that also claims
-    /// other envs proves only these. A token that claims only other envs is refused (403 `env.mismatch`, and
-    /// the log names the issuer and the envs). If called twice, both bounds hold. Default: any env.
+    /// Allows the issuer to speak only for these envs. If a token also claims other envs, they are ignored,
+    /// with a warning in the log. If a token claims only other envs, it is refused (403 `env.mismatch`, and
+    /// the log names the issuer and the envs). If you call it twice, only the envs of both calls are allowed.
+    /// Default: any env.
     pub fn envs<T: Into<String>>(mut self, envs: impl IntoIterator<Item = T>) -> Self {
         self.rules.envs.bind(envs);
         self
     }
 
-    /// Sets the envs that a token proves if its env claim is absent or `null`, for an issuer that cannot name
-    /// one. An empty array is not absent. If called several times, the defaults add up.
+    /// Sets the envs that a token proves if its env claim is absent or `null`. Use it for an issuer that
+    /// cannot put an env into its tokens. An empty array is not absent. If you call it several times, all
+    /// these envs are defaults.
     ///
-    /// Defaults come before bounds: if [`envs`](Self::envs) is called, it must contain each default. Without
-    /// defaults, such a token proves no env, and the guard refuses it.
+    /// If you also call [`envs`](Self::envs), it must contain each default. Without defaults, such a token
+    /// proves no env, and the guard refuses it.
     ///
     /// ```
     /// use tower_tenancy::auth::{JwtConfigError, JwtVerifier, JwtVerifierBuilder};
     ///
-    /// /// An issuer of `prod` whose tokens have no env claim. A token that claims `dev` is refused.
+    /// /// The tokens of this issuer have no env claim, and are for `prod`. A token that claims `dev` is refused.
     /// fn of_prod(builder: JwtVerifierBuilder) -> Result<JwtVerifier, JwtConfigError> {
     ///     builder.envs(["prod"]).default_envs(["prod"]).build()
     /// }
@@ -188,7 +194,7 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// How far the clock of the issuer may differ from the clock of this service. Default: 60 seconds.
+    /// Sets how much the clock of the issuer may differ from the clock of this service. Default: 60 seconds.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.rules.leeway = leeway;
         self
@@ -200,8 +206,8 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Remembers verified tokens in `cache`. Default: no cache. Several verifiers may share a cache: a
-    /// verifier that uses no more than its fair share loses no room to the others.
+    /// Caches verified tokens in `cache`. Default: no cache. Several verifiers may share a cache: a verifier
+    /// that uses no more than its fair share loses no tokens to the others.
     #[cfg(feature = "token-cache")]
     pub fn cache(mut self, cache: TokenCache) -> Self {
         self.cache = Some(cache);
@@ -220,8 +226,8 @@ impl JwtVerifierBuilder {
         self
     }
 
-    /// Builds the verifier. A missing backend, or a key of the wrong size or kind, fails here and never in a
-    /// request.
+    /// Builds the verifier. A missing backend, or a key of the wrong size or kind, causes an error here, not
+    /// in a request.
     ///
     /// # Errors
     ///
@@ -259,7 +265,7 @@ impl JwtVerifierBuilder {
         }
         let is_too_long = |key: &JwtKey| key.kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID);
         if self.keys.iter().any(is_too_long) {
-            return Err(JwtConfigError::Key("the `kid` is longer than 128 bytes"));
+            return Err(JwtConfigError::Key("the `kid` of the key is longer than 128 bytes"));
         }
         let backend = self.backend.ok_or(JwtConfigError::NoBackend)?;
         let mut known = HashSet::new();
@@ -284,7 +290,7 @@ mod tests {
     use crate::auth::Algorithm;
 
     #[test]
-    fn without_a_backend_building_fails_and_no_request_can() {
+    fn without_a_backend_no_verifier_can_be_built() {
         let key = JwtKey::hmac(Algorithm::HS256, [7; 32]).unwrap();
         let built = JwtVerifier::builder().key(key).build();
         assert!(matches!(built, Err(JwtConfigError::NoBackend)));

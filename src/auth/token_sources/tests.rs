@@ -3,7 +3,7 @@ use http::{Request, header};
 
 const UPGRADE: (&str, &str) = ("upgrade", "websocket");
 
-/// The code or the token, and what is left of the headers that may hold one.
+/// The code or the token, and what is left of the headers that may contain a token.
 fn take(sources: &TokenSources, headers: &[(&str, &str)]) -> (String, Vec<String>) {
     let mut request = Request::builder().uri("/").header("host", "app.test");
     for (name, value) in headers {
@@ -23,7 +23,7 @@ fn take(sources: &TokenSources, headers: &[(&str, &str)]) -> (String, Vec<String
 }
 
 #[test]
-fn a_token_is_found_in_one_place_and_taken_from_there() {
+fn a_token_is_found_in_one_place_and_removed_from_it() {
     let all = TokenSources::header().or_cookie("session").or_subprotocol();
     for (headers, found, left) in [
         (vec![], "nowhere", vec![]),
@@ -39,7 +39,7 @@ fn a_token_is_found_in_one_place_and_taken_from_there() {
             "= t",
             vec!["x"],
         ),
-        // No upgrade, no WebSocket protocol.
+        // The subprotocol is read only from an upgrade.
         (vec![("sec-websocket-protocol", "bearer.t")], "nowhere", vec!["bearer.t"]),
         (vec![UPGRADE, ("sec-websocket-protocol", "bearer.t")], "400 context.invalid", vec![]),
         // Two tokens.
@@ -51,7 +51,7 @@ fn a_token_is_found_in_one_place_and_taken_from_there() {
         (vec![("cookie", "session=t; session=u")], "400 context.invalid", vec![]),
         (vec![("cookie", "session=t; session=u; session=t")], "400 context.invalid", vec![]),
         (vec![("cookie", "session=t"), ("cookie", "session=u")], "400 context.invalid", vec![]),
-        // One that is sent twice.
+        // One token that is sent twice.
         (vec![("cookie", "session=t; a=1; session=\"t\"")], "= t", vec!["a=1"]),
         (vec![("cookie", "session=t; session=; session=t")], "= t", vec![]),
         (vec![("cookie", "session=t"), ("cookie", "session=t")], "= t", vec![]),
@@ -101,14 +101,14 @@ fn a_cookie_counts_only_from_an_allowed_origin() {
 }
 
 #[test]
-fn what_is_no_origin_is_refused_when_it_is_allowed() {
+fn allow_origin_refuses_a_text_that_is_not_an_origin() {
     for bad in ["app.test", "*", "null", "https://app.test/path", "wss://app.test"] {
         assert!(TokenSources::header().allow_origin(bad).is_err(), "{bad}");
     }
 }
 
 #[test]
-fn a_gates_password_is_no_second_token_and_whatever_may_be_one_is() {
+fn the_password_of_a_proxy_is_not_a_token_and_any_other_scheme_is() {
     let all = TokenSources::header().or_cookie("session").or_subprotocol();
     let cookie = ("cookie", "session=t");
     let protocol = ("sec-websocket-protocol", "x, bearer.t");
@@ -129,7 +129,7 @@ fn a_gates_password_is_no_second_token_and_whatever_may_be_one_is() {
         assert_eq!(take(&all, &[gate, cookie]).0, "= t", "{gate:?}");
         assert_eq!(take(&all, &[gate, UPGRADE, protocol]).0, "= t", "{gate:?}");
         assert_eq!(take(&all, &[gate]).0, "header", "{gate:?}");
-        // Sent twice, one of them may be anything.
+        // Two `Authorization` headers count as a token.
         let twice = take(&all, &[gate, gate, cookie]).0;
         assert_eq!(twice, "400 context.invalid", "{gate:?}");
     }

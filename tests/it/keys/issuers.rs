@@ -1,4 +1,4 @@
-//! Several issuers, and what each may speak for.
+//! Several issuers, and the tenants that each may speak for.
 
 use super::support::{chat, issuer_for_chat, listen, source, trust};
 use crate::support::{Events, PATIENCE, refusal};
@@ -11,7 +11,7 @@ use tower_tenancy::{
 };
 
 #[tokio::test]
-async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
+async fn an_issuer_speaks_only_for_its_own_tenants_and_signs_only_its_own_tokens() {
     let alpha = issuer_for_chat().await;
     let beta = issuer_for_chat().await;
     let chat = chat(&[
@@ -28,7 +28,7 @@ async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
     ]);
     let mut strange = crate::support::claims("t_alpha", "prod", "ada");
     strange["iss"] = json!("https://stranger.example");
-    // Both issuers call their first key the same, so a mix-up of their keys would show here.
+    // The first keys of both issuers have the same `kid`, so this test fails if the keys are mixed up.
     let mut borrowed = alpha.claims("t_beta", "prod", "mallory");
     borrowed["iss"] = json!(beta.url());
     let mut stranger = beta.claims("t_beta", "prod", "mallory");
@@ -46,10 +46,10 @@ async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
             ("t_beta", beta.sign(&stranger), "401 auth.invalid"),
             ("t_alpha", alpha.sign(&elsewhere), "401 auth.invalid"),
             ("t_alpha", alpha.token("t_alpha", "dev", "ada"), "403 env.mismatch"),
-            // Tokens by the shared secret name no issuer.
+            // Tokens that are signed with the shared secret have no issuer.
             ("t_alpha", crate::support::token("t_alpha", "prod", "ada"), "200 "),
             ("t_beta", crate::support::token("t_beta", "prod", "bob"), "403 tenant.mismatch"),
-            // A token that names an unknown issuer is refused, though the secret would verify it.
+            // A token with an unknown issuer is refused, although the secret would verify it.
             ("t_alpha", crate::support::sign(&strange), "401 auth.invalid"),
         ] {
             let response = listen(&chat, tenant, &bearer).await;
@@ -66,7 +66,7 @@ async fn an_issuer_speaks_for_its_own_tenants_and_signs_for_itself_only() {
 }
 
 #[tokio::test]
-async fn issuers_come_and_go_while_requests_flow() {
+async fn issuers_can_be_added_and_removed_while_requests_arrive() {
     use axum::{Router, extract::Path, routing::get};
     use tower_tenancy::{MemoryRegistry, StreamEvent, ThreadAccess};
 
@@ -86,23 +86,30 @@ async fn issuers_come_and_go_while_requests_flow() {
         let request = request.bearer_auth(issuer.token("t_alpha", "prod", "ada"));
         request.header("x-tenant-id", "t_alpha").header("x-env", "prod").send().await.unwrap()
     };
-    assert_eq!(refusal(ask().await).await.1, "auth.invalid", "nobody is trusted yet");
+    assert_eq!(refusal(ask().await).await.1, "auth.invalid", "no issuer is trusted yet");
     let keys = KeySet::builder(source(&issuer)).start().unwrap();
     let cache = TokenCache::new(10);
     let verifier = JwtVerifier::builder().key_set(keys).issuer(issuer.url()).cache(cache.clone());
     let unbound = issuers.insert(verifier.clone().build().unwrap()).unwrap_err().to_string();
     assert!(unbound.contains(".tenants(") && unbound.contains(".any_tenant()"), "{unbound}");
-    assert_eq!(refusal(ask().await).await.1, "auth.invalid", "so it is not trusted");
+    assert_eq!(refusal(ask().await).await.1, "auth.invalid", "the issuer is still not trusted");
     issuers.insert(verifier.any_tenant().build().unwrap()).unwrap();
     let mut open = Events::of(ask().await);
     assert!(open.next().await.unwrap().retry.is_some());
     assert_eq!(cache.len(), 1);
     assert!(issuers.remove(issuer.url()));
     let ended = tokio::time::timeout(PATIENCE, open.event()).await.unwrap().unwrap();
-    assert_eq!(ended.event.as_deref(), Some("access.revoked"), "its streams end, too");
-    assert_eq!(refusal(ask().await).await.1, "auth.invalid", "whatever the cache holds");
+    assert_eq!(
+        ended.event.as_deref(),
+        Some("access.revoked"),
+        "the open streams of the issuer end, too"
+    );
+    assert_eq!(refusal(ask().await).await.1, "auth.invalid", "even if the token is in the cache");
     let nameless = JwtVerifier::builder().key(crate::layers::key()).build().unwrap();
-    assert!(issuers.insert(nameless.clone()).is_err(), "whose tokens would be its?");
+    assert!(
+        issuers.insert(nameless.clone()).is_err(),
+        "a verifier without an issuer cannot be inserted"
+    );
     assert!(matches!(issuers.set_fallback(nameless), Err(JwtConfigError::NoTenants)));
     let named = JwtVerifier::builder().key(crate::layers::key()).issuer("https://x.test");
     let named = named.any_tenant().build().unwrap();
@@ -112,7 +119,7 @@ async fn issuers_come_and_go_while_requests_flow() {
 }
 
 #[test]
-fn what_cannot_be_trusted_is_refused_when_the_server_starts() {
+fn a_bad_trust_option_is_refused_when_the_server_starts() {
     for (value, told) in [
         ("issuer=a,jwks=http://id.example.com/jwks,audience=chat", "https"),
         ("issuer=a,jwks=http://127.0.0.1.evil.test/jwks,audience=chat", "https"),
@@ -132,7 +139,7 @@ fn what_cannot_be_trusted_is_refused_when_the_server_starts() {
 }
 
 #[test]
-fn whoever_is_trusted_next_to_others_says_for_which_tenants() {
+fn each_of_several_issuers_must_name_its_tenants() {
     let issuer = |name: &str, rest: &str| {
         format!("issuer={name},jwks=http://127.0.0.1:9/jwks,audience=chat{rest}")
     };
@@ -158,13 +165,13 @@ fn whoever_is_trusted_next_to_others_says_for_which_tenants() {
             assert!(error.contains("tenants=T1|T2") && error.contains("tenants=*"), "{error}");
         }
     }
-    // The first line says that the server has started.
+    // `chat` returns when the server has started.
     chat(&["--trust", a]);
     chat(&["--trust", any, "--trust", bound, "--hs256-secret", secret]);
 }
 
 #[test]
-fn a_fixed_key_that_speaks_for_every_tenant_next_to_others_is_told_at_start() {
+fn the_log_warns_at_start_about_a_fixed_key_for_every_tenant_next_to_other_issuers() {
     use std::io::{BufRead as _, BufReader};
 
     let trust = "issuer=b,jwks=http://127.0.0.1:9/jwks,audience=chat,tenants=t_b";
@@ -180,7 +187,7 @@ fn a_fixed_key_that_speaks_for_every_tenant_next_to_others_is_told_at_start() {
         command.args(["--addr", "127.0.0.1:0"]).args(&args).env("RUST_LOG", "warn");
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         let mut process = command.spawn().unwrap();
-        // The server listens after the last warning.
+        // The server prints its first line after the last warning.
         let mut first = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut first).unwrap();
         process.kill().unwrap();

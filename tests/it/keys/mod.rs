@@ -1,4 +1,4 @@
-//! Keys that rotate, issuers that fail, and several of them: against a real issuer on loopback.
+//! Rotating keys, failing issuers and several issuers: tests with a real issuer on loopback.
 
 mod issuers;
 mod rotation;

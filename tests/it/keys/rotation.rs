@@ -1,4 +1,4 @@
-//! Keys that rotate, and keys that are not held yet.
+//! Keys that rotate, and keys that are not fetched yet.
 
 use super::support::{
     SECOND, authenticate, chat, clock, code, is_good_at_once, issuer_for_chat, listen, loaded,
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tower_tenancy::testing::{Conduct, TestIssuer};
 
 #[tokio::test]
-async fn keys_rotate_while_requests_flow_and_no_valid_one_is_refused() {
+async fn keys_rotate_while_requests_arrive_and_no_valid_request_is_refused() {
     let issuer = issuer_for_chat().await;
     let chat = chat(&["--trust", &trust(&issuer, ""), "--token-cache", "100"]);
     for round in 0..5 {
@@ -34,7 +34,7 @@ async fn keys_rotate_while_requests_flow_and_no_valid_one_is_refused() {
 }
 
 #[tokio::test]
-async fn an_hour_without_the_issuer_is_invisible_to_known_keys_and_it_recovers_by_itself() {
+async fn tokens_of_known_keys_pass_for_an_hour_without_the_issuer_and_the_set_recovers() {
     let issuer = TestIssuer::start().await.unwrap();
     let clock = clock();
     let (keys, verifier) = loaded(&issuer, &clock).await;
@@ -49,7 +49,11 @@ async fn an_hour_without_the_issuer_is_invisible_to_known_keys_and_it_recovers_b
     }
     until(|| keys.health().error.is_some()).await;
     let refused = authenticate(&verifier, &unknown).await.unwrap_err();
-    assert_eq!(refused.code(), "auth.keys_unavailable", "nobody can tell");
+    assert_eq!(
+        refused.code(),
+        "auth.keys_unavailable",
+        "the set cannot know whether the key exists"
+    );
     assert!(refused.retry_after().unwrap() >= SECOND);
     assert!(keys.health().age.unwrap() >= 3600 * SECOND && keys.health().keys == 1);
 
@@ -57,7 +61,7 @@ async fn an_hour_without_the_issuer_is_invisible_to_known_keys_and_it_recovers_b
     clock.advance(61 * SECOND);
     until(|| keys.health().error.is_none()).await;
     assert_eq!(code(&verifier, &unknown).await, "good");
-    // Held keys are not trusted for ever.
+    // The old keys are not trusted for ever.
     issuer.conduct(Conduct::Down);
     clock.advance(25 * 3600 * SECOND);
     until(|| keys.health().error.is_some()).await;
@@ -66,7 +70,7 @@ async fn an_hour_without_the_issuer_is_invisible_to_known_keys_and_it_recovers_b
 }
 
 #[tokio::test]
-async fn a_flood_of_unknown_names_causes_one_fetch_and_known_keys_go_on() {
+async fn many_unknown_kids_cause_one_fetch_and_known_keys_still_pass() {
     let issuer = issuer_for_chat().await;
     let chat = chat(&["--trust", &trust(&issuer, "")]);
     let good = issuer.token("t_alpha", "prod", "ada");
@@ -84,13 +88,13 @@ async fn a_flood_of_unknown_names_causes_one_fetch_and_known_keys_go_on() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_held_is_worth_a_fetch_next_to_unnamed_keys_as_well() {
+async fn an_unknown_kid_causes_a_fetch_even_if_the_set_has_keys_without_a_kid() {
     let issuer = TestIssuer::start().await.unwrap();
     let mut set: Value = serde_json::from_str(&issuer.jwks()).unwrap();
     set["keys"][0].as_object_mut().unwrap().remove("kid").unwrap();
     issuer.conduct(Conduct::Text(set.to_string()));
     let (_keys, verifier) = loaded(&issuer, &clock()).await;
-    // A key without a name is tried for every `kid`.
+    // A key without a `kid` is tried for every unknown `kid`.
     assert!(is_good_at_once(&verifier, &issuer.token("t_alpha", "prod", "ada")));
     let before = issuer.fetches();
     issuer.rotate();
@@ -114,7 +118,7 @@ async fn a_service_that_starts_without_its_issuer_waits_for_it() {
     issuer.conduct(Conduct::Good);
     let deadline = Instant::now() + PATIENCE;
     while readiness(&chat).await.0 != 200 {
-        assert!(Instant::now() < deadline, "it does not recover");
+        assert!(Instant::now() < deadline, "the service does not recover");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(listen(&chat, "t_alpha", &good).await.status(), 200);

@@ -1,4 +1,4 @@
-//! Where keys come from: discovery, files, and other fetchers.
+//! Key sources: discovery, files, and your own functions.
 
 use super::support::{clock, code};
 use serde_json::json;
@@ -9,7 +9,7 @@ use tower_tenancy::{
 };
 
 #[tokio::test]
-async fn a_discovery_document_may_be_elsewhere_and_requests_say_who_asks() {
+async fn a_discovery_document_may_have_another_url_and_requests_have_a_user_agent() {
     let issuer = TestIssuer::start().await.unwrap();
     let (jwks, url, asked) =
         (issuer.jwks(), issuer.url().to_owned(), Arc::<Mutex<Vec<_>>>::default());
@@ -50,7 +50,7 @@ async fn a_discovery_document_may_be_elsewhere_and_requests_say_who_asks() {
 }
 
 #[tokio::test]
-async fn discovery_leads_to_the_keys_of_the_issuer_that_was_asked_for() {
+async fn discovery_finds_only_the_keys_of_the_expected_issuer() {
     let issuer = TestIssuer::start().await.unwrap();
     let client = HttpClient::new().unwrap();
     let start = |set: KeySetBuilder| async {
@@ -60,7 +60,7 @@ async fn discovery_leads_to_the_keys_of_the_issuer_that_was_asked_for() {
     };
     let found = Discovery::new(issuer.url(), client.clone()).allow_http();
     assert_eq!(start(KeySet::builder(found)).await.keys, 1);
-    // The issuer must be the same to the letter.
+    // The issuer must be identical.
     let other = Discovery::new(format!("{}/", issuer.url()), client.clone()).allow_http();
     let health = start(KeySet::builder(other)).await;
     assert!(health.keys == 0 && health.error.unwrap().contains("describes the issuer"));
@@ -74,7 +74,7 @@ async fn discovery_leads_to_the_keys_of_the_issuer_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn keys_come_from_files_and_fetchers_of_ones_own_too() {
+async fn keys_can_come_from_a_file_or_from_your_own_function() {
     let issuer = TestIssuer::start().await.unwrap();
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("{}.json", uuid::Uuid::new_v4()));

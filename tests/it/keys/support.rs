@@ -1,4 +1,4 @@
-//! A key set of an issuer on loopback, and a chat that trusts one.
+//! Helpers: a key set of an issuer on loopback, and a chat server that trusts the issuer.
 
 use crate::support::{Chat, PATIENCE};
 use serde_json::Value;
@@ -18,7 +18,7 @@ pub(super) fn source(issuer: &TestIssuer) -> JwksUrl {
     JwksUrl::new(issuer.jwks_url(), HttpClient::new().unwrap()).allow_http()
 }
 
-/// A key set with this clock, and its verifier.
+/// A key set with this clock and loaded keys, and a verifier with this set.
 pub(super) async fn loaded(issuer: &TestIssuer, clock: &ManualClock) -> (KeySet, JwtVerifier) {
     let keys = KeySet::builder(source(issuer)).clock(clock.shared()).start().unwrap();
     keys.loaded().await;
@@ -26,7 +26,7 @@ pub(super) async fn loaded(issuer: &TestIssuer, clock: &ManualClock) -> (KeySet,
     (keys, verifier.build().unwrap())
 }
 
-/// A clock that starts now, since the tokens of the issuer are valid from now.
+/// A clock that starts now, because the tokens of the issuer are valid from now.
 pub(super) fn clock() -> ManualClock {
     ManualClock::at(crate::support::now())
 }
@@ -55,7 +55,7 @@ pub(super) async fn code(verifier: &JwtVerifier, token: &str) -> &'static str {
 pub(super) async fn until(wanted: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !wanted() {
-        assert!(Instant::now() < deadline, "it does not come about");
+        assert!(Instant::now() < deadline, "the condition does not become true");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -64,7 +64,7 @@ pub(super) fn trust(issuer: &TestIssuer, rest: &str) -> String {
     format!("issuer={},jwks={},audience=chat{rest}", issuer.url(), issuer.jwks_url())
 }
 
-/// An issuer whose tokens are for the chat.
+/// An issuer of tokens for the chat server.
 pub(super) async fn issuer_for_chat() -> TestIssuer {
     TestIssuer::start().await.unwrap().with_audience("chat")
 }
@@ -85,12 +85,12 @@ pub(super) async fn readiness(chat: &Chat) -> (u16, Value) {
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-/// Moves the clock, a second at a time, until the future is ready.
+/// Moves the clock by one second at a time until the future is ready.
 pub(super) async fn ticking<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
     stepping(clock, SECOND, future).await
 }
 
-/// Moves the clock by `step` until the future is ready.
+/// Moves the clock by `step` at a time until the future is ready.
 pub(super) async fn stepping<T>(
     clock: &ManualClock,
     step: Duration,
@@ -99,7 +99,7 @@ pub(super) async fn stepping<T>(
     let mut future = std::pin::pin!(future);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        assert!(Instant::now() < deadline, "it waits for ever");
+        assert!(Instant::now() < deadline, "the future does not become ready");
         let pause = tokio::time::sleep(Duration::from_millis(10));
         match futures_util::future::select(&mut future, std::pin::pin!(pause)).await {
             futures_util::future::Either::Left((value, _)) => return value,

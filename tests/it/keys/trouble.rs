@@ -1,4 +1,4 @@
-//! Issuers that answer badly, and what the log says of it.
+//! Issuers with bad responses, and what the log says about them.
 
 use super::support::{SECOND, authenticate, clock, code, is_good_at_once, loaded, until};
 use crate::layers::logged;
@@ -13,7 +13,7 @@ use tower_tenancy::{
 };
 
 #[tokio::test]
-async fn what_an_issuer_answers_badly_takes_no_key_away_and_makes_nobody_wait() {
+async fn a_bad_response_of_an_issuer_removes_no_key_and_makes_no_request_wait() {
     let issuer = TestIssuer::start().await.unwrap();
     let elsewhere = TestIssuer::start().await.unwrap();
     let clock = clock();
@@ -34,7 +34,7 @@ async fn what_an_issuer_answers_badly_takes_no_key_away_and_makes_nobody_wait() 
         let before = issuer.fetches();
         clock.advance(301 * SECOND);
         until(|| issuer.fetches() > before).await;
-        assert!(is_good_at_once(&verifier, &known), "known keys wait for nothing: {told}");
+        assert!(is_good_at_once(&verifier, &known), "tokens of known keys do not wait: {told}");
         if matches!(conduct, Conduct::Drip(_)) {
             clock.advance(11 * SECOND);
         }
@@ -48,7 +48,7 @@ async fn what_an_issuer_answers_badly_takes_no_key_away_and_makes_nobody_wait() 
 }
 
 #[tokio::test]
-async fn unusable_keys_do_not_take_the_others_with_them() {
+async fn unusable_keys_do_not_affect_the_other_keys() {
     let issuer = TestIssuer::start().await.unwrap();
     let mut set: Value = serde_json::from_str(&issuer.jwks()).unwrap();
     let good = set["keys"][0].clone();
@@ -69,7 +69,7 @@ async fn unusable_keys_do_not_take_the_others_with_them() {
     ]);
     issuer.conduct(Conduct::Text(set.to_string()));
     let (keys, verifier) = loaded(&issuer, &clock()).await;
-    assert_eq!(keys.health().keys, 3, "a key that is listed twice is one");
+    assert_eq!(keys.health().keys, 3, "a duplicate key counts once");
     assert_eq!(code(&verifier, &issuer.token("t_alpha", "prod", "ada")).await, "good");
     let claims = issuer.claims("t_alpha", "prod", "ada");
     let second_of_its_name = issuer.sign_as(&json!({"alg": "ES256", "kid": "twice"}), &claims);
@@ -77,7 +77,7 @@ async fn unusable_keys_do_not_take_the_others_with_them() {
 }
 
 #[tokio::test]
-async fn trouble_with_keys_is_told_once_with_all_that_helps_to_mend_it() {
+async fn a_problem_with_keys_is_logged_once_with_its_source_keys_and_reason() {
     let issuer = TestIssuer::start().await.unwrap();
     let mut set: Value = serde_json::from_str(&issuer.jwks()).unwrap();
     let good = set["keys"][0].clone();
@@ -94,7 +94,7 @@ async fn trouble_with_keys_is_told_once_with_all_that_helps_to_mend_it() {
             until(|| issuer.fetches() > before && keys.health().age == Some(Duration::ZERO)).await;
             assert_eq!(code(&verifier, &known).await, "good");
         };
-        // The same document, and one in which another key has the same fault.
+        // First the same document again, then a document with one more unusable key.
         again().await;
         set["keys"] = json!([tiny, good, {"kty": "OKP", "crv": "Ed448", "kid": "new"}]);
         issuer.conduct(Conduct::Text(set.to_string()));
@@ -110,7 +110,7 @@ async fn trouble_with_keys_is_told_once_with_all_that_helps_to_mend_it() {
         assert!(line.len() < 500 && !line.contains('\u{1b}'), "{line}");
     }
     let named = format!("issuer=\"{}\"", issuer.url());
-    // Lines from before the verifier was built name no issuer, so one line names source and issuer.
+    // Log lines before the verifier was built have no issuer, so one line names both source and issuer.
     let tied = log.lines().filter(|line| line.contains("verify the tokens of an issuer"));
     let tied: Vec<_> = tied.collect();
     assert!(tied.len() == 1 && tied[0].contains(&named) && tied[0].contains(&issuer.jwks_url()));
@@ -118,7 +118,7 @@ async fn trouble_with_keys_is_told_once_with_all_that_helps_to_mend_it() {
 }
 
 #[tokio::test]
-async fn a_set_that_holds_nothing_usable_says_so_in_the_log_and_behind_the_refusal() {
+async fn a_set_without_usable_keys_is_reported_in_the_log_and_in_the_source_of_the_rejection() {
     let issuer = TestIssuer::start().await.unwrap();
     let tiny = json!({"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "tiny"});
     issuer.conduct(Conduct::Text(json!({"keys": [tiny]}).to_string()));
@@ -132,7 +132,7 @@ async fn a_set_that_holds_nothing_usable_says_so_in_the_log_and_behind_the_refus
         let source = std::error::Error::source(&refused).unwrap().to_string();
         assert!(source.contains(why) && source.contains(&issuer.jwks_url()), "{source}");
         assert!(!refused.detail().contains("tiny"));
-        // The same failure again is not logged again.
+        // The same failure is not logged twice.
         let before = issuer.fetches();
         clock.advance(61 * SECOND);
         until(|| issuer.fetches() > before).await;
@@ -145,9 +145,9 @@ async fn a_set_that_holds_nothing_usable_says_so_in_the_log_and_behind_the_refus
     assert!(lines[0].contains("shorter than 2048 bits") && lines[0].contains("tiny"), "{log}");
 }
 
-/// An error may quote the whole document, and it is the source of every refusal.
+/// An error may contain the whole document, and it is the source of every rejection.
 #[tokio::test]
-async fn what_an_issuer_answers_makes_no_line_of_the_log_long() {
+async fn no_response_of_an_issuer_makes_a_log_line_long() {
     let url = format!("ftp://127.0.0.1:9/{}", "y".repeat(60_000));
     let found = |jwks_uri: &str| json!({"issuer": "i", "jwks_uri": jwks_uri}).to_string();
     for (document, why) in [
@@ -176,7 +176,7 @@ async fn what_an_issuer_answers_makes_no_line_of_the_log_long() {
 }
 
 #[tokio::test]
-async fn no_secret_of_a_url_or_a_client_is_shown() {
+async fn secrets_of_urls_and_clients_are_never_shown() {
     let client = || {
         let proxy = reqwest::Proxy::all("http://u:s3cret@127.0.0.1:9").unwrap();
         let mut headers = reqwest::header::HeaderMap::new();
@@ -184,7 +184,7 @@ async fn no_secret_of_a_url_or_a_client_is_shown() {
         let client = reqwest::Client::builder().proxy(proxy).default_headers(headers);
         Proxied(client.build().unwrap())
     };
-    /// A client of the application's own.
+    /// A client of the application.
     struct Proxied(reqwest::Client);
     impl HttpGet for Proxied {
         fn get(&self, uri: &http::Uri, _: usize) -> HttpFuture {
@@ -195,7 +195,7 @@ async fn no_secret_of_a_url_or_a_client_is_shown() {
             })
         }
     }
-    /// A client as others make one: its errors name the URL.
+    /// A client whose errors contain the URL.
     struct Telling;
     impl HttpGet for Telling {
         fn get(&self, uri: &http::Uri, _: usize) -> HttpFuture {

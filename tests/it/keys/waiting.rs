@@ -1,4 +1,4 @@
-//! Sources that hang, and runtimes that end: nobody waits for longer than the timeout.
+//! Sources that hang, and runtimes that end: no request waits longer than the timeout.
 
 use super::support::{SECOND, authenticate, clock, code, loaded, stepping, ticking, until};
 use crate::support::PATIENCE;
@@ -17,7 +17,7 @@ use tower_tenancy::{
 };
 
 #[tokio::test]
-async fn a_request_that_is_given_up_does_not_take_the_fetch_with_it() {
+async fn a_cancelled_request_does_not_cancel_the_fetch() {
     let issuer = TestIssuer::start().await.unwrap();
     let (keys, verifier) = loaded(&issuer, &clock()).await;
     issuer.conduct(Conduct::Drip(Duration::from_micros(300)));
@@ -39,7 +39,7 @@ enum Fault {
     BlocksItsThread,
 }
 
-/// The keys of an issuer, from a source that has a fault while `is_faulty` is set.
+/// A source with the keys of an issuer. It has the fault while `is_faulty` is set.
 fn faulty(
     fault: Fault,
     is_faulty: &Arc<AtomicBool>,
@@ -50,14 +50,14 @@ fn faulty(
     move || {
         let (jwks, is_faulty) = (jwks.clone(), Arc::clone(&is_faulty));
         let is_bad = is_faulty.load(Ordering::SeqCst);
-        assert!(!is_bad || !matches!(fault, Fault::PanicsAtOnce), "as it is told");
+        assert!(!is_bad || !matches!(fault, Fault::PanicsAtOnce), "the test asks for this panic");
         Box::pin(async move {
             if is_bad {
                 match fault {
                     Fault::PanicsAtOnce => {}
                     Fault::PanicsLater => {
                         tokio::task::yield_now().await;
-                        panic!("as it is told");
+                        panic!("the test asks for this panic");
                     }
                     Fault::NeverAnswers => std::future::pending().await,
                     Fault::BlocksItsThread => {
@@ -72,8 +72,8 @@ fn faulty(
     }
 }
 
-#[tokio::test] // one thread: what blocks it, blocks all
-async fn a_source_that_dies_or_hangs_makes_nobody_wait_for_longer_than_the_timeout() {
+#[tokio::test] // one thread: code that blocks it would block the whole test
+async fn no_request_waits_longer_than_the_timeout_for_a_source_that_panics_or_hangs() {
     let issuer = TestIssuer::start().await.unwrap();
     let good = issuer.token("t_alpha", "prod", "ada");
     // A panic ends the wait at once.
@@ -116,7 +116,7 @@ async fn a_source_that_dies_or_hangs_makes_nobody_wait_for_longer_than_the_timeo
 }
 
 #[tokio::test]
-async fn a_set_that_is_loaded_does_not_hang_for_a_source_that_does_later() {
+async fn a_loaded_set_does_not_hang_when_its_source_hangs_later() {
     let issuer = TestIssuer::start().await.unwrap();
     let is_faulty = Arc::new(AtomicBool::new(false));
     let clock = clock();
@@ -129,17 +129,17 @@ async fn a_set_that_is_loaded_does_not_hang_for_a_source_that_does_later() {
     let unknown = issuer.token("t_alpha", "prod", "eve");
     is_faulty.store(true, Ordering::SeqCst);
     let told = ticking(&clock, code(&verifier, &unknown)).await;
-    assert_eq!(told, "auth.keys_unavailable", "nobody can tell");
+    assert_eq!(told, "auth.keys_unavailable", "the set cannot know whether the key exists");
     assert_eq!(code(&verifier, &known).await, "good");
     is_faulty.store(false, Ordering::SeqCst);
 }
 
-/// Another runtime, which the test may drop or leave idle.
+/// Another runtime, which the test can drop.
 fn elsewhere() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// Runs a future on another thread, which may block.
+/// Runs a future to its end on another thread, because `block_on` must not run on a thread of a runtime.
 trait BlockElsewhere {
     fn block_on_elsewhere<T: Send>(&self, future: impl Future<Output = T> + Send) -> T;
 }
@@ -151,10 +151,10 @@ impl BlockElsewhere for tokio::runtime::Runtime {
 }
 
 #[tokio::test]
-async fn a_set_outlives_the_runtime_that_it_was_started_in() {
+async fn a_set_still_works_after_the_end_of_the_runtime_where_it_was_started() {
     let issuer = TestIssuer::start().await.unwrap();
     let good = issuer.token("t_alpha", "prod", "ada");
-    // Dropped while the first fetch runs, and dropped once the keys are there.
+    // End the runtime during the first fetch, or after the keys are loaded.
     for is_loaded in [false, true] {
         let is_faulty = Arc::new(AtomicBool::new(!is_loaded));
         let source = faulty(Fault::NeverAnswers, &is_faulty, issuer.jwks());
@@ -173,7 +173,7 @@ async fn a_set_outlives_the_runtime_that_it_was_started_in() {
         let verifier = verifier.build().unwrap();
         is_faulty.store(false, Ordering::SeqCst);
         if is_loaded {
-            // Its own keys are good. A new key is fetched in the runtime of the request.
+            // The loaded keys still verify tokens.
             assert_eq!(code(&verifier, &good).await, "good");
         }
         let ended = async {
@@ -194,7 +194,7 @@ async fn a_set_outlives_the_runtime_that_it_was_started_in() {
 }
 
 #[tokio::test]
-async fn a_probe_that_asks_for_the_health_revives_a_set_that_nobody_else_asks() {
+async fn a_health_check_restarts_the_task_of_a_set_without_requests() {
     let issuer = TestIssuer::start().await.unwrap();
     let jwks = issuer.jwks();
     let runtime = elsewhere();
@@ -208,13 +208,13 @@ async fn a_probe_that_asks_for_the_health_revives_a_set_that_nobody_else_asks() 
         keys
     });
     runtime.shutdown_background();
-    // Once the runtime's threads have let go of the task.
+    // This becomes true when the threads of the runtime have dropped the task.
     until(|| keys.health().error.is_some_and(|error| error.contains("runtime"))).await;
     until(|| keys.health().error.is_none()).await;
 }
 
 #[tokio::test]
-async fn a_runtime_that_nobody_drives_makes_nobody_wait_for_longer_than_the_timeout() {
+async fn no_request_waits_longer_than_the_timeout_for_an_idle_runtime() {
     let issuer = TestIssuer::start().await.unwrap();
     let jwks = issuer.jwks();
     let source = move || {
@@ -233,6 +233,6 @@ async fn a_runtime_that_nobody_drives_makes_nobody_wait_for_longer_than_the_time
     let told = ticking(&clock, code(&verifier, &good)).await;
     assert_eq!(told, "auth.keys_unavailable");
     ticking(&clock, keys.loaded()).await;
-    assert_eq!(code(&verifier, &good).await, "good", "the next one begins anew");
+    assert_eq!(code(&verifier, &good).await, "good", "the next request starts a new task");
     idle.shutdown_background();
 }

@@ -1,4 +1,4 @@
-//! One remembered token, and the memory that it takes.
+//! One cached token, and the memory that it needs.
 
 use crate::{
     auth::{context::AuthContext, jwt::rules::Checked},
@@ -9,8 +9,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// The memory of an entry in the table of its shard and in the queue of its owner, in bytes. Each of them
-/// may be only a quarter full.
+/// The memory that an entry needs in the table of its shard and in the queue of its owner, in bytes. The
+/// table and the queue may be only a quarter full.
 const SLOT: usize = 128;
 
 /// A token that a verifier accepted.
@@ -19,9 +19,9 @@ pub(in crate::auth::jwt) struct Entry {
     /// The verifier that accepted it, and the generation of its keys.
     pub(super) verifier: u64,
     pub(super) generation: u64,
-    /// The memory that the entry takes, in bytes.
+    /// The memory that the entry needs, in bytes.
     pub(super) bytes: usize,
-    /// Whether the entry was used since the last search for an entry to remove.
+    /// Whether a request used the entry since the last search for an entry to remove.
     pub(super) used: AtomicBool,
     pub(super) token: Box<str>,
     pub(super) checked: Checked,
@@ -46,9 +46,9 @@ impl Entry {
     }
 }
 
-/// The memory that an entry takes, in bytes, including its place in the tables.
+/// The memory that an entry needs, in bytes, including its place in the tables.
 pub(super) fn entry_bytes(token: &str, auth: &AuthContext) -> usize {
-    // The first term is the counters of the `Arc`.
+    // The first term is for the two counters of the `Arc`.
     let entry = 2 * size_of::<usize>() + size_of::<Entry>() + ALLOCATION;
     SLOT + entry + token.len() + ALLOCATION + auth.heap_bytes()
 }

@@ -1,4 +1,4 @@
-//! The accounts of the cache: how much each verifier keeps, and which entry is removed.
+//! The bookkeeping of the cache: how much each verifier stores, and which entry is removed next.
 
 use super::entry::Entry;
 use std::{
@@ -6,39 +6,41 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// How many recently used entries a search for an entry to remove may skip. The bound keeps the search short.
+/// A search for an entry to remove skips at most this many recently used entries. This keeps the search
+/// short.
 const SPARED: usize = 64;
 
-/// How much the cache keeps, in total and for each owner.
+/// How much the cache stores, in total and for each owner.
 #[derive(Default)]
 pub(super) struct Ledger {
     pub(super) bytes: usize,
     pub(super) entries: usize,
-    /// The owners that keep at least one entry.
+    /// The owners that have at least one entry.
     pub(super) owners: HashMap<u64, Owner>,
 }
 
 #[derive(Default)]
 pub(super) struct Owner {
     pub(super) bytes: usize,
-    /// In the order in which the entries were added or last skipped.
+    /// The entries, in the order in which they were added or last skipped.
     pub(super) kept: VecDeque<Arc<Entry>>,
 }
 
-/// What must happen before an entry is added.
+/// What to do before an entry is added.
 pub(super) enum Room {
     Enough,
-    /// The least recently used entry of this owner is removed.
+    /// Remove an entry of this owner that was not used recently.
     From(u64),
-    /// There is no room: the entry is larger than the share of its owner, and the others need their shares.
+    /// Do not add the entry: it is larger than the share of its owner, and the other owners need their
+    /// shares.
     None,
 }
 
 impl Ledger {
-    /// What must happen before `owner` may add `bytes`.
+    /// What to do before `owner` adds an entry of `bytes` bytes.
     ///
-    /// If `owner` is above its fair share, it removes an entry of its own. Otherwise the other owners
-    /// together are above their shares, so the largest of them removes one.
+    /// If the new entry would put `owner` above its fair share, one of its own entries is removed. Otherwise
+    /// the other owners together are above their shares, so an entry of the largest of them is removed.
     pub(super) fn room(
         &self,
         owner: u64,
@@ -57,7 +59,7 @@ impl Ledger {
         let is_above = (own_bytes + bytes).saturating_mul(owners) > max_bytes
             || (own_entries + 1).saturating_mul(owners) > max_entries;
         if is_above {
-            // Nothing is removed for an entry that would not fit anyway.
+            // If the entry cannot fit anyway, remove nothing.
             let fits =
                 all_bytes - own_bytes <= max_bytes && self.entries - own_entries < max_entries;
             return if fits { Room::From(owner) } else { Room::None };
@@ -78,7 +80,7 @@ impl Ledger {
         owner.kept.push_back(entry);
     }
 
-    /// Removes the oldest entry of an owner that was not used since the last search.
+    /// Removes the oldest entry of an owner, but skips entries that were used since the last search.
     pub(super) fn take_least_used(&mut self, id: u64) -> Option<Arc<Entry>> {
         let owner = self.owners.get_mut(&id)?;
         let mut spared = 0;

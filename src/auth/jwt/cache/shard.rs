@@ -8,8 +8,8 @@ use std::{
     sync::Arc,
 };
 
-/// Entries by their hash. If two tokens have the same hash, only the first one is remembered. The
-/// alignment puts the locks of two shards into different cache lines.
+/// Entries by their hash. If two tokens have the same hash, the cache stores only the first one. The
+/// alignment puts the locks of two shards into different cache lines of the CPU.
 #[repr(align(64))]
 #[derive(Default)]
 pub(super) struct Shard(pub(super) RwLock<HashMap<u64, Arc<Entry>, BuildHasherDefault<Hashed>>>);
@@ -26,7 +26,7 @@ impl Shard {
 
     pub(super) fn remove(&self, hash: u64) {
         let mut table = self.0.write();
-        // The ledger still has the entry, so it is not freed under this lock.
+        // The caller still has a clone of the entry, so the entry is not freed while this lock is held.
         table.remove(&hash);
         if is_wide(table.len(), table.capacity()) {
             let room = table.len() * 2;
@@ -39,7 +39,7 @@ impl Shard {
     }
 }
 
-/// A hasher for keys that are hashes already.
+/// A hasher for keys that are already hashes.
 #[derive(Default)]
 pub(super) struct Hashed(u64);
 

@@ -1,4 +1,4 @@
-//! The tables of a cache, and the part of them that one verifier fills.
+//! The tables of a cache, and the part that belongs to one verifier.
 
 use super::{
     entry::{Entry, entry_bytes},
@@ -23,9 +23,9 @@ pub(super) struct Store {
     pub(super) max_entries: usize,
     pub(super) max_bytes: usize,
     pub(super) hasher: RandomState,
-    /// The tables in which requests look. The hash of a token selects one.
+    /// The tables in which requests look up tokens. The hash of a token selects the table.
     pub(super) shards: Box<[Shard]>,
-    /// The accounts. Only code that adds or removes tokens locks it, and does so before it locks a shard.
+    /// The bookkeeping. Only code that adds or removes tokens locks it, always before it locks a shard.
     pub(super) ledger: Mutex<Ledger>,
     pub(super) next_owner: AtomicU64,
 }
@@ -40,14 +40,14 @@ impl Store {
     }
 
     pub(super) fn shard(&self, hash: u64) -> Option<&Shard> {
-        // The hash table itself uses the lowest and the highest bits.
+        // Use bits from the middle: the hash table itself uses the lowest and the highest bits.
         let place = (hash >> 32) as usize & (self.shards.len() - 1);
         self.shards.get(place)
     }
 
     pub(super) fn insert(&self, owner: u64, entry: Arc<Entry>) {
         let Some(shard) = self.shard(entry.hash) else { return };
-        // Freed after all locks are released.
+        // These entries are freed after all locks are released.
         let mut gone = Vec::new();
         let mut ledger = self.ledger();
         if shard.get(entry.hash).is_some() {
@@ -99,7 +99,8 @@ impl Store {
     }
 }
 
-/// The part of a cache that belongs to one verifier and its variants. Its entries are removed with it.
+/// The part of a cache that belongs to one verifier and its variants. When it is dropped, its entries are
+/// removed.
 pub(in crate::auth::jwt) struct Share {
     pub(super) store: Arc<Store>,
     pub(super) owner: u64,
@@ -117,7 +118,7 @@ impl Share {
         if !entry.is_of(verifier, generation, token) {
             return None;
         }
-        // It is set most of the time. A write would slow down the other cores that read it.
+        // The flag is set most of the time. A needless write would slow down other cores that read it.
         if !entry.used.load(Ordering::Relaxed) {
             entry.used.store(true, Ordering::Relaxed);
         }

@@ -16,20 +16,20 @@ use std::{
     },
 };
 
-/// The most shards that a cache has, whatever the number of cores.
+/// The most shards that a cache has, on a machine with any number of cores.
 const MAX_SHARDS: usize = 64;
 
-/// Remembers verified tokens, so that the same token is not verified again. It helps with clients that
-/// send one token with many requests. Clones share one cache.
+/// Caches verified tokens, so that the signature of the same token is not verified again. This helps if
+/// clients send one token with many requests. Clones share one cache.
 ///
-/// - The number of entries is bounded, and so is their memory: the token and everything that it proves. The
-///   least recently used entry is removed first.
-/// - Several verifiers may share a cache. The fair share of a verifier is the bounds divided by the
-///   number of verifiers that keep tokens. A verifier within its share loses no token to the others. A
-///   verifier above its share uses room that nobody else needs, and gives it back first.
-/// - A hit compares the whole token. It counts only for the verifier that verified the token, and only
-///   while its keys are the same. `exp` and `nbf` are checked each time.
-/// - Only accepted tokens are remembered. The tokens of a verifier are removed with its last clone.
+/// - The number of entries is limited, and so is their memory: the tokens and everything that they prove. A
+///   full cache removes an entry that was not used recently.
+/// - Several verifiers may share a cache. The fair share of a verifier is the limit divided by the number of
+///   verifiers with tokens in the cache. A verifier within its share loses no token to the others. A verifier
+///   above its share uses free room, and loses it first when the others need it.
+/// - A hit compares the whole token. It is valid only for the verifier that verified the token, and only
+///   while that verifier has the same keys. `exp`, `nbf` and `iat` are checked each time.
+/// - Only accepted tokens are cached. When the last clone of a verifier is dropped, its tokens are removed.
 ///
 /// ```
 /// use tower_tenancy::auth::{Algorithm, JwtKey, JwtVerifier, TokenCache};
@@ -44,14 +44,14 @@ const MAX_SHARDS: usize = 64;
 pub struct TokenCache(Arc<Store>);
 
 impl TokenCache {
-    /// A cache of at most `max_entries` tokens, and of at most 4 KiB times as many bytes. If most of your
-    /// tokens are long, set the bytes with [`bounded`](Self::bounded).
+    /// A cache of at most `max_entries` tokens and at most `max_entries` times 4 KiB of memory. If most of
+    /// your tokens are long, set the memory with [`bounded`](Self::bounded).
     #[must_use]
     pub fn new(max_entries: usize) -> Self {
         Self::bounded(max_entries, max_entries.saturating_mul(4096))
     }
 
-    /// A cache of at most `max_entries` tokens and `max_bytes` bytes. An empty cache takes a few KiB more.
+    /// A cache of at most `max_entries` tokens and `max_bytes` bytes. The cache itself needs a few KiB more.
     #[must_use]
     pub fn bounded(max_entries: usize, max_bytes: usize) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -66,19 +66,19 @@ impl TokenCache {
         }))
     }
 
-    /// Removes all tokens. They are verified again when they are sent.
+    /// Removes all tokens. A removed token is verified again when a client sends it again.
     pub fn clear(&self) {
         let mut ledger = self.0.ledger();
         let tables: Vec<_> = self.0.shards.iter().map(Shard::take).collect();
         let kept = std::mem::take(&mut *ledger);
         drop(ledger);
-        // Freed after all locks are released.
+        // The entries are freed after all locks are released.
         drop((tables, kept));
     }
 
-    /// Removes the tokens for whose proof `is_meant` returns `true`, such as those of one subject or one
-    /// issuer. They are verified again when they are sent. To refuse them before they expire, use a
-    /// [`Revocation`](crate::auth::Revocation).
+    /// Removes each token if `is_meant` returns `true` for its proof, such as all tokens of one subject or
+    /// one issuer. A removed token is verified again when a client sends it again. To refuse a token before
+    /// it expires, use a [`Revocation`](crate::auth::Revocation).
     pub fn forget(&self, is_meant: impl Fn(&AuthContext) -> bool) {
         let owners: Vec<(u64, Vec<Arc<Entry>>)> = {
             let ledger = self.0.ledger();
@@ -93,19 +93,19 @@ impl TokenCache {
         }
     }
 
-    /// How many tokens are remembered.
+    /// How many tokens are in the cache.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.ledger().entries
     }
 
-    /// Whether no token is remembered.
+    /// Whether no token is in the cache.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes the remembered tokens take.
+    /// How many bytes the tokens in the cache need.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.ledger().bytes
@@ -118,7 +118,7 @@ impl TokenCache {
         self.0.ledger.try_lock().is_some() && self.0.shards.iter().all(is_free)
     }
 
-    /// The part of one verifier.
+    /// Makes the part for one verifier.
     pub(in crate::auth::jwt) fn share(&self) -> Share {
         let owner = self.0.next_owner.fetch_add(1, Ordering::Relaxed);
         Share { store: Arc::clone(&self.0), owner }

@@ -20,7 +20,7 @@ pub struct KeySetBuilder {
 }
 
 impl KeySet {
-    /// A builder of a set with the keys of `source`.
+    /// A builder for a set with the keys of `source`.
     pub fn builder(source: impl KeySource) -> KeySetBuilder {
         KeySetBuilder {
             source: Arc::new(source),
@@ -38,7 +38,7 @@ impl KeySet {
 
     /// A set whose keys a test sets.
     #[cfg(all(test, feature = "token-cache", any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-    #[expect(clippy::unwrap_used, reason = "for tests")]
+    #[expect(clippy::unwrap_used, reason = "only tests call it")]
     pub(in crate::auth::jwt) fn by_hand(clock: Arc<dyn Clock>) -> (Self, impl Fn(&str) + use<>) {
         let (builder, backend) =
             (Self::builder(|| async { Ok(String::new()) }), Backend::compiled_in());
@@ -62,28 +62,28 @@ impl KeySet {
 }
 
 impl KeySetBuilder {
-    /// Fetches the keys again once they have this age, without waiting for a request. Default: five minutes.
+    /// Fetches the keys again at this age, even if there are no requests. Default: five minutes. Minimum: one
+    /// second.
     pub fn refresh_after(mut self, age: Duration) -> Self {
         self.times.refresh_after = age.max(Duration::from_secs(1));
         self
     }
 
-    /// Uses keys up to this age while their source fails. Default: 24 hours. A time shorter than
-    /// [`refresh_after`](Self::refresh_after) counts as `refresh_after`: otherwise good keys would expire
-    /// before they are fetched again.
+    /// Uses keys up to this age while their source fails. Default: 24 hours. The minimum is
+    /// [`refresh_after`](Self::refresh_after), so that good keys do not expire before the next fetch.
     pub fn stale_for(mut self, age: Duration) -> Self {
         self.times.stale_for = age;
         self
     }
 
-    /// How long an unknown `kid` causes no further fetch after such a fetch found no key. Default: 30
-    /// seconds.
+    /// Sets the pause after a fetch for an unknown `kid` that found no such key. During the pause, no unknown
+    /// `kid` causes a fetch. Default: 30 seconds.
     pub fn cooldown(mut self, time: Duration) -> Self {
         self.times.cooldown = time;
         self
     }
 
-    /// How long one fetch may take, and how long a token waits for a fetch. Default: 10 seconds.
+    /// Sets how long one fetch may take, and how long a token waits for a fetch. Default: 10 seconds.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.times.timeout = time;
         self
@@ -101,13 +101,13 @@ impl KeySetBuilder {
         self
     }
 
-    /// Sets the clock that measures the age of the keys.
+    /// Sets the clock for the age of the keys and for all waits.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Starts to fetch the keys. It does not wait for them; [`KeySet::loaded`] does.
+    /// Starts the task that fetches the keys. It does not wait for the keys: use [`KeySet::loaded`] for that.
     ///
     /// # Errors
     ///

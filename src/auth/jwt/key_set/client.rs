@@ -6,18 +6,18 @@ use bytes::BytesMut;
 use http::{Uri, header::ACCEPT};
 use std::{fmt, time::Duration};
 
-/// How long it may take to connect.
+/// The longest time for a connection attempt.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Some firewalls refuse requests without a `User-Agent`.
 const USER_AGENT: &str = concat!("tower-tenancy/", env!("CARGO_PKG_VERSION"));
 
-/// An HTTP client for key sources, by reqwest on rustls. It follows no redirect, keeps no cookie, and
-/// stops to read a body that is too long.
+/// An HTTP client for key sources, built on reqwest and rustls. It follows no redirects, stores no cookies,
+/// and stops reading when a body is too long.
 ///
-/// It trusts the root certificates of the operating system, and takes the proxies that the environment
-/// variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name. For anything else (redirects, headers,
-/// roots of your own), implement [`HttpGet`] for your client.
+/// It trusts the root certificates of the operating system. It uses the proxies in the environment variables
+/// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`. If you need anything else (redirects, headers, your own root
+/// certificates), implement [`HttpGet`] for your own client.
 ///
 /// ```no_run
 /// use tower_tenancy::auth::{Discovery, HttpClient, JwtVerifier, KeySet};
@@ -57,7 +57,9 @@ impl HttpGet for HttpClient {
             let chunk = |chunk: reqwest::Result<_>| chunk.map_err(reqwest::Error::without_url);
             while let Some(chunk) = chunk(response.chunk().await)? {
                 if body.len() + chunk.len() > max_bytes {
-                    return Err(format!("the answer is longer than {max_bytes} bytes").into());
+                    return Err(
+                        format!("the response body is longer than {max_bytes} bytes").into()
+                    );
                 }
                 body.extend_from_slice(&chunk);
             }
@@ -67,7 +69,7 @@ impl HttpGet for HttpClient {
 }
 
 impl fmt::Debug for HttpClient {
-    /// Does not show the client of reqwest: its headers and proxies may contain secrets.
+    /// Does not show the reqwest client, because its headers and proxies may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HttpClient")
     }

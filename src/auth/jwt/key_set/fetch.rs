@@ -1,4 +1,4 @@
-//! One fetch of the keys, and the choice of keys that can be used.
+//! One fetch of the keys, and the choice of the usable keys.
 
 use super::source::{KeySource, MAX_DOCUMENT};
 use crate::{
@@ -17,46 +17,46 @@ use futures_util::future::{Either, select};
 use std::{collections::HashSet, pin::pin, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::oneshot};
 
-/// The most keys that one set uses. Issuers publish a few.
+/// The most keys that one set uses. Most issuers publish only a few.
 const MAX_KEYS: usize = 64;
 
-/// The reason for leaving out a key if too many keys verify the same tokens.
+/// The reason why a key is not used if too many keys verify the same tokens.
 const TOO_MANY_ALIKE: JwtConfigError = JwtConfigError::Key(
-    "only the first four keys with the same `kid` (or without one) and algorithm are tried for a \
-     token: the issuer has to give each key its own `kid`",
+    "only the first four keys with the same `kid` (or without one) and the same algorithm are \
+     used: the issuer has to give each key its own `kid`",
 );
 
 const _: () = assert!(MAX_TRIES == 4, "the text says four");
 
-/// The most threads that a source may block. It is not called while it blocks that many.
+/// The most threads that a source may block. While it blocks this many threads, it is not called again.
 const MAX_THREADS: usize = 2;
 
-/// How the keys are fetched.
+/// What a fetch needs.
 pub(super) struct Work {
     pub(super) source: Arc<dyn KeySource>,
     pub(super) timeout: Duration,
     pub(super) backend: Backend,
     pub(super) algorithms: Option<Vec<Algorithm>>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Each thread that calls the source has a clone.
+    /// Counts the threads: each thread that calls the source has a clone.
     pub(super) threads: Arc<()>,
 }
 
-/// The keys of a document that can be used, and those that are left out.
+/// The usable keys of a document, and the keys that are not used.
 pub(super) struct Usable {
     pub(super) keys: Vec<ReadyKey>,
     pub(super) left_out: LeftOut,
 }
 
 impl Work {
-    /// Calls the source on a thread of its own, which the source may block. The future of the source runs
-    /// in the context of the task's runtime.
+    /// Calls the source on a new thread, because the source may block it. The future of the source runs in
+    /// the context of the task's runtime.
     pub(super) async fn fetch(self: &Arc<Self>) -> Result<(String, Usable), BoxError> {
         if Arc::strong_count(&self.threads) > MAX_THREADS {
             return Err("the key source still blocks the threads of earlier calls".into());
         }
         let (answer, answered) = oneshot::channel();
-        // When this is dropped, the thread stops waiting.
+        // When this sender is dropped, the thread stops waiting for the source.
         let (_waiting, given_up) = oneshot::channel::<()>();
         let (work, runtime, counted) =
             (Arc::clone(self), Handle::current(), Arc::clone(&self.threads));
@@ -89,7 +89,7 @@ impl Work {
         format!("no answer within {:?}", self.timeout)
     }
 
-    /// Reads a document. A key that cannot be used does not affect the other keys.
+    /// Reads a document. An unusable key does not affect the other keys.
     pub(super) fn usable(&self, document: &str) -> Result<Usable, BoxError> {
         if document.len() > MAX_DOCUMENT {
             return Err(format!("the document is longer than {MAX_DOCUMENT} bytes").into());

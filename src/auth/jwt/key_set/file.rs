@@ -18,7 +18,8 @@ impl KeySource for KeyFile {
     fn fetch(&self) -> KeyFuture {
         let path = self.0.clone();
         Box::pin(async move {
-            // This may block, because it has a thread of its own. The file may not know its own length.
+            // This code may block, because the key set calls it on a separate thread. It limits the read
+            // itself, because the length in the metadata of a file may be wrong.
             let mut document = String::new();
             File::open(path)?.take(MAX_DOCUMENT as u64 + 1).read_to_string(&mut document)?;
             if document.len() > MAX_DOCUMENT {

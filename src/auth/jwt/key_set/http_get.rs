@@ -1,19 +1,19 @@
-//! What key sources need of an HTTP client.
+//! The trait for HTTP clients of key sources.
 
 use crate::rejection::BoxError;
 use bytes::Bytes;
 use http::{StatusCode, Uri};
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-/// The boxed future that [`HttpGet::get`] returns. `Box::pin(async move { .. })` makes one; it owns all
-/// that it needs.
+/// The boxed future that [`HttpGet::get`] returns. `Box::pin(async move { .. })` makes one. It is `'static`,
+/// so it must not borrow the client.
 pub type HttpFuture = Pin<Box<dyn Future<Output = Result<HttpResponse, BoxError>> + Send>>;
 
 /// The response to a `GET`.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct HttpResponse {
-    /// The status. A key source takes anything but 200 for a failure.
+    /// The status. For a key source, every status except 200 is a failure.
     pub status: StatusCode,
     /// The body.
     pub body: Bytes,
@@ -32,7 +32,7 @@ impl HttpResponse {
 /// use http::{StatusCode, Uri};
 /// use tower_tenancy::auth::{HttpFuture, HttpGet, HttpResponse};
 ///
-/// /// Answers each request with a key set that is compiled in.
+/// /// Answers each request with the same key set.
 /// struct Canned;
 ///
 /// impl HttpGet for Canned {
@@ -44,8 +44,8 @@ impl HttpResponse {
 pub trait HttpGet: Send + Sync + 'static {
     /// Gets the document at `uri`.
     ///
-    /// A client should follow no redirect unless the application wants it to. It may stop to read after
-    /// `max_bytes`: the key source refuses a longer body.
+    /// A client should not follow redirects unless the application needs them. It may stop reading after
+    /// `max_bytes`, because the key source refuses a longer body.
     fn get(&self, uri: &Uri, max_bytes: usize) -> HttpFuture;
 }
 
@@ -56,7 +56,7 @@ impl<H: HttpGet + ?Sized> HttpGet for Arc<H> {
 }
 
 impl fmt::Debug for HttpResponse {
-    /// Does not show the body: it may be any document.
+    /// Does not show the body, because it may be any document.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut response = f.debug_struct("HttpResponse");
         response.field("status", &self.status).field("bytes", &self.body.len()).finish()

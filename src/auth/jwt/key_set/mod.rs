@@ -1,4 +1,5 @@
-//! Keys that rotate. They are fetched before they are too old, and kept while their source fails.
+//! Keys that rotate. A set fetches new keys before the old ones are too old, and keeps the old keys while the
+//! source fails.
 
 mod builder;
 #[cfg(feature = "jwks-client")]

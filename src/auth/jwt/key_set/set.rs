@@ -25,20 +25,21 @@ use tokio::{
 
 /// The keys of one issuer, which may change. Clones share one set.
 ///
-/// A task fetches the keys before they are too old, one fetch at a time. A token never waits if its key
-/// is in the set. A token with an unknown `kid` waits for one fetch, because the issuer may have rotated
-/// its keys. If that fetch finds no such key, unknown `kid`s cause no further fetch for a while. While
-/// the source fails, the set keeps its keys up to a maximum age. If the set then cannot decide about a
-/// token, it is refused with `auth.keys_unavailable` (503 with `Retry-After`), never as a bad token.
+/// A task fetches the keys before they are too old, one fetch at a time. If the key of a token is in the set,
+/// the token never waits. A token with an unknown `kid` waits for one fetch, because the issuer may have
+/// rotated its keys. If that fetch finds no such key, unknown `kid`s cause no fetch during the
+/// [cooldown](super::KeySetBuilder::cooldown). While the source fails, the set keeps its keys up to a
+/// [maximum age](super::KeySetBuilder::stale_for). If the set then has no key for a token, the token is
+/// refused with `auth.keys_unavailable` (503 with `Retry-After`), not as a bad token.
 ///
-/// No token waits longer than [`timeout`](super::KeySetBuilder::timeout), even if the source panics,
-/// blocks or never answers. If the runtime in which the set was started is gone, the next token that
-/// needs the keys, or the next call of [`health`](Self::health), starts a new task in its own runtime.
+/// No token waits longer than [`timeout`](super::KeySetBuilder::timeout), even if the source panics, blocks
+/// or never answers. If the runtime of the task has ended, a later token or a call of
+/// [`health`](Self::health) starts a new task in the runtime of the caller.
 ///
-/// The set uses at most 64 keys of an issuer, RSA keys of 2048 to 4096 bits
-/// ([`Backend::with_max_rsa_bits`](crate::auth::Backend::with_max_rsa_bits)), and tries at most four keys
-/// with the same `kid`, or without one, for a token. The log says which keys are left out and why, once
-/// for each change.
+/// The set uses at most 64 keys of an issuer. RSA keys must have 2048 to 4096 bits
+/// ([`Backend::with_max_rsa_bits`](crate::auth::Backend::with_max_rsa_bits) changes the maximum). For a
+/// token, the set tries at most four keys with the same `kid` or without one. The log names the unused keys
+/// and the reasons, once for each change.
 ///
 /// ```
 /// use tower_tenancy::auth::{JwtVerifier, KeyFile, KeySet};
@@ -46,7 +47,7 @@ use tokio::{
 /// # async fn run() -> Result<(), tower_tenancy::BoxError> {
 /// let keys = KeySet::builder(KeyFile::new("/etc/chat/keys.json")).start()?;
 /// let verifier = JwtVerifier::builder().key_set(keys.clone()).audience("chat").build()?;
-/// // In a health check. It is `false` before the first fetch, and once all keys are too old.
+/// // For a health check. It is `false` before the first fetch, and when all keys are too old.
 /// let ready = keys.health().keys > 0;
 /// # Ok(()) }
 /// ```
@@ -57,12 +58,12 @@ pub struct KeySet(pub(super) Arc<Shared>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyHealth {
-    /// How many keys can be used now. With none, every token is refused (503).
+    /// How many keys can be used now. If it is zero, every token is refused (503).
     pub keys: usize,
     /// The time since the last successful fetch. `None`: no fetch succeeded yet.
     pub age: Option<Duration>,
-    /// Why the last fetch failed, if it failed. It is for operators, because it may name internal hosts. URLs
-    /// have no user, password and query in it, and a long error is cut after 2 KiB.
+    /// Why the last fetch failed, if it failed. Show it only to operators, because it may contain the names
+    /// of internal hosts. It contains no user, password or query of a URL. A long error is cut after 2 KiB.
     pub error: Option<String>,
 }
 
@@ -79,7 +80,7 @@ impl KeySet {
     /// The state of the set.
     #[must_use]
     pub fn health(&self) -> KeyHealth {
-        // A service that is not ready gets no requests, so only health checks can restart the task.
+        // A service that is not ready gets no requests. So a health check must be able to restart the task.
         self.keep_alive();
         self.look()
     }
@@ -93,9 +94,9 @@ impl KeySet {
         })
     }
 
-    /// Waits until the first fetch has succeeded or failed, but not longer than one fetch may take. A
-    /// service that calls it before it accepts requests does not refuse its first tokens for missing
-    /// keys.
+    /// Waits until the first fetch has succeeded or failed, but not longer than the
+    /// [`timeout`](super::KeySetBuilder::timeout) of one fetch. Call it before your service accepts requests,
+    /// so that the first tokens are not refused for missing keys.
     pub async fn loaded(&self) {
         self.keep_alive();
         let (attempt, mut fetches) =
@@ -118,8 +119,8 @@ impl KeySet {
         held
     }
 
-    /// Handles a key that is not in the set: returns a future that waits for a fetch, or the reason why
-    /// there is no fetch. The future fails if the fetch takes too long.
+    /// Handles a token whose key is not in the set. Returns a future that waits for a fetch, or the reason
+    /// why there is no fetch. The future fails if the fetch takes too long.
     pub(in crate::auth::jwt) fn miss(
         &self,
         kid: Option<&str>,
@@ -135,7 +136,7 @@ impl KeySet {
             Miss::Refused => return Err(TokenError::NoSuchKey(kid.map(str::to_owned))),
             Miss::Unavailable(wait) => return Err(self.unavailable(wait)),
             Miss::Wait => {}
-            // If the channel is full, the task was woken already.
+            // If the channel is full, the task has been woken before.
             Miss::Fetch => drop(self.0.lock_wake().try_send(())),
         }
         let set = self.clone();
@@ -156,22 +157,23 @@ impl KeySet {
         let (is_lost, wait) =
             self.0.write(|state| (state.give_up(attempt, error, now), state.due_in(now)));
         if is_lost {
-            // The channel is closed now: the next caller starts a new task, and the old task ends if it can.
+            // Close the channel: the next caller starts a new task, and the old task ends if it can.
             *wake = mpsc::channel(1).0;
         }
         drop(wake);
         self.unavailable(wait)
     }
 
-    /// The error if the keys are not available, with the time after which to try again.
+    /// The error if no keys are available, with the time after which the client may try again.
     pub(in crate::auth::jwt) fn unavailable(&self, wait: Duration) -> TokenError {
         let error = self.0.read(|state| state.last_error().map(str::to_owned));
-        let error = error.unwrap_or_else(|| "the keys are not fetched yet, or too old".to_owned());
+        let error =
+            error.unwrap_or_else(|| "no keys were fetched yet, or they are too old".to_owned());
         TokenError::KeysUnavailable { wait, why: format!("{}: {error}", self.0.work.source.name()) }
     }
 
-    /// Sets the issuer of the keys for log lines. Earlier log lines name only the source, so a line
-    /// connects the two.
+    /// Sets the issuer of the keys for log lines. Earlier log lines name only the source, so one line names
+    /// both.
     pub(in crate::auth::jwt) fn set_issuer(&self, issuer: &str) {
         if self.0.issuer.set(issuer.to_owned()).is_ok() {
             let source = self.0.work.source.name();
@@ -189,7 +191,7 @@ impl KeySet {
         if !is_gone {
             return;
         }
-        let gone = "the task that fetches the keys has ended, or its runtime has";
+        let gone = "the task that fetches the keys has ended, or its runtime has ended";
         match Handle::try_current() {
             Ok(runtime) => {
                 tracing::warn!("{gone}; a new task starts");
@@ -199,8 +201,7 @@ impl KeySet {
                 *wake = Task::start(&self.0, &runtime);
             }
             Err(_) => {
-                let error =
-                    format!("{gone}, and there is no tokio runtime here to start a new one in");
+                let error = format!("{gone}, and the caller has no tokio runtime for a new task");
                 self.0.write(|state| state.lose(error, now));
             }
         }
@@ -210,7 +211,7 @@ impl KeySet {
         self.0.work.clock.now()
     }
 
-    /// The error if the key is still missing after a fetch.
+    /// Handles a token whose key is still missing after a fetch. Returns its error.
     pub(in crate::auth::jwt) fn missed(&self, kid: Option<&str>) -> TokenError {
         let now = self.now();
         match self.0.write(|state| state.missed(kid, now)) {
@@ -221,7 +222,7 @@ impl KeySet {
         }
     }
 
-    /// Says that the fetch found the key.
+    /// Records that the fetch found the key.
     pub(in crate::auth::jwt) fn found(&self) {
         self.0.write(State::found);
     }

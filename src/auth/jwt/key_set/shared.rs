@@ -1,4 +1,4 @@
-//! The state that the handles of a set and its task share.
+//! The state that the task of a set shares with its handles.
 
 use super::{fetch::Work, state::State};
 use crate::sync::{Mutex, MutexGuard, RwLock};
@@ -8,10 +8,12 @@ use tokio::sync::{mpsc, watch};
 pub(super) struct Shared {
     pub(super) state: RwLock<State>,
     pub(super) work: Arc<Work>,
-    /// The issuer of the keys, for log lines: the issuer of the first verifier that uses the set.
+    /// The issuer of the keys, for log lines. It is the issuer of the first verifier that uses the set and
+    /// has an issuer.
     pub(super) issuer: OnceLock<String>,
-    /// Wakes the task for a fetch. The channel is closed if the task is gone. It is dropped with the last
-    /// handle, which ends the task. Lock it before the state.
+    /// Wakes the task for a fetch. If the task has ended, the channel is closed. When the last handle is
+    /// dropped, this sender is dropped, which ends the task. If you lock both this and the state, lock this
+    /// first.
     pub(super) wake: Mutex<mpsc::Sender<()>>,
     /// The number of fetches that have ended. It changes together with the state.
     pub(super) fetches: watch::Sender<u64>,
@@ -34,7 +36,7 @@ impl Shared {
         look(&self.state.read())
     }
 
-    /// A change is complete before the lock is released.
+    /// Runs `change` under the lock, so nobody sees half of a change.
     pub(super) fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.write())
     }

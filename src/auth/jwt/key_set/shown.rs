@@ -1,6 +1,6 @@
-//! URLs and errors for log lines, without secrets.
+//! Removes secrets from URLs and errors for log lines.
 
-/// How much of an error is shown, in bytes.
+/// How much of an error the log shows, in bytes.
 const MAX_ERROR: usize = 2048;
 
 /// The URL without user, password, query and fragment.
@@ -8,7 +8,7 @@ pub(super) fn shown(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    // If there is an `@` after the host, everything before it may be part of a password.
+    // If there is an `@` after the authority, everything before it may be part of a password.
     if rest.get(authority.len()..).is_none_or(|behind| behind.contains('@')) {
         return format!("{scheme}[hidden]");
     }
@@ -19,7 +19,7 @@ pub(super) fn shown(url: &str) -> String {
     }
 }
 
-/// The text with all its URLs [`shown`]. The text may be any error.
+/// The text with the secrets of all its URLs removed, as in [`shown`]. The text may be any error.
 fn redacted(text: &str) -> String {
     let mut told = String::with_capacity(text.len());
     let mut rest = text;
@@ -29,7 +29,7 @@ fn redacted(text: &str) -> String {
             before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
         told.push_str(name);
         let url = rest.get(name.len()..).unwrap_or_default();
-        // A URL does not contain these. Punctuation after a URL belongs to the sentence.
+        // A URL does not contain these characters. Punctuation after a URL belongs to the sentence.
         let ends = |c: char| c.is_whitespace() || c.is_control() || "\"<>`".contains(c);
         let url = url.split(ends).next().unwrap_or_default();
         let alone = url.trim_end_matches([')', '}', ',', '.', ':', ';', '\'']);
@@ -40,9 +40,9 @@ fn redacted(text: &str) -> String {
     told + rest
 }
 
-/// An error for log lines: [`redacted`], and cut if it is long. An error may repeat a whole document.
+/// An error for log lines: [`redacted`], and cut if it is long. An error may contain a whole document.
 pub(super) fn shown_error(error: &str) -> String {
-    // Redact before the cut: a URL that is cut before its `@` would show a password.
+    // Redact first, then cut. Otherwise a URL that is cut before its `@` would show a password.
     let mut told = redacted(error);
     if told.len() > MAX_ERROR {
         let end = (0..=MAX_ERROR).rev().find(|end| told.is_char_boundary(*end));
@@ -68,7 +68,7 @@ mod tests {
             ("https://id.example?token=SECRET", "https://id.example?[hidden]"),
             ("https://id.example/keys#SECRET", "https://id.example/keys?[hidden]"),
             ("https://u:SECRET@id.example/k?t=SECRET#SECRET", "https://id.example/k?[hidden]"),
-            // Nobody can know where the secret ends.
+            // It is unknown where the secret ends.
             ("https://user:SEC/RET@id.example/keys", "https://[hidden]"),
             ("https://user:SEC?RET@id.example/keys", "https://[hidden]"),
             ("https://user:SEC#RET@id.example/keys", "https://[hidden]"),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_told_without_the_secrets_of_the_urls_in_them() {
+    fn errors_are_shown_without_the_secrets_of_their_urls() {
         for (text, expected) in [
             ("it is down", "it is down"),
             (
@@ -103,16 +103,16 @@ mod tests {
             ("a://b", "a://b"),
         ] {
             assert_eq!(redacted(text), expected);
-            assert_eq!(redacted(expected), expected, "twice is once");
+            assert_eq!(redacted(expected), expected, "a second redaction changes nothing");
         }
     }
 
     #[test]
-    fn a_long_error_is_told_by_its_start_and_a_cut_shows_no_secret() {
+    fn a_long_error_is_cut_and_the_cut_shows_no_secret() {
         assert_eq!(shown_error("it is down"), "it is down");
         let whole = "x".repeat(MAX_ERROR);
         assert_eq!(shown_error(&whole), whole);
-        // Wherever the border is: in a character, in a URL, in its password.
+        // The cut may be in a character, in a URL or in a password.
         for pad in MAX_ERROR - 40..=MAX_ERROR {
             let pad = "x".repeat(pad);
             let long = format!("{pad} https://u:SECRET@id.example/keys é𝄞é𝄞é𝄞{pad}");

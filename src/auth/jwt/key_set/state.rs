@@ -1,4 +1,4 @@
-//! The state of a key set, and its decisions when to fetch. It does no input or output.
+//! The state of a key set, and the decisions when to fetch. This module does no I/O.
 
 #[cfg(test)]
 #[cfg(any(feature = "aws-lc-rs", feature = "rust-crypto"))]
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// The most `kid`s that are remembered as missing.
+/// The most unknown `kid`s that the state remembers.
 const MAX_MISSING: usize = 256;
 /// The pause after the first failed fetch. Each further failure doubles it, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -19,11 +19,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// Keys of this age are fetched again.
+    /// Keys are fetched again at this age.
     pub(super) refresh_after: Duration,
-    /// Keys that are older are not used any more.
+    /// Older keys are not used any more.
     pub(super) stale_for: Duration,
-    /// How long unknown keys cause no fetch after such a fetch found no key.
+    /// The pause after a fetch for an unknown `kid` that found no such key. During it, no unknown `kid`
+    /// causes a fetch.
     pub(super) cooldown: Duration,
     /// How long one fetch may take.
     pub(super) timeout: Duration,
@@ -43,15 +44,16 @@ pub(super) struct State {
     held: Option<(Held, SystemTime)>,
     document: String,
     generation: u64,
-    /// A fetch runs, or was asked for.
+    /// Whether a fetch runs or was requested.
     running: bool,
     /// How many fetches have begun.
     attempt: u64,
     /// Whether the task has begun the current fetch.
     taken_up: bool,
-    /// When the task must have reported. After that it may be lost.
+    /// The time by which the task must have reported. After this time, the task may be lost.
     expected: SystemTime,
-    /// Whether the task was late once. That alone means nothing, because the clock may have been changed.
+    /// Whether the task was late once. This is not enough to call it lost, because somebody may have changed
+    /// the clock.
     late: bool,
     failures: u32,
     last_error: Option<String>,
@@ -60,10 +62,10 @@ pub(super) struct State {
     missing: VecDeque<(String, SystemTime)>,
 }
 
-/// What to do about a key that is not in the set.
+/// What to do with a token whose key is not in the set.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Miss {
-    /// The issuer has no such key.
+    /// Refuse the token: the issuer has no such key.
     Refused,
     /// Wait for the current fetch, which may find the key.
     Wait,
@@ -98,7 +100,7 @@ impl State {
     /// The keys, unless they are too old.
     pub(super) fn held(&self, now: SystemTime) -> Option<&Held> {
         let (held, fetched_at) = self.held.as_ref()?;
-        // If the clock was set back, the age is zero.
+        // If somebody has set the clock back, the age is zero.
         let age = now.duration_since(*fetched_at).unwrap_or_default();
         (age <= self.times.stale_for).then_some(held)
     }
@@ -134,7 +136,7 @@ impl State {
         self.running
     }
 
-    /// Records that the task has begun the fetch.
+    /// Records that the task has begun the current fetch.
     pub(super) fn take_up(&mut self) {
         self.taken_up = true;
     }
@@ -144,8 +146,8 @@ impl State {
         self.attempt
     }
 
-    /// Records that a fetch took too long. Returns whether the task is lost, because it has not begun the
-    /// fetch.
+    /// Records that a fetch took too long. Returns `true` if the task has not even begun the fetch: then the
+    /// task is lost.
     pub(super) fn give_up(&mut self, attempt: u64, error: String, now: SystemTime) -> bool {
         if !self.running || self.attempt != attempt {
             return false;
@@ -160,7 +162,7 @@ impl State {
         now > self.expected
     }
 
-    /// Whether the task was late twice. Once may mean that the clock was changed.
+    /// Whether the task was late twice. If it was late only once, somebody may have changed the clock.
     pub(super) fn is_lost(&mut self, now: SystemTime) -> bool {
         if !self.is_overdue(now) || self.late {
             return self.is_overdue(now);
@@ -170,13 +172,13 @@ impl State {
         false
     }
 
-    /// Records that the task was lost and a new one begins.
+    /// Records that the task was lost and that a new task begins.
     pub(super) fn begin_anew(&mut self, error: String, now: SystemTime) {
         self.last_error = Some(error);
         self.begin(now);
     }
 
-    /// Records that the task was lost and no new one can begin.
+    /// Records that the task was lost and that no new task can begin.
     pub(super) fn lose(&mut self, error: String, now: SystemTime) {
         self.running = false;
         self.failures = self.failures.max(1);
@@ -200,7 +202,8 @@ impl State {
         if self.failures > 0 && !due_in.is_zero() {
             return Miss::Unavailable(due_in);
         }
-        // After the pause, or without usable keys, the fetch is not for this `kid`: no cooldown begins.
+        // This fetch is needed anyway, because the last one failed or there are no usable keys. So no
+        // cooldown begins.
         if self.failures > 0 || self.held(now).is_none() {
             self.begin(now);
             return Miss::Fetch;
@@ -222,7 +225,8 @@ impl State {
 
     /// Decides about a token whose key is still missing after a fetch.
     pub(super) fn missed(&mut self, kid: Option<&str>, now: SystemTime) -> Miss {
-        // Without usable keys, the set cannot know whether the issuer signed the token.
+        // If the last fetch failed or there are no usable keys, nobody can know whether the issuer has this
+        // key.
         if self.failures > 0 || self.held(now).is_none() {
             return Miss::Unavailable(self.due_in(now));
         }
@@ -234,7 +238,7 @@ impl State {
         Miss::Refused
     }
 
-    /// Records that a fetch found the key. The next fetch may find one, too, so the cooldown ends.
+    /// Records that a fetch found the key. So the fetch was useful, and the cooldown ends.
     pub(super) fn found(&mut self) {
         self.cooldown_until = None;
     }
@@ -262,7 +266,7 @@ impl State {
 
     pub(super) fn fail(&mut self, error: String, now: SystemTime) {
         self.last_error = Some(error);
-        // `give_up` may have recorded this failure before.
+        // `give_up` may have recorded this failure already.
         if !std::mem::take(&mut self.running) {
             return;
         }
@@ -273,7 +277,8 @@ impl State {
     }
 }
 
-/// Whether `until` is in the future, but at most `at_most` away: the clock may have been set back.
+/// Whether `until` is in the future, but no further away than `at_most`. If it is further away, somebody has
+/// set the clock back.
 fn lies_ahead(until: SystemTime, now: SystemTime, at_most: Duration) -> bool {
     until.duration_since(now).is_ok_and(|left| !left.is_zero() && left <= at_most)
 }

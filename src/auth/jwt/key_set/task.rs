@@ -14,14 +14,14 @@ use std::{
 };
 use tokio::{runtime::Handle, sync::mpsc};
 
-/// Fetches keys while there is a handle of the set.
+/// Fetches keys as long as the set has a handle.
 pub(super) struct Task {
     shared: Weak<Shared>,
     work: Arc<Work>,
 }
 
 impl Task {
-    /// Starts a task. The returned channel wakes it, and ends it when it is dropped.
+    /// Starts a task. The returned sender wakes the task. Dropping the sender ends the task.
     pub(super) fn start(shared: &Arc<Shared>, runtime: &Handle) -> mpsc::Sender<()> {
         let (wake, woken) = mpsc::channel(1);
         let task = Self { shared: Arc::downgrade(shared), work: Arc::clone(&shared.work) };
@@ -30,10 +30,10 @@ impl Task {
     }
 
     async fn run(self, mut woken: mpsc::Receiver<()>) {
-        // What was logged last: each change is logged once.
+        // The last logged values, so that each change is logged once.
         let (mut left_out_before, mut error_before) = (LeftOut::default(), None);
         loop {
-            // Hold neither a lock nor the set during a fetch: the set may be dropped meanwhile.
+            // Hold neither a lock nor the set during a fetch, because the set may be dropped in the meantime.
             let Some(shared) = self.shared.upgrade() else { return };
             if woken.is_closed() {
                 // A new task has replaced this one.
@@ -101,7 +101,7 @@ impl Task {
                 if woken.is_closed() {
                     return;
                 }
-                // The fetch that somebody asked for may have ended meanwhile.
+                // The requested fetch may have ended in the meantime.
                 let now = self.work.clock.now();
                 if shared.write(|state| state.is_to_fetch(now)) {
                     break;

@@ -1,4 +1,4 @@
-//! Key sources on the web.
+//! Key sources that fetch from a URL.
 
 use super::{
     http_get::{HttpGet, HttpResponse},
@@ -17,14 +17,14 @@ pub struct JwksUrl(Web);
 /// A key source: the JWK set that the discovery document of an issuer names (OpenID Connect Discovery 1.0
 /// section 4).
 ///
-/// The `issuer` in the document must be exactly the expected issuer (section 4.3).
+/// The `issuer` in the document must be identical to the expected issuer (section 4.3).
 #[derive(Clone)]
 pub struct Discovery {
     issuer: String,
     web: Web,
 }
 
-/// A URL, and the client that gets it.
+/// A URL, and the client that fetches it.
 #[derive(Clone)]
 struct Web {
     url: String,
@@ -38,8 +38,8 @@ impl JwksUrl {
         Self(Web::new(url, client))
     }
 
-    /// Accepts a plain `http` URL as well. Use it only on loopback or in a network that nobody can tamper
-    /// with: whoever changes the keys can issue tokens.
+    /// Also accepts a plain `http` URL. Use it only on loopback, or in a network where nobody can change the
+    /// traffic: anybody who can change the keys can issue tokens.
     #[must_use]
     pub fn allow_http(mut self) -> Self {
         self.0.allow_http = true;
@@ -48,7 +48,7 @@ impl JwksUrl {
 }
 
 impl Discovery {
-    /// The discovery document of this issuer: `<issuer>/.well-known/openid-configuration`.
+    /// The keys of this issuer. The discovery document is at `<issuer>/.well-known/openid-configuration`.
     pub fn new(issuer: impl Into<String>, client: impl HttpGet) -> Self {
         let issuer = issuer.into();
         let base = issuer.strip_suffix('/').unwrap_or(&issuer);
@@ -56,8 +56,8 @@ impl Discovery {
         Self { issuer, web }
     }
 
-    /// Sets the URL of the discovery document, for an issuer that publishes it elsewhere. Azure AD B2C
-    /// does so for each policy. The document must still name the issuer.
+    /// Sets the URL of the discovery document, for an issuer that publishes it at another URL. Azure AD B2C
+    /// has one such URL for each policy. The document must still name the issuer.
     ///
     /// ```
     /// # fn discovery(client: impl tower_tenancy::auth::HttpGet) -> tower_tenancy::auth::Discovery {
@@ -74,7 +74,7 @@ impl Discovery {
         self
     }
 
-    /// Accepts plain `http` URLs as well: see [`JwksUrl::allow_http`].
+    /// Also accepts plain `http` URLs: see [`JwksUrl::allow_http`].
     #[must_use]
     pub fn allow_http(mut self) -> Self {
         self.web.allow_http = true;
@@ -103,7 +103,7 @@ impl Web {
         }
         if body.len() > MAX_DOCUMENT {
             let url = shown(&self.url);
-            return Err(format!("{url} answered more than {MAX_DOCUMENT} bytes").into());
+            return Err(format!("the body of {url} is longer than {MAX_DOCUMENT} bytes").into());
         }
         Ok(String::from_utf8(body.into())?)
     }
@@ -120,7 +120,7 @@ impl KeySource for JwksUrl {
     }
 }
 
-/// The members of a discovery document that are read.
+/// The members of a discovery document that this crate reads.
 #[derive(Deserialize)]
 struct Metadata {
     issuer: String,

@@ -1,4 +1,4 @@
-//! Algorithms: a key serves one, whatever the token says.
+//! Algorithms: a key verifies one algorithm, whatever `alg` the token has.
 
 use super::support::{SECRET, builder, good_claims, minter, pem, public, sign, verify};
 use crate::auth::jwt::{Algorithm, JwtKey, JwtVerifierBuilder, material::Material};
@@ -32,7 +32,7 @@ fn every_kind_of_key_verifies_its_algorithm_and_no_other() {
 }
 
 #[test]
-fn a_public_key_is_never_taken_for_a_secret() {
+fn a_public_key_is_never_used_as_a_secret() {
     // The attacker signs with the text of the public key as a secret.
     let key = EncodingKey::from_secret(&pem("rsa.pub"));
     let token = minter(Algorithm::HS256, key).sign(r#"{"alg":"HS256"}"#, good_claims());
@@ -42,7 +42,7 @@ fn a_public_key_is_never_taken_for_a_secret() {
 
 /// RFC 9864 section 2.2.
 #[test]
-fn ed25519_is_the_full_name_of_eddsa_with_such_a_key() {
+fn ed25519_is_another_name_of_eddsa() {
     let pem = public("ed25519.pub");
     let Material::Ed(x) = pem.identity().2 else { panic!("another kind of key") };
     let mut jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(x)});

@@ -1,4 +1,4 @@
-//! Bounds and defaults: what an issuer may speak for.
+//! Bounds and defaults: the tenants and envs that an issuer may speak for.
 
 use super::support::{NOW, builder, extended, good_claims, hs256, verify, with};
 use crate::{
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use std::error::Error as _;
 
 #[test]
-fn what_an_issuer_may_speak_for_is_all_that_its_tokens_prove() {
+fn a_token_proves_only_names_that_its_issuer_may_speak_for() {
     let token = hs256(&with("tenant_ids", json!(["t_b", "t_c"])));
     let auth = verify(&builder().tenants(["t_b", "t_x"]), &token).unwrap();
     assert_eq!(auth.tenants().collect::<Vec<_>>(), ["t_b"]);
     for (bound, code) in [
         (builder().tenants(["t_x"]), "tenant.mismatch"),
         (builder().tenants(Vec::<String>::new()), "tenant.mismatch"),
-        // Both bounds apply.
+        // If `tenants` is called twice, both bounds apply.
         (builder().tenants(["t_b"]).tenants(["t_c"]), "tenant.mismatch"),
         (builder().tenants(["t_x"]).any_tenant(), "tenant.mismatch"),
         (builder().any_tenant().tenants(["t_x"]), "tenant.mismatch"),
@@ -29,7 +29,7 @@ fn what_an_issuer_may_speak_for_is_all_that_its_tokens_prove() {
 }
 
 #[test]
-fn a_token_left_with_nothing_is_refused_last_and_the_log_says_why() {
+fn names_out_of_bounds_are_the_last_reason_and_the_log_has_the_details() {
     let dev = builder().envs(["dev"]).build().unwrap();
     let refused = dev.verify(&hs256(&with("env", json!("pr\nod")))).unwrap_err();
     let source = refused.source().unwrap().to_string();
@@ -37,7 +37,7 @@ fn a_token_left_with_nothing_is_refused_last_and_the_log_says_why() {
     for told in ["https://id.example", "envs", r#"["pr\nod"]"#] {
         assert!(source.contains(told), "{source}");
     }
-    // The client gets the same text as for any mismatch.
+    // The client gets the same text as for any other mismatch.
     assert_eq!(refused.detail(), Rejection::new(RejectionKind::EnvMismatch).detail());
     let mut over = with("env", json!("prod"));
     over["exp"] = json!(NOW - 60);
@@ -47,7 +47,7 @@ fn a_token_left_with_nothing_is_refused_last_and_the_log_says_why() {
 }
 
 #[test]
-fn a_default_is_for_a_claim_that_is_absent_and_comes_before_the_bound() {
+fn a_default_replaces_an_absent_claim_and_must_be_within_the_bound() {
     let dev = || builder().envs(["dev", "qa"]).default_envs(["dev"]);
     for (claims, expected) in [
         (json!({}), Ok(vec!["dev"])),
@@ -56,7 +56,7 @@ fn a_default_is_for_a_claim_that_is_absent_and_comes_before_the_bound() {
         (json!({"env": "prod"}), Err("env.mismatch")),
         (json!({"envs": ["prod", "staging"]}), Err("env.mismatch")),
         (json!({"env": ""}), Err("env.mismatch")),
-        // The claim is there and names none.
+        // The claim exists, but has no names.
         (json!({"envs": []}), Ok(vec![])),
         (json!({"envs": [null]}), Ok(vec![])),
         (json!({"envs": "qa"}), Ok(vec!["qa"])),
@@ -64,7 +64,7 @@ fn a_default_is_for_a_claim_that_is_absent_and_comes_before_the_bound() {
         (json!({"env": null}), Ok(vec!["dev"])),
         (json!({"env": null, "envs": null}), Ok(vec!["dev"])),
         (json!({"env": null, "envs": ["prod"]}), Err("env.mismatch")),
-        // The claim is there and cannot be read, so no default applies.
+        // The claim exists, but is malformed, so no default applies.
         (json!({"env": {}}), Err("auth.invalid")),
         (json!({"env": 1}), Err("auth.invalid")),
         (json!({"envs": {"dev": true}}), Err("auth.invalid")),
@@ -104,7 +104,7 @@ fn a_default_is_for_a_claim_that_is_absent_and_comes_before_the_bound() {
         let expected = expected.map(|all| all.into_iter().map(str::to_owned).collect());
         assert_eq!(said, expected, "{meta}");
     }
-    // Null is absent, also above a claim.
+    // A claim is absent if it or a value above it is `null`.
     for null in [json!({"meta": null}), json!({"meta": {"tenant": null, "env": null}})] {
         let auth = verify(&nested(), &hs256(&extended(&null))).unwrap();
         assert!(auth.tenants().chain(auth.envs()).eq(["t_x", "dev"]), "{null}");
@@ -133,9 +133,10 @@ fn a_default_is_for_a_claim_that_is_absent_and_comes_before_the_bound() {
 }
 
 proptest! {
-    /// The rule: a token proves what it claims, or else the default, as far as the bound allows it.
+    /// The rule: a token proves the claimed names, or the defaults if there is no claim, but only names
+    /// within the bound.
     #[test]
-    fn no_order_of_claims_bounds_and_defaults_proves_more_than_the_bound(
+    fn no_combination_of_claims_bounds_and_defaults_proves_more_than_the_bound(
         one in proptest::option::of("[abc]"),
         many in proptest::option::of(vec("[abc]", 0..3)),
         bound in proptest::option::of(vec("[abc]", 0..3)),

@@ -1,4 +1,4 @@
-//! The cache: it changes no verdict, and no issuer pushes out the tokens of another one.
+//! The cache changes no verdict, and no issuer removes the tokens of another issuer.
 
 use super::support::{NOW, Probe, SECRET, builder, pem, sign, tries, with};
 use crate::{
@@ -16,7 +16,7 @@ use proptest::{
 use serde_json::json;
 use std::{sync::LazyLock, time::Duration};
 
-/// Key sets of one issuer over time: names come, go, and change their key.
+/// Key sets of one issuer over time: each `kid` comes, goes, and changes its key.
 static DOCUMENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let der =
         |name: &str| spki::Document::from_pem(std::str::from_utf8(&pem(name)).unwrap()).unwrap().1;
@@ -86,7 +86,7 @@ proptest! {
             .clock(clock.shared());
         let plain = build().build().unwrap();
         let cached = build().cache(cache.clone()).build().unwrap();
-        // Another verifier uses the same cache, and must not use the entries of the first one.
+        // This verifier shares the cache, but must not use the entries of the first verifier.
         let narrow = build().cache(cache.clone()).tenants(["t_other"]).build().unwrap();
         install(&DOCUMENTS[0]);
         for step in steps {
@@ -99,7 +99,7 @@ proptest! {
                     };
                     let expected = verdict(&plain);
                     prop_assert_eq!(verdict(&cached), expected.clone());
-                    prop_assert_eq!(verdict(&cached), expected.clone(), "and again");
+                    prop_assert_eq!(verdict(&cached), expected.clone(), "the second time");
                     let narrowed = expected.and(Err("tenant.mismatch"));
                     prop_assert_eq!(verdict(&narrow), narrowed);
                 }
@@ -114,7 +114,7 @@ proptest! {
 }
 
 #[test]
-fn a_good_token_is_verified_once_and_what_is_forgotten_once_more() {
+fn a_good_token_is_cached_and_a_removed_or_bad_token_is_not() {
     let cache = TokenCache::bounded(100, 100_000);
     let verifier = builder().cache(cache.clone()).build().unwrap();
     let token = |subject: &str| {
@@ -125,17 +125,17 @@ fn a_good_token_is_verified_once_and_what_is_forgotten_once_more() {
         assert!(verifier.verify(&token("bob")).is_ok());
         assert!(verifier.verify(&token("")).is_err());
     }
-    assert_eq!(cache.len(), 2, "good ones only");
+    assert_eq!(cache.len(), 2, "only good tokens are cached");
     cache.forget(|auth| auth.subject().as_str() == "ada");
     assert_eq!(cache.len(), 1);
     assert!(!format!("{cache:?}{verifier:?}").contains(&token("bob")));
-    // The last clone of a verifier takes its entries along.
+    // When the last clone of a verifier is dropped, its entries are removed.
     let (clone, len) = (verifier.clone(), cache.len());
     drop(verifier);
     assert_eq!(cache.len(), len);
     drop(clone);
     assert_eq!((cache.len(), cache.bytes()), (0, 0));
-    // The number of bytes is bounded as well.
+    // The number of bytes is limited as well.
     let small = TokenCache::bounded(100, 3000);
     let verifier = builder().cache(small.clone()).build().unwrap();
     for i in 0..50 {
@@ -144,7 +144,7 @@ fn a_good_token_is_verified_once_and_what_is_forgotten_once_more() {
     assert!(small.len() <= 4 && small.bytes() <= 3000, "{}", small.len());
 }
 
-/// A verifier with its own audience, and a maker of its tokens.
+/// A verifier with its own audience, and a function that makes its tokens.
 fn party(cache: &TokenCache, name: &'static str) -> (JwtVerifier, impl Fn(usize) -> String) {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
     let verifier = JwtVerifier::builder().key(key).audience(name).cache(cache.clone());
@@ -156,7 +156,7 @@ fn party(cache: &TokenCache, name: &'static str) -> (JwtVerifier, impl Fn(usize)
     (verifier, token)
 }
 
-/// Whether the cache has the token, so that no key is tried.
+/// Whether the token is in the cache, so that no key is tried.
 fn is_hit(verifier: &JwtVerifier, token: &str) -> bool {
     let (tries, verdict) = tries(|| verifier.verify(token));
     verdict.unwrap();
@@ -164,8 +164,9 @@ fn is_hit(verifier: &JwtVerifier, token: &str) -> bool {
 }
 
 #[test]
-fn a_flood_of_one_issuer_takes_nothing_from_another_one_that_keeps_to_its_share() {
-    // One is bounded by entries, one by bytes, and one is large enough for several parts.
+fn many_tokens_of_one_issuer_remove_no_token_of_an_issuer_within_its_share() {
+    // The number of entries limits the first cache, and the number of bytes limits the second. The third is
+    // larger.
     for cache in [TokenCache::new(100), TokenCache::bounded(10_000, 180_000), TokenCache::new(1000)]
     {
         let ((a, of_a), (b, of_b), (c, of_c)) =
@@ -178,7 +179,7 @@ fn a_flood_of_one_issuer_takes_nothing_from_another_one_that_keeps_to_its_share(
         }
         let all = cache.len();
         assert!(all >= 100, "{all}");
-        // It gives up what exceeds its share.
+        // It loses the entries above its share when others need the room.
         let share = all / 3;
         (0..share).for_each(|i| drop(b.verify(&of_b(i)).unwrap()));
         (0..share).for_each(|i| drop(c.verify(&of_c(i)).unwrap()));
@@ -186,7 +187,8 @@ fn a_flood_of_one_issuer_takes_nothing_from_another_one_that_keeps_to_its_share(
         (0..3 * all).for_each(|i| drop(a.verify(&of_a(10_000 + i)).unwrap()));
         assert!((0..share).all(|i| is_hit(&b, &of_b(i)) && is_hit(&c, &of_c(i))), "{all}");
         assert!(cache.len() <= all);
-        // A verifier that comes later takes nothing either. The share of one that is gone is free.
+        // A later verifier takes nothing from the share of `b` either. The share of the dropped verifier is
+        // free.
         let (d, of_d) = party(&cache, "d");
         drop(c);
         (0..3 * all).for_each(|i| drop(d.verify(&of_d(i)).unwrap()));
@@ -195,12 +197,15 @@ fn a_flood_of_one_issuer_takes_nothing_from_another_one_that_keeps_to_its_share(
         assert_eq!(cache.len(), share);
         cache.clear();
         assert_eq!((cache.len(), cache.bytes()), (0, 0));
-        assert!(!is_hit(&b, &of_b(0)) && is_hit(&b, &of_b(0)), "and goes on");
+        assert!(
+            !is_hit(&b, &of_b(0)) && is_hit(&b, &of_b(0)),
+            "after `clear`, the cache still works"
+        );
     }
 }
 
 #[test]
-fn what_is_used_stays_while_others_of_its_issuer_come_and_go() {
+fn a_token_in_use_stays_while_other_tokens_of_its_issuer_come_and_go() {
     let cache = TokenCache::new(50);
     let (a, of_a) = party(&cache, "a");
     assert!(!is_hit(&a, &of_a(0)));
@@ -212,7 +217,7 @@ fn what_is_used_stays_while_others_of_its_issuer_come_and_go() {
 }
 
 #[test]
-fn variants_of_a_verifier_do_not_take_each_others_tokens_away() {
+fn variants_of_a_verifier_do_not_replace_each_others_tokens() {
     let cache = TokenCache::new(50);
     let (a, _) = party(&cache, "a");
     let b = a.clone().with_audience("b");
@@ -223,10 +228,10 @@ fn variants_of_a_verifier_do_not_take_each_others_tokens_away() {
 }
 
 #[test]
-fn what_a_cache_forgets_is_freed_when_the_cache_is_not_locked() {
+fn a_cache_frees_removed_entries_after_it_releases_its_locks() {
     use std::sync::{Arc, mpsc};
 
-    // The probe is the clock of the entry, and is freed with it.
+    // The probe is the clock of the entry, so it is dropped with the entry.
     for forget in [TokenCache::clear, |cache: &TokenCache| cache.forget(|_| true)] {
         let cache = TokenCache::new(10);
         let share = cache.share();
@@ -241,7 +246,7 @@ fn what_a_cache_forgets_is_freed_when_the_cache_is_not_locked() {
         };
         add("one");
         add("two");
-        assert!(drops.try_recv().is_err(), "both are held");
+        assert!(drops.try_recv().is_err(), "both entries are in the cache");
         forget(&cache);
         assert_eq!(drops.try_iter().collect::<Vec<_>>(), [true, true]);
         add("three");

@@ -1,4 +1,4 @@
-//! Claims: which ones pass, which ones end a token, and what the log says.
+//! Claims: which ones pass, which ones cause a refusal, and what the log says.
 
 use super::support::{NOW, SECRET, builder, good_claims, hs256, verify, verify_claims, with};
 use crate::{
@@ -22,7 +22,7 @@ fn a_good_token_proves_its_subject_tenant_env_and_roles_until_it_expires() {
 }
 
 #[test]
-fn claims_that_may_vary_pass() {
+fn valid_variants_of_claims_pass() {
     for (name, value) in [
         ("aud", json!(["other", "chat"])),
         ("exp", json!(NOW as f64 + 0.5)),
@@ -91,7 +91,7 @@ fn claims_that_are_absent_wrong_or_of_the_wrong_type_are_refused() {
 }
 
 #[test]
-fn a_claim_that_no_rule_needs_cannot_end_a_token_and_grants_nothing() {
+fn a_malformed_claim_that_no_rule_needs_causes_no_refusal_and_grants_nothing() {
     let many = json!(vec!["admin"; 513]);
     for value in [
         json!({"admin": true}),
@@ -113,13 +113,13 @@ fn a_claim_that_no_rule_needs_cannot_end_a_token_and_grants_nothing() {
             assert_eq!(auth.actor_type(), None);
             assert!(!auth.is_access_token());
         }
-        // The same holds for a value above the claim.
+        // The same applies to a value above the claim.
         let below = ClaimNames::default().roles("/x/a").scopes("/x/b").actor_type("/x/c");
         let auth = verify(&builder().claims(below), &hs256(&with("x", value.clone()))).unwrap();
         assert_eq!(auth.roles().chain(auth.scopes()).count(), 0, "{value}");
     }
     assert_eq!(verify_claims(&with("actor_type", json!("a b"))).unwrap().actor_type(), None);
-    // The verifier names no issuer.
+    // This verifier requires no issuer.
     let open = JwtVerifier::builder().key(JwtKey::hmac(Algorithm::HS256, SECRET).unwrap());
     let open = open.audience("chat").clock(ManualClock::at(NOW).shared());
     for iss in [json!(5), json!(["https://id.example"]), json!({})] {
@@ -127,7 +127,7 @@ fn a_claim_that_no_rule_needs_cannot_end_a_token_and_grants_nothing() {
         assert_eq!(verify(&open, &hs256(&claims)).unwrap().issuer(), None);
         assert_eq!(verify(&builder(), &hs256(&claims)).err(), Some("auth.invalid"));
     }
-    // A verifier without an audience refuses every token that names one.
+    // A verifier without an audience refuses every token with an audience.
     let claims = with("aud", json!({"billing": true}));
     let open = JwtVerifier::builder().key(JwtKey::hmac(Algorithm::HS256, SECRET).unwrap());
     let open = open.clock(ManualClock::at(NOW).shared());
@@ -135,7 +135,7 @@ fn a_claim_that_no_rule_needs_cannot_end_a_token_and_grants_nothing() {
 }
 
 #[test]
-fn what_a_rule_needs_is_refused_and_the_log_says_what_was_found_and_no_value() {
+fn a_malformed_claim_that_a_rule_needs_is_refused_and_the_log_has_its_type_but_not_its_value() {
     let verifier = builder().require_claim("/token_use", "access").build().unwrap();
     let good = with("token_use", json!("access"));
     assert!(verifier.check(&hs256(&good)).is_ok());
@@ -166,7 +166,7 @@ fn what_a_rule_needs_is_refused_and_the_log_says_what_was_found_and_no_value() {
 }
 
 #[test]
-fn a_route_that_asks_for_a_role_that_cannot_be_read_refuses_and_the_log_says_why() {
+fn a_route_that_requires_a_role_refuses_a_malformed_claim_and_the_log_has_the_reason() {
     use crate::middleware::{RequireAuth, RequireClaims};
     use tower::{Layer as _, Service as _, service_fn};
 

@@ -1,4 +1,4 @@
-//! Dates: what counts as one, and when a token is over.
+//! Dates: which values are dates, and when a token has expired.
 
 use super::support::{NOW, builder, sign, sign_text, verify, verify_claims, with};
 use crate::{
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 #[test]
-fn a_date_is_one_of_the_years_1970_to_9999() {
+fn a_date_must_be_in_the_years_1970_to_9999() {
     let verifier = builder().build().unwrap();
     let token = |name: &str, literal: &str| {
         let claims = with(name, Value::Null).to_string();
@@ -44,7 +44,7 @@ fn a_date_is_one_of_the_years_1970_to_9999() {
             assert_eq!(verify(&builder(), &token(name, other)).err(), Some("auth.invalid"));
         }
     }
-    // The spelling does not matter, and a fraction is cut off.
+    // The notation of the number makes no difference, and a fraction is cut off.
     for literal in ["1800000600", "1800000600.0", "1.8000006e9", "1800000600.999", "18000006E2"] {
         let auth = verify(&builder(), &token("exp", literal)).unwrap();
         assert_eq!(auth.expires_at(), from_unix(NOW + 600), "{literal}");
@@ -58,7 +58,7 @@ fn a_date_is_one_of_the_years_1970_to_9999() {
 }
 
 #[test]
-fn expiry_is_told_apart_only_for_an_otherwise_good_token() {
+fn only_an_otherwise_good_token_is_reported_as_expired() {
     assert_eq!(verify_claims(&with("exp", json!(NOW - 60))).err(), Some("auth.expired"));
     let mut other = with("exp", json!(NOW - 60));
     other["aud"] = json!("other");

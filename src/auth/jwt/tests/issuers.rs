@@ -1,4 +1,4 @@
-//! Several issuers: each is bound, and a former one is freed.
+//! Several issuers: each has bounds, and a replaced verifier is freed.
 
 use super::support::{NOW, Probe, SECRET, builder, good_claims, hs256, with};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 use serde_json::{Value, json};
 
 #[test]
-fn a_verifier_that_names_no_tenants_is_refused_beside_others() {
+fn trusted_issuers_refuse_a_verifier_that_names_no_tenants() {
     let issuers = TrustedIssuers::new();
     let build = |builder: JwtVerifierBuilder| builder.build().unwrap();
     let named = |builder: JwtVerifierBuilder| issuers.insert(build(builder));
@@ -38,18 +38,22 @@ fn a_verifier_that_names_no_tenants_is_refused_beside_others() {
         }
     };
     assert_eq!(code(&good_claims()), Ok(()));
-    assert_eq!(code(&with("iss", Value::Null)), Ok(()), "the fallback's");
+    assert_eq!(code(&with("iss", Value::Null)), Ok(()), "the fallback verifies it");
     let mut foreign = with("iss", Value::Null);
     foreign["tenant_id"] = json!("t_b");
-    assert_eq!(code(&foreign), Err("tenant.mismatch"), "the fallback is bound, too");
-    // The fallback has the key, but a token that names an issuer is only for that issuer.
+    assert_eq!(code(&foreign), Err("tenant.mismatch"), "the fallback has bounds, too");
+    // The fallback has the right key, but it does not verify tokens that name an issuer.
     assert_eq!(code(&with("iss", json!("https://stranger.example"))), Err("auth.invalid"));
     assert!(issuers.remove("https://id.example"));
-    assert_eq!(code(&good_claims()), Err("auth.invalid"), "a removed issuer is not the fallback");
+    assert_eq!(
+        code(&good_claims()),
+        Err("auth.invalid"),
+        "the fallback does not verify tokens of a removed issuer"
+    );
 }
 
 #[test]
-fn a_former_verifier_is_freed_when_the_list_is_not_locked() {
+fn a_replaced_verifier_is_freed_after_the_list_is_unlocked() {
     let issuers = TrustedIssuers::new();
     let (was_free, drops) = std::sync::mpsc::channel();
     let verifier = |issuer: Option<&str>| {
@@ -66,7 +70,7 @@ fn a_former_verifier_is_freed_when_the_list_is_not_locked() {
     };
     issuers.insert(verifier(Some("a"))).unwrap();
     issuers.set_fallback(verifier(None)).unwrap();
-    assert!(drops.try_recv().is_err(), "both are held");
+    assert!(drops.try_recv().is_err(), "both verifiers are in the list");
     issuers.insert(verifier(Some("a"))).unwrap();
     assert_eq!(drops.try_recv(), Ok(true));
     issuers.set_fallback(verifier(None)).unwrap();

@@ -1,4 +1,4 @@
-//! The choice of the key: by `kid`, and by trying a few.
+//! The choice of the key: by `kid`, or by trying a few keys.
 
 use super::support::{
     SECRET, backends, builder, garbage, good_claims, jwks, public, sign, some_rsa, tries, verify,
@@ -10,7 +10,7 @@ use crate::{
 use serde_json::json;
 
 #[test]
-fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
+fn a_token_tries_only_a_few_keys_and_only_keys_that_fit_its_signature() {
     let rsa = |i| JwtKey::jwk(&some_rsa(2048, i).to_string()).unwrap();
     let hmac = |i| JwtKey::hmac(Algorithm::HS256, [i; 32]).unwrap();
     let ours = || JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
@@ -49,7 +49,7 @@ fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
             assert_eq!(refused.unwrap_err().code(), "auth.invalid");
             assert_eq!(tries, expected, "{header}, {signature} bytes, {backend:?}");
         }
-        // A known header tries its own key first, and that counts as a try.
+        // For a known header, the key that remembers it is tried first. This counts as a try.
         let ours_last = build((0..3).map(hmac).chain([ours()]).collect()).unwrap();
         let good = sign(&json!({"alg": "HS256"}), &good_claims(), Algorithm::HS256);
         assert_eq!(tries(|| ours_last.verify(&good).is_ok()), (4, true));
@@ -63,7 +63,8 @@ fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
             (0, false)
         );
 
-        // More keys than are tried: building the verifier fails, unless the keys have names.
+        // If there are more keys than a token may try, the verifier cannot be built, unless each key has its
+        // own `kid`.
         let keys = || (0..4).map(hmac).chain([ours()]);
         let refused = build(keys().collect()).unwrap_err();
         assert!(matches!(refused, JwtConfigError::TooManyAlike { kid: None, count: 5, .. }));
@@ -79,7 +80,7 @@ fn a_token_tries_a_few_keys_and_none_that_cannot_fit() {
 }
 
 #[test]
-fn a_header_that_is_very_long_is_not_kept() {
+fn a_very_long_header_is_not_remembered() {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap().ready(backends()[0]).unwrap();
     let header = crate::auth::jwt::header::Header {
         algorithm: Algorithm::HS256,
@@ -94,7 +95,7 @@ fn a_header_that_is_very_long_is_not_kept() {
 }
 
 #[test]
-fn kid_selects_among_keys_and_unnamed_keys_serve_unknown_names() {
+fn the_kid_selects_the_key_and_keys_without_a_kid_are_tried_for_an_unknown_kid() {
     let other = JwtKey::hmac(Algorithm::HS256, [7; 32]).unwrap();
     let ours = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
     let token = |kid: Option<&str>| {
@@ -105,15 +106,15 @@ fn kid_selects_among_keys_and_unnamed_keys_serve_unknown_names() {
     let named = keys(vec![other.clone().with_kid("a"), ours.clone().with_kid("b")]);
     assert!(verify(&named, &token(Some("b"))).is_ok());
     assert!(verify(&named, &token(None)).is_ok());
-    assert!(verify(&named, &token(Some("a"))).is_err(), "the other key has that name");
-    assert!(verify(&named, &token(Some("c"))).is_err(), "nobody has that name");
+    assert!(verify(&named, &token(Some("a"))).is_err(), "the other key has that `kid`");
+    assert!(verify(&named, &token(Some("c"))).is_err(), "no key has that `kid`");
     let unnamed = keys(vec![other, ours]);
     assert!(verify(&unnamed, &token(Some("c"))).is_ok());
 }
 
 /// RFC 7517 section 4.5: several keys may have one `kid`, for example for different algorithms.
 #[test]
-fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
+fn keys_with_the_same_kid_are_tried_in_turn_and_a_duplicate_key_counts_once() {
     let secret = |i: u8| JwtKey::hmac(Algorithm::HS256, [i; 32]).unwrap().with_kid("a");
     let ours = || JwtKey::hmac(Algorithm::HS256, SECRET).unwrap().with_kid("a");
     let header = json!({"alg": "HS256", "kid": "a"});
@@ -121,11 +122,15 @@ fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
     for backend in backends() {
         let build =
             |keys: Vec<JwtKey>| JwtVerifierBuilder { keys, ..builder() }.backend(backend).build();
-        // Other keys of the same name come first. One of them is for another algorithm.
+        // Other keys with the same `kid` come first. One of them is for another algorithm.
         let of_384 = JwtKey::hmac(Algorithm::HS384, [9; 48]).unwrap().with_kid("a");
         let several = build(vec![of_384, secret(0), secret(1), ours()]).unwrap();
         assert_eq!(tries(|| several.verify(&token).is_ok()), (3, true));
-        assert_eq!(tries(|| several.verify(&token).is_ok()), (1, true), "its header is known");
+        assert_eq!(
+            tries(|| several.verify(&token).is_ok()),
+            (1, true),
+            "the key remembers the header"
+        );
         assert_eq!(tries(|| several.verify(&garbage(&header, 32)).is_ok()), (3, false));
         let twice = build(vec![ours(), ours(), secret(0), ours(), ours(), ours()]).unwrap();
         assert_eq!(tries(|| twice.verify(&garbage(&header, 32)).is_ok()), (2, false));
@@ -134,7 +139,7 @@ fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
             panic!("{crowd}");
         };
         assert!(kid == "a" && crowd.to_string().contains("its own `kid`"), "{crowd}");
-        // A token without a `kid` tries a key once, even if the key has two names.
+        // A token without a `kid` tries a key once, even if the key is listed with two `kid`s.
         let both = build(vec![secret(0), secret(0).with_kid("b")]).unwrap();
         assert_eq!(
             tries(|| both.verify(&garbage(&json!({"alg": "HS256"}), 32)).is_ok()),
@@ -144,10 +149,10 @@ fn keys_of_one_name_are_tried_in_turn_and_a_key_that_is_listed_twice_is_one() {
 }
 
 #[test]
-fn a_key_set_gives_its_usable_keys_and_verifies_the_rfc_vector() {
+fn a_jwk_set_gives_its_usable_keys_and_verifies_the_rfc_vector() {
     let keys = JwtKey::jwks(&jwks().to_string()).unwrap();
     assert_eq!(keys.iter().filter_map(|key| key.kid.as_deref()).collect::<Vec<_>>(), ["ed", "ec"]);
-    // RFC 8037 appendix A.4: the signature is good, and the payload is no JSON.
+    // RFC 8037 appendix A.4: the signature is good, but the payload is not JSON.
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     for backend in backends() {
         let verifier = builder().keys(keys.clone()).backend(backend).build().unwrap();

@@ -1,4 +1,4 @@
-//! Key sets that change: how much of one is kept.
+//! Key sets that change: how many keys a set uses.
 
 use super::support::{NOW, builder, garbage, some_rsa, tries};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use serde_json::json;
 
 #[test]
-fn a_set_is_read_up_to_a_bound_and_its_garbage_tokens_try_no_key_twice() {
+fn a_set_uses_a_limited_number_of_keys_and_a_garbage_token_tries_four() {
     let (set, install) = KeySet::by_hand(ManualClock::at(NOW).shared());
     let verifier = JwtVerifierBuilder { keys: Vec::new(), ..builder() }.key_set(set.clone());
     let verifier = verifier.build().unwrap();

@@ -1,4 +1,4 @@
-//! Keys: which ones are refused when a verifier is built.
+//! Keys that are refused when they are read, or when a verifier is built.
 
 use super::support::{SECRET, backends, builder, der, jwks, pem, public, some_rsa};
 use crate::auth::jwt::{
@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 #[test]
-fn what_is_plainly_a_key_or_a_certificate_is_no_secret() {
+fn a_key_or_a_certificate_is_refused_as_a_secret() {
     use std::hash::{Hash as _, Hasher as _};
 
     use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -82,7 +82,7 @@ fn what_is_plainly_a_key_or_a_certificate_is_no_secret() {
         let refused = JwtKey::jwk(&jwk).expect_err(&shown).to_string();
         assert!(refused.contains("not a secret"), "{shown}: {refused}");
     }
-    // Random secrets pass, as bytes, in hex and in Base64.
+    // Random secrets pass: as bytes, in hex and in base64.
     let hash = |i: u32| -> Vec<u8> {
         let hash = |part: u32| {
             let mut hasher = std::hash::DefaultHasher::new();
@@ -110,7 +110,7 @@ fn what_is_plainly_a_key_or_a_certificate_is_no_secret() {
 }
 
 #[test]
-fn rsa_keys_are_bounded_and_the_bound_can_be_raised() {
+fn rsa_keys_have_a_maximum_length_that_can_be_raised() {
     let e = |e: &str| {
         let mut jwk = some_rsa(2048, 0);
         jwk["e"] = json!(e);
@@ -130,7 +130,7 @@ fn rsa_keys_are_bounded_and_the_bound_can_be_raised() {
         assert!(build(&some_rsa(4096, 0), backend.with_max_rsa_bits(3072)).is_err());
         let raised = build(&some_rsa(8192, 0), backend.with_max_rsa_bits(8192));
         assert_eq!(raised.is_ok(), format!("{backend:?}") == "aws-lc-rs", "{backend:?}");
-        // The exponent 2^32 + 1, and longer ones.
+        // The exponent 2^32 + 1, and longer exponents.
         for huge in ["AQAAAAE", "AQAAAAAAAAAB", &"_".repeat(340)] {
             assert!(build(&e(huge), backend).is_err(), "{huge}");
         }
@@ -138,7 +138,7 @@ fn rsa_keys_are_bounded_and_the_bound_can_be_raised() {
 }
 
 #[test]
-fn unusable_keys_are_refused_when_the_verifier_is_built() {
+fn unusable_keys_are_refused_before_any_token() {
     let set = jwks();
     let jwk = |change: &dyn Fn(&mut Value)| {
         let mut jwk = set["keys"][0].clone();
@@ -146,7 +146,7 @@ fn unusable_keys_are_refused_when_the_verifier_is_built() {
         JwtKey::jwk(&jwk.to_string())
     };
     assert!(jwk(&|_| {}).is_ok());
-    assert!(jwk(&|k| k["x"] = json!("AAAA")).is_err(), "too short: panics in one backend");
+    assert!(jwk(&|k| k["x"] = json!("AAAA")).is_err(), "too short: one backend would panic");
     assert!(jwk(&|k| k["x"] = json!("A".repeat(86))).is_err(), "too long");
     assert!(jwk(&|k| k["x"] = json!("=")).is_err());
     assert!(jwk(&|k| k["d"] = json!("AAAA")).is_err(), "private");
@@ -165,7 +165,7 @@ fn unusable_keys_are_refused_when_the_verifier_is_built() {
     assert!(empty.contains("the set is empty"), "{empty}");
 
     assert!(JwtKey::hmac(Algorithm::HS256, "").is_err());
-    assert!(JwtKey::hmac(Algorithm::HS512, SECRET).is_err(), "54 bytes are short of 64");
+    assert!(JwtKey::hmac(Algorithm::HS512, SECRET).is_err(), "54 bytes are fewer than 64");
     assert!(JwtKey::hmac(Algorithm::RS256, SECRET).is_err());
     for private in ["rsa", "p256", "ed25519"] {
         let error = JwtKey::public_pem(pem(private)).unwrap_err().to_string();

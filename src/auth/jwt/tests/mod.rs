@@ -1,4 +1,4 @@
-//! What a token must be to pass, on every backend that is compiled in.
+//! Tests of the rules for tokens, with every backend that is compiled in.
 #![allow(clippy::wildcard_enum_match_arm, reason = "tests")]
 
 mod algorithms;

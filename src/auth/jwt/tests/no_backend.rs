@@ -1,9 +1,9 @@
-//! Without a backend no verifier can be built.
+//! The test without a crypto backend.
 
 use crate::auth::jwt::{Algorithm, JwtConfigError, JwtKey, JwtVerifier};
 
 #[test]
-fn without_a_backend_building_fails_and_no_request_can() {
+fn without_a_backend_no_verifier_can_be_built() {
     let key = JwtKey::hmac(Algorithm::HS256, [7; 32]).unwrap();
     let built = JwtVerifier::builder().key(key).build();
     assert!(matches!(built, Err(JwtConfigError::NoBackend)));

@@ -1,4 +1,4 @@
-//! Places: where an issuer writes a claim, and in which shape.
+//! Places: where an issuer writes a claim, and with which JSON type.
 
 use super::support::{
     NOW, builder, extended, good_claims, hs256, sign, sign_text, verify, verify_claims, with,
@@ -10,7 +10,7 @@ use crate::auth::{
 use serde_json::{Value, json};
 
 #[test]
-fn names_are_a_string_or_an_array_at_every_place_and_null_is_absent() {
+fn names_may_be_a_string_or_an_array_at_every_place_and_null_is_absent() {
     let own = |kind: &str| format!("/own/{kind}");
     let named = ClaimNames::default()
         .tenant(own("tenant"))
@@ -45,7 +45,7 @@ fn names_are_a_string_or_an_array_at_every_place_and_null_is_absent() {
         let auth = verify(&builder().claims(many.clone()), &hs256(&extended(&nested))).unwrap();
         assert_eq!(auth.tenants().count(), 2 * tenants.len(), "{nested}");
     }
-    // Numbers are tenants, spelled as the issuer spells them.
+    // A number is a tenant. Its name is the text of the number in the token.
     for (written, tenants) in [
         ("0", vec!["0"]),
         ("42", vec!["42"]),
@@ -70,7 +70,7 @@ fn names_are_a_string_or_an_array_at_every_place_and_null_is_absent() {
 }
 
 #[test]
-fn an_object_stands_for_its_keys_only_where_that_was_said() {
+fn the_keys_of_an_object_are_names_only_if_the_place_says_so() {
     let tree = json!({
         "urn:zitadel:iam:org:project:roles": {"admin": {"1": "a.example"}, "ops": {}},
         "organization": {"acme": {"id": "1"}, "left": null, "never": false, "beta": {}},
@@ -84,7 +84,11 @@ fn an_object_stands_for_its_keys_only_where_that_was_said() {
         .roles(keys("/urn:zitadel:iam:org:project:roles"))
         .scopes(keys("/urn:zitadel:iam:org:project:roles"));
     let auth = verify(&builder().claims(names), &token).unwrap();
-    assert_eq!(auth.tenants().collect::<Vec<_>>(), ["acme", "beta"], "null and false say no");
+    assert_eq!(
+        auth.tenants().collect::<Vec<_>>(),
+        ["acme", "beta"],
+        "keys with `null` or `false` are skipped"
+    );
     assert_eq!(auth.envs().collect::<Vec<_>>(), ["id"]);
     assert_eq!(auth.roles().collect::<Vec<_>>(), ["admin", "ops"]);
     assert_eq!(auth.scopes().collect::<Vec<_>>(), ["admin", "ops"]);
@@ -96,7 +100,7 @@ fn an_object_stands_for_its_keys_only_where_that_was_said() {
     for (place, tenants) in [
         (keys("/one"), Ok("acme".to_owned())),
         (keys("/several"), Ok("acme beta".into())),
-        // The claim is there and names none, so no default applies.
+        // The claim exists, but has no names, so no default applies.
         (keys("/empty"), Ok(String::new())),
         (keys("/nowhere"), Ok("t_default".into())),
         (keys("/organization/left"), Ok("t_default".into())),
@@ -114,7 +118,7 @@ fn an_object_stands_for_its_keys_only_where_that_was_said() {
 }
 
 #[test]
-fn claims_are_found_where_the_issuer_puts_them() {
+fn claims_are_read_from_the_configured_places() {
     let names = ClaimNames::default()
         .tenant("/https:~1~1example.com~1tenant")
         .envs("/app_metadata/envs")
@@ -134,7 +138,7 @@ fn claims_are_found_where_the_issuer_puts_them() {
 }
 
 #[test]
-fn a_place_that_is_named_is_the_only_one_of_its_kind() {
+fn a_configured_place_replaces_the_default_places_of_its_kind() {
     let claims = json!({
         "iss": "https://id.example", "aud": "chat", "sub": "x", "exp": NOW + 1,
         "tenant_id": "smuggled", "tenant_ids": ["smuggled"], "env": "smuggled", "envs": ["smuggled"],
@@ -158,7 +162,7 @@ fn a_place_that_is_named_is_the_only_one_of_its_kind() {
         (names().tenants("/app/many").tenant("/app/one"), "b a".into()),
         (names().tenant("/app/nowhere"), String::new()),
         (names().tenants("/app/nowhere"), String::new()),
-        // A mapping may name a default place.
+        // You may also set a default place.
         (names().tenant("/tenant_id"), "smuggled".into()),
     ] {
         assert_eq!(told(names.clone()), (tenants, smuggled()), "{names:?}");
@@ -184,7 +188,7 @@ fn a_claim_has_at_most_512_names() {
     let words = |names: usize| json!(vec!["s"; names].join("  "));
     let mut audiences = vec!["chat"; 512];
     for (claim, most, more) in [
-        ("tenant_ids", empty(511), empty(512)), // and the one in `tenant_id`
+        ("tenant_ids", empty(511), empty(512)), // `tenant_id` has one more name
         ("envs", empty(511), empty(512)),
         ("roles", empty(512), empty(513)),
         ("scope", empty(512), empty(513)),
@@ -197,7 +201,7 @@ fn a_claim_has_at_most_512_names() {
         let verifier = builder().build().unwrap();
         let auth = verifier.check(&hs256(&with(claim, most))).unwrap();
         let token = hs256(&with(claim, more));
-        // If there are more roles or scopes than the bound allows, none count.
+        // If there are more than 512 roles or scopes, the token has none.
         let has = |auth: &AuthContext| match claim {
             "roles" => Some(auth.roles().count()),
             "scope" => Some(auth.scopes().count()),
@@ -216,7 +220,7 @@ fn a_claim_has_at_most_512_names() {
 }
 
 #[test]
-fn scopes_are_the_words_of_a_string_or_the_items_of_an_array() {
+fn scopes_are_a_string_with_spaces_or_an_array_and_the_audience_can_be_replaced() {
     let scopes = |scope: Value| {
         let auth = verify_claims(&with("scope", scope))?;
         Ok::<_, &str>(auth.scopes().map(str::to_owned).collect::<Vec<_>>())

@@ -1,4 +1,4 @@
-//! Purposes: a token that was made for something else is refused.
+//! Purposes: a token for another purpose is refused.
 
 use super::support::{NOW, SECRET, builder, good_claims, hs256, sign, verify, with};
 use crate::{
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::{error::Error as _, time::Duration};
 
 #[test]
-fn an_audience_that_nobody_configured_is_refused_and_an_issuer_is_not() {
+fn a_token_with_an_unconfigured_audience_is_refused_but_not_with_an_unconfigured_issuer() {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
     let open = JwtVerifier::builder().key(key).clock(ManualClock::at(NOW).shared());
     let token = |claims: &Value| sign(&json!({"alg": "HS256"}), claims, Algorithm::HS256);
@@ -21,7 +21,7 @@ fn an_audience_that_nobody_configured_is_refused_and_an_issuer_is_not() {
 }
 
 #[test]
-fn a_token_that_is_bound_to_a_key_is_no_plain_bearer_token() {
+fn a_token_that_is_bound_to_a_key_is_refused_unless_the_application_checks_the_key() {
     #[cfg(feature = "token-cache")]
     let cache = crate::auth::jwt::TokenCache::new(100);
     let build = |builder: JwtVerifierBuilder| {
@@ -49,7 +49,8 @@ fn a_token_that_is_bound_to_a_key_is_no_plain_bearer_token() {
         let request = http::Request::builder();
         let request = request.header("authorization", format!("Bearer {token}"));
         let request = request.body(()).unwrap();
-        // A second time, when a verifier that uses the same cache has accepted it.
+        // The second time, the token is in the cache, because another verifier with the same cache accepted
+        // it.
         for _ in 0..2 {
             assert!(checked.verify(&token).is_ok(), "{cnf}");
             for refused in [
@@ -82,7 +83,7 @@ fn a_token_that_is_bound_to_a_key_is_no_plain_bearer_token() {
 }
 
 #[test]
-fn a_token_that_lives_too_long_is_of_another_kind_or_lacks_a_claim_is_refused() {
+fn a_token_with_a_long_lifetime_another_typ_or_a_missing_claim_is_refused() {
     let plain = |claims: &Value| sign(&json!({"alg": "HS256"}), claims, Algorithm::HS256);
     let hour = || builder().max_lifetime(Duration::from_secs(3600));
     for (issued, verdict) in [
@@ -95,7 +96,7 @@ fn a_token_that_lives_too_long_is_of_another_kind_or_lacks_a_claim_is_refused() 
         let again = hour().max_lifetime(Duration::from_secs(86_400));
         assert_eq!(verify(&again, &token).map(drop), verdict, "{issued}");
     }
-    // It expires before it was issued, so its lifetime is unknown.
+    // This token expires before it was issued, so its lifetime is unknown.
     let mut backwards = with("iat", json!(NOW + 1));
     backwards["exp"] = json!(NOW);
     assert!(verify(&builder(), &plain(&backwards)).is_ok());
@@ -117,7 +118,7 @@ fn a_token_that_lives_too_long_is_of_another_kind_or_lacks_a_claim_is_refused() 
         lacking.as_object_mut().unwrap().remove(name);
         let token = at("at+jwt", &lacking);
         assert_eq!(verify(&strict(), &token).err(), Some("auth.invalid"), "{name}");
-        // A route that asks gets the same verdict.
+        // A route that requires an access token gets the same verdict.
         assert!(!verify(&builder(), &token).unwrap().is_access_token(), "{name}");
     }
     assert!(!verify(&builder(), &at("JWT", &claims)).unwrap().is_access_token());
@@ -128,5 +129,8 @@ fn a_token_that_lives_too_long_is_of_another_kind_or_lacks_a_claim_is_refused() 
         let token = plain(&with("token_use", other));
         assert_eq!(verify(&access(), &token).err(), Some("auth.invalid"));
     }
-    assert!(builder().require_claim("token_use", "access").build().is_err(), "no pointer");
+    assert!(
+        builder().require_claim("token_use", "access").build().is_err(),
+        "the text is not a JSON pointer"
+    );
 }

@@ -1,4 +1,4 @@
-//! Helpers that the tests of tokens share: keys, good claims, and a verifier that accepts them.
+//! Helpers for the tests of tokens: keys, good claims, and a verifier that accepts them.
 
 #[path = "../../../../tests/minter/mod.rs"]
 mod minter;
@@ -58,7 +58,7 @@ pub(super) fn private(algorithm: Algorithm) -> EncodingKey {
 }
 
 pub(super) fn jwks() -> Value {
-    // RFC 8037 appendix A.2, RFC 7517 appendix A.1, and keys that must be left out.
+    // The keys of RFC 8037 appendix A.2 and RFC 7517 appendix A.1, and two keys that cannot be used.
     json!({"keys": [
         {"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
         {"kty": "EC", "crv": "P-256", "kid": "ec", "use": "sig",
@@ -83,7 +83,7 @@ pub(super) fn good_claims() -> Value {
     })
 }
 
-/// The good claims with another value for one of them; `null` removes it.
+/// The good claims, but with this value for one claim. `null` removes the claim.
 pub(super) fn with(name: &str, value: Value) -> Value {
     let mut claims = good_claims();
     let members = claims.as_object_mut().unwrap();
@@ -95,7 +95,7 @@ pub(super) fn with(name: &str, value: Value) -> Value {
     claims
 }
 
-/// The claims that every token needs, and these members. A `null` stays.
+/// The claims that every token needs, and these members, including those that are `null`.
 pub(super) fn extended(own: &Value) -> Value {
     let mut claims = json!({
         "iss": "https://id.example", "aud": "chat", "sub": "auth0|ada", "exp": NOW + 600,
@@ -108,7 +108,7 @@ pub(super) fn minter(algorithm: Algorithm, key: EncodingKey) -> Minter {
     Minter::new(backends()[0].provider(), algorithm.in_jsonwebtoken(), key)
 }
 
-/// A token of this header and these claims, whether or not they are JSON.
+/// A token with this header and these claims. They need not be JSON.
 pub(super) fn sign_text(header: &str, claims: &str, algorithm: Algorithm) -> String {
     minter(algorithm, private(algorithm)).sign(header, claims)
 }
@@ -146,7 +146,7 @@ pub(super) fn verify(
     });
     let first = verdicts.next().unwrap();
     for other in verdicts {
-        assert_eq!(first.as_ref().err(), other.as_ref().err(), "backends agree");
+        assert_eq!(first.as_ref().err(), other.as_ref().err(), "both backends must agree");
     }
     first
 }

@@ -10,7 +10,7 @@ use proptest::{collection::vec, prop_assert, proptest};
 use serde_json::json;
 
 #[test]
-fn headers_that_ask_for_anything_else_are_refused() {
+fn headers_with_another_algorithm_extension_or_type_are_refused() {
     for header in [
         json!({"alg": "none"}),
         json!({"alg": "None"}),
@@ -45,7 +45,7 @@ fn headers_that_ask_for_anything_else_are_refused() {
 }
 
 #[test]
-fn texts_that_are_no_strict_jws_are_refused() {
+fn texts_that_are_not_a_strict_jws_are_refused() {
     let good = sign(&json!({"alg": "HS256"}), &good_claims(), Algorithm::HS256);
     let parts: Vec<_> = good.split('.').collect();
     let header = r#"{"alg":"HS256"}"#;
@@ -77,7 +77,7 @@ fn texts_that_are_no_strict_jws_are_refused() {
 
 proptest! {
     #[test]
-    fn no_text_passes_or_panics(text in "[A-Za-z0-9_.=-]{0,200}|\\PC{0,60}", bytes in vec(0..=255_u8, 0..60)) {
+    fn no_random_text_passes_or_panics(text in "[A-Za-z0-9_.=-]{0,200}|\\PC{0,60}", bytes in vec(0..=255_u8, 0..60)) {
         prop_assert!(verify(&builder(), &text).is_err());
         let forged = format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes));
         prop_assert!(verify(&builder(), &forged).is_err());
@@ -111,7 +111,7 @@ fn header_and_claims_are_strict_json_at_every_depth() {
         assert!(JwtKey::jwk(&with(&jwks()["keys"][0].to_string())).is_err(), "{value}");
         assert!(JwtKey::jwks(&with(&jwks().to_string())).is_err(), "{value}");
     }
-    // The same at the top of the object.
+    // The same at the top level of the object.
     for name in ["$serde_json::private::RawValue", r"\u0024serde_json::private::Number"] {
         let with = |text: &str| text.replacen('{', &format!("{{\"{name}\":\"{{}}\","), 1);
         let verifier = builder().build().unwrap();

@@ -21,7 +21,7 @@ fn loaded() -> State {
 }
 
 #[test]
-fn a_flood_of_unknown_names_causes_one_fetch_a_cooldown() {
+fn many_unknown_kids_cause_one_fetch_per_cooldown() {
     let mut state = loaded();
     let mut fetches = 0;
     for second in 0..300_u64 {
@@ -35,7 +35,7 @@ fn a_flood_of_unknown_names_causes_one_fetch_a_cooldown() {
                     assert_eq!(state.missed(Some(&kid), now), Miss::Refused);
                 }
                 Miss::Refused => {}
-                Miss::Wait | Miss::Unavailable(_) => panic!("nothing runs, nothing fails"),
+                Miss::Wait | Miss::Unavailable(_) => panic!("no fetch runs, and no fetch failed"),
             }
         }
     }
@@ -44,35 +44,39 @@ fn a_flood_of_unknown_names_causes_one_fetch_a_cooldown() {
 }
 
 #[test]
-fn a_fetch_that_was_worth_while_starts_no_cooldown() {
+fn a_fetch_that_found_the_key_starts_no_cooldown() {
     let mut state = loaded();
     for second in 0..10 {
         let now = from_unix(1000 + second);
         assert_eq!(state.miss(Some("new"), now), Miss::Fetch, "{second}");
-        assert_eq!(state.miss(Some("another"), now), Miss::Wait, "one at a time");
+        assert_eq!(state.miss(Some("another"), now), Miss::Wait, "one fetch at a time");
         state.succeed(format!("{second}"), Vec::new(), now);
         state.found();
     }
 }
 
 #[test]
-fn a_name_that_is_missing_is_asked_for_again_only_later_or_once_the_keys_change() {
+fn a_missing_kid_causes_another_fetch_only_later_or_after_the_keys_change() {
     let mut state = loaded();
     let mut now = from_unix(1000);
     assert_eq!(state.miss(Some("old"), now), Miss::Fetch);
     state.succeed("one".into(), Vec::new(), now);
     assert_eq!(state.missed(Some("old"), now), Miss::Refused);
     now += 31 * SECOND;
-    assert_eq!(state.miss(Some("old"), now), Miss::Refused, "the cooldown is over");
+    assert_eq!(
+        state.miss(Some("old"), now),
+        Miss::Refused,
+        "the cooldown is over, but the `kid` is still remembered as missing"
+    );
     state.succeed("two".into(), Vec::new(), now);
     assert_eq!(state.miss(Some("old"), now), Miss::Fetch);
     state.succeed("two".into(), Vec::new(), now);
     assert_eq!(state.missed(Some("old"), now), Miss::Refused);
-    assert_eq!(state.miss(Some("old"), now - 3600 * SECOND), Miss::Fetch, "set back");
+    assert_eq!(state.miss(Some("old"), now - 3600 * SECOND), Miss::Fetch, "the clock was set back");
 }
 
 #[test]
-fn while_the_source_fails_nobody_can_tell_and_pauses_grow() {
+fn while_the_source_fails_unknown_keys_are_unavailable_and_pauses_grow() {
     let mut state = loaded();
     let mut now = from_unix(2000);
     let mut pauses = Vec::new();
@@ -90,13 +94,13 @@ fn while_the_source_fails_nobody_can_tell_and_pauses_grow() {
         assert_eq!(later.miss(Some("y"), now), Miss::Wait, "one fetch at a time");
     }
     assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    assert!(state.held(from_unix(2000)).is_some(), "what is held is kept");
+    assert!(state.held(from_unix(2000)).is_some(), "the old keys stay");
     state.succeed("one".into(), Vec::new(), now);
     assert_eq!((state.due_in(now), state.last_error()), (300 * SECOND, None));
 }
 
 #[test]
-fn keys_are_kept_up_to_a_bound_and_a_clock_that_is_set_back_makes_none_older() {
+fn keys_stay_up_to_a_maximum_age_and_a_clock_set_back_makes_no_key_older() {
     let mut state = loaded();
     state.fail("down".into(), from_unix(1300));
     assert!(state.held(from_unix(1000 + 86_400)).is_some());
@@ -106,39 +110,42 @@ fn keys_are_kept_up_to_a_bound_and_a_clock_that_is_set_back_makes_none_older() {
 }
 
 #[test]
-fn without_a_key_that_may_be_used_no_token_is_called_bad() {
+fn without_usable_keys_no_token_is_refused_as_bad() {
     let mut state = loaded();
     let now = from_unix(1000 + 86_401);
     assert_eq!(state.missed(Some("x"), now), Miss::Unavailable(super::Duration::ZERO));
-    assert_eq!(state.miss(Some("x"), now), Miss::Fetch, "whatever was missing before");
+    assert_eq!(state.miss(Some("x"), now), Miss::Fetch, "even if the `kid` was missing before");
     state.succeed("one".into(), Vec::new(), now);
     assert_eq!(state.missed(Some("x"), now), Miss::Refused);
 }
 
 #[test]
-fn a_fetch_that_was_given_up_failed_once_whoever_says_so() {
+fn a_fetch_that_was_given_up_counts_as_one_failure() {
     let mut state = loaded();
     let now = from_unix(1300);
     state.begin(now);
     state.take_up();
     let attempt = state.attempt();
-    assert!(!state.give_up(attempt - 1, "another".into(), now), "is over");
+    assert!(!state.give_up(attempt - 1, "another".into(), now), "that fetch is over");
     assert_eq!(state.last_error(), None);
-    assert!(!state.give_up(attempt, "no answer".into(), now), "the task began");
-    assert!(!state.give_up(attempt, "no answer".into(), now), "and is not given up twice");
+    assert!(!state.give_up(attempt, "no answer".into(), now), "the task has begun the fetch");
+    assert!(!state.give_up(attempt, "no answer".into(), now), "a fetch is given up only once");
     state.fail("no answer".into(), now);
     assert_eq!((state.due_in(now), state.last_error()), (SECOND, Some("no answer")));
     state.begin(now);
-    assert!(state.give_up(state.attempt(), "no answer".into(), now), "nobody took it up");
+    assert!(
+        state.give_up(state.attempt(), "no answer".into(), now),
+        "the task has not begun the fetch"
+    );
 }
 
 #[test]
-fn a_task_that_says_nothing_is_lost_and_a_clock_that_jumps_is_no_loss() {
+fn a_task_that_is_late_twice_is_lost_and_a_clock_jump_is_not_enough() {
     let mut state = loaded();
     assert!(!state.is_overdue(from_unix(1300 + 20)));
     let mut now = from_unix(1300 + 21);
-    assert!(state.is_overdue(now) && !state.is_lost(now), "once is not enough");
-    assert!(!state.is_overdue(now), "nobody asks again at once");
+    assert!(state.is_overdue(now) && !state.is_lost(now), "late once is not enough");
+    assert!(!state.is_overdue(now), "the task gets more time");
     now += 21 * SECOND;
     assert!(state.is_lost(now));
     state.begin_anew("lost".into(), now);
@@ -151,13 +158,17 @@ fn a_task_that_says_nothing_is_lost_and_a_clock_that_jumps_is_no_loss() {
 }
 
 #[test]
-fn the_generation_changes_with_the_document_only() {
+fn the_generation_changes_only_with_the_document() {
     let mut state = loaded();
     let generation = |state: &State| state.held(from_unix(1000)).unwrap().generation;
     let first = generation(&state);
     state.succeed("one".into(), Vec::new(), from_unix(1300));
     assert_eq!(generation(&state), first);
-    assert_eq!(state.age(from_unix(1300)), Some(Duration::ZERO), "it was looked at");
+    assert_eq!(
+        state.age(from_unix(1300)),
+        Some(Duration::ZERO),
+        "the fetch counts, although the document is the same"
+    );
     state.succeed("two".into(), Vec::new(), from_unix(1300));
     assert_ne!(generation(&state), first);
 }

@@ -1,4 +1,4 @@
-//! Claims that are absent, foreign, or of the wrong type.
+//! Claims that are absent, wrong, or of the wrong type.
 
 use super::{
     super::support::sign_text,
@@ -8,7 +8,7 @@ use crate::auth::jwt::Algorithm;
 use serde_json::{Value, json};
 
 #[test]
-fn claims_that_are_absent_foreign_or_of_the_wrong_type_are_refused() {
+fn attacks_with_absent_wrong_or_mistyped_claims_are_refused() {
     let service = Service::of(Algorithm::HS256);
     let some = |value: Value| Some(value);
     let (issuer, later) = (some(json!("https://id.example")), some(json!(now() + 600)));
@@ -37,7 +37,7 @@ fn claims_that_are_absent_foreign_or_of_the_wrong_type_are_refused() {
         ("aud", some(json!(5)), aud.clone(), "a number", Accepts),
         ("aud", some(json!({"chat": true})), aud.clone(), "an object", Accepts),
         ("aud", some(json!(["chat", 5])), some(json!(["chat", "x"])), "mixed", Accepts),
-        ("aud", some(json!([null])), some(json!(["chat", null])), "holds null alone", Accepts),
+        ("aud", some(json!([null])), some(json!(["chat", null])), "only null", Accepts),
         ("aud", some(json!([["chat"]])), some(json!(["chat"])), "nested", Accepts),
         ("aud", some(json!([])), some(json!(["chat"])), "empty", Refuses),
         ("aud", some(json!("billing")), aud.clone(), "of another service", Refuses),
@@ -63,12 +63,12 @@ fn claims_that_are_absent_foreign_or_of_the_wrong_type_are_refused() {
         ("exp", some(json!(i64::MIN)), later.clone(), "very negative", Refuses),
         ("exp", some(json!(-1e18)), later, "a negative float", Refuses),
         ("nbf", some(json!(now() + 600)), past.clone(), "in the future", Accepts),
-        ("nbf", some(json!(1e300)), None, "never", Accepts),
+        ("nbf", some(json!(1e300)), None, "after the year 9999", Accepts),
         ("nbf", some(json!(now().to_string())), past.clone(), "a string", Accepts),
         ("nbf", some(json!(-1)), some(json!(0)), "negative", Accepts),
         ("iat", some(json!(now() + 86_400)), past.clone(), "tomorrow", Accepts),
         ("iat", some(json!("now")), past, "a string", Accepts),
-        // The guard compares names, so a value must not stand for another name.
+        // The guard compares names, so a value of another type must not turn into a name.
         ("tenant_id", some(json!(1.5)), some(json!(15)), "a fraction", Accepts),
         ("tenant_id", some(json!(true)), tenant.clone(), "a boolean", Accepts),
         ("tenant_id", some(json!({"t_a": true})), tenant, "an object", Accepts),
@@ -88,7 +88,7 @@ fn claims_that_are_absent_foreign_or_of_the_wrong_type_are_refused() {
 }
 
 #[test]
-fn a_token_that_is_over_says_so_and_one_that_never_ends_is_refused() {
+fn an_expired_token_is_reported_as_expired_and_a_token_that_never_expires_is_invalid() {
     let service = Service::of(Algorithm::HS256);
     let token = |exp: Value| hs256(&plain(Algorithm::HS256), &with(claims(), "exp", Some(exp)));
     let control = token(json!(now() + 600));
@@ -96,7 +96,7 @@ fn a_token_that_is_over_says_so_and_one_that_never_ends_is_refused() {
         let name = format!("exp {over}");
         service.withstands(&name, &token(over), &control, "auth.expired", Refuses);
     }
-    // The last second of the year 9999 is the last date there is.
+    // The last second of the year 9999 is the last date that is accepted.
     for (never, alone) in [
         (json!(253_402_300_800_u64), Accepts),
         (json!(1e18), Accepts),
@@ -109,7 +109,7 @@ fn a_token_that_is_over_says_so_and_one_that_never_ends_is_refused() {
     for far in [json!(253_402_300_799_u64), json!(now() as f64 + 600.75)] {
         assert!(service.ours(&token(far.clone())).unwrap().remaining().is_ok(), "{far}");
     }
-    // JSON has no such number.
+    // This number is too large for an `f64`.
     let claims = claims().to_string();
     let endless = claims.replacen("\"exp\":", "\"exp\":1e400,\"was\":", 1);
     let endless = sign_text(r#"{"alg":"HS256"}"#, &endless, Algorithm::HS256);

@@ -1,4 +1,4 @@
-//! Headers that change what was signed, or that bring their own key.
+//! Headers that change the meaning of the signed bytes, or that contain a key.
 
 use super::{
     super::support::{minter, sign, verify},
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::{io::ErrorKind, net::TcpListener};
 
 #[test]
-fn header_members_that_change_what_was_signed_are_refused() {
+fn header_members_that_change_the_meaning_of_the_token_are_refused() {
     let service = Service::of(Algorithm::HS256);
     let some = |value: Value| Some(value);
     let table: Vec<Member> = vec![
@@ -26,18 +26,18 @@ fn header_members_that_change_what_was_signed_are_refused() {
         ("crit", some(json!([])), None, "empty", Accepts),
         ("crit", some(Value::Null), None, "null", Accepts),
         ("crit", some(json!("x")), None, "a string", Refuses),
-        // RFC 7797: the payload would be read differently. RFC 8725 section 3.6: no compression.
+        // RFC 7797 changes how the payload is read. RFC 8725 section 3.6 advises against compression.
         ("b64", some(json!(false)), None, "unencoded payload", Accepts),
-        ("b64", some(json!(true)), None, "even so", Accepts),
+        ("b64", some(json!(true)), None, "the default value", Accepts),
         ("zip", some(json!("DEF")), None, "compressed", Accepts),
         ("enc", some(json!("A128GCM")), None, "encrypted", Accepts),
         ("cty", some(json!("JWT")), None, "nested", Accepts),
-        // RFC 8725 section 3.11: a token made for another purpose, by the same issuer and key.
+        // RFC 8725 section 3.11: the same issuer and key made the token for another purpose.
         ("typ", some(json!("dpop+jwt")), some(json!("at+jwt")), "RFC 9449", Accepts),
         ("typ", some(json!("logout+jwt")), some(json!("JWT")), "OIDC logout", Accepts),
         ("typ", some(json!("secevent+jwt")), some(json!("jwt")), "RFC 8417", Accepts),
-        ("typ", some(json!("id_token+jwt")), None, "unheard of", Accepts),
-        ("typ", some(json!("JOSE")), some(json!("application/jwt")), "no JWT", Accepts),
+        ("typ", some(json!("id_token+jwt")), None, "unknown", Accepts),
+        ("typ", some(json!("JOSE")), some(json!("application/jwt")), "not a JWT", Accepts),
         ("typ", some(json!("JWT ")), some(json!("JWT")), "a space", Accepts),
         ("typ", some(json!("")), None, "empty", Accepts),
         ("typ", some(Value::Null), None, "null", Accepts),
@@ -60,7 +60,7 @@ fn header_members_that_change_what_was_signed_are_refused() {
 }
 
 #[test]
-fn a_kid_is_a_name_and_nothing_else() {
+fn a_kid_is_only_compared_and_never_interpreted() {
     let service = Service::named(Algorithm::HS256, "key-1");
     let token = |kid: &str| hs256(&json!({"alg": "HS256", "kid": kid}), &claims());
     let control = token("key-1");
@@ -83,10 +83,10 @@ fn a_kid_is_a_name_and_nothing_else() {
         "key\u{2010}1",
         "ｋey-1",
     ] {
-        // jsonwebtoken leaves the choice of the key to its caller.
+        // jsonwebtoken does not look at the `kid`: its caller chooses the key.
         service.withstands(kid, &token(kid), &control, "auth.invalid", Accepts);
     }
-    // A path traversal would find an empty file, and so an empty secret.
+    // A verifier that opens the `kid` as a path would read an empty file, and use it as an empty secret.
     let message = token("../../../../dev/null");
     let message = message.rsplit_once('.').unwrap().0;
     let attack = minter(Algorithm::HS256, EncodingKey::from_secret(b"")).seal(message);
@@ -94,7 +94,7 @@ fn a_kid_is_a_name_and_nothing_else() {
 }
 
 #[test]
-fn a_key_that_a_token_brings_along_is_not_used() {
+fn a_key_in_the_header_of_a_token_is_not_used() {
     // CVE-2018-0114. The attacker has the key pair of RFC 8037 appendix A.
     let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
     let pkcs8 = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
@@ -119,14 +119,19 @@ fn a_key_that_a_token_brings_along_is_not_used() {
         for kid in [None, Some(json!("evil")), Some(json!(url))] {
             let header = with(plain(Algorithm::EdDSA), name, Some(value.clone()));
             let header = with(header, "kid", kid);
-            // The control has the same header, and our key signed it: nobody reads the member.
+            // The control has the same header, but our key signed it. It passes, because the verifier ignores
+            // the member.
             let control = sign(&header, &claims(), Algorithm::EdDSA);
             let message = control.rsplit_once('.').unwrap().0;
             let attack = attacker.seal(message);
             service.withstands(name, &attack, &control, "auth.invalid", Refuses);
         }
     }
-    assert_eq!(trap.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody connected");
+    assert_eq!(
+        trap.accept().unwrap_err().kind(),
+        ErrorKind::WouldBlock,
+        "the verifier made no connection"
+    );
 
     // The attack is a good token for a verifier that trusts the key of the attacker.
     let trusting =

@@ -1,4 +1,4 @@
-//! JWKs that an issuer should not publish, or that an attacker would like to have trusted.
+//! JWKs that no verifier should trust.
 
 use super::{
     super::support::{SECRET, backends, builder, der, sign, verify},
@@ -15,14 +15,14 @@ fn text(bytes: &[u8]) -> Value {
     json!(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// The key of `p256.pub`: its DER ends in the two coordinates.
+/// The key of `p256.pub`. Its DER ends with the two coordinates.
 fn ec() -> Value {
     let der = der("p256.pub");
     let (x, y) = der[der.len() - 64..].split_at(32);
     json!({"kty": "EC", "crv": "P-256", "x": text(x), "y": text(y)})
 }
 
-/// The key of `rsa.pub`: its DER ends in the modulus, and in the exponent with a head of two bytes.
+/// The key of `rsa.pub`. Its DER ends with the modulus, two bytes of tag and length, and the exponent.
 fn rsa() -> Value {
     let der = der("rsa.pkcs1.pub");
     json!({"kty": "RSA", "n": text(&der[der.len() - 261..der.len() - 5]), "e": "AQAB"})
@@ -32,7 +32,7 @@ fn secret() -> Value {
     json!({"kty": "oct", "k": text(SECRET)})
 }
 
-/// `jwk` with these members instead of its own; `null` removes one.
+/// `jwk` with other values for these members. `null` counts as absent.
 fn but(mut jwk: Value, members: &Value) -> Value {
     jwk.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     jwk
@@ -44,7 +44,7 @@ fn trusting(keys: Vec<JwtKey>) -> JwtVerifierBuilder {
 
 /// RFC 7517 section 4, RFC 7518 sections 3 and 6, RFC 8725 section 3.5.
 #[test]
-fn a_jwk_that_is_weak_broken_or_for_another_use_is_refused_before_any_token() {
+fn a_weak_broken_or_unsuitable_jwk_is_refused_when_the_verifier_is_built() {
     for (algorithm, good, changes) in [
         (
             Algorithm::ES256,
@@ -72,7 +72,7 @@ fn a_jwk_that_is_weak_broken_or_for_another_use_is_refused_before_any_token() {
                 json!({"y": ec()["x"]}),
                 json!({"x": text(&[0; 32]), "y": text(&[0; 32])}),
                 json!({"x": text(&[0xff; 32])}),
-                // RFC 7518 section 6.2.1.2: coordinates have their full length, and no more.
+                // RFC 7518 section 6.2.1.2: coordinates have exactly their full length.
                 json!({"x": text(&[1; 31])}),
                 json!({"x": text(&[0; 33])}),
             ],
@@ -92,7 +92,7 @@ fn a_jwk_that_is_weak_broken_or_for_another_use_is_refused_before_any_token() {
                 json!({"kty": "oct"}),
                 json!({"d": "AQ"}),
                 json!({"oth": [{"r": "AQ"}]}),
-                // With the exponent 1 a signature is the padded hash, which anybody can write.
+                // With the exponent 1, the signature equals the padded hash, so anybody can forge it.
                 json!({"e": "AQ"}),
                 json!({"e": "AA"}),
                 json!({"e": "Aw"}),
@@ -134,7 +134,7 @@ fn a_jwk_that_is_weak_broken_or_for_another_use_is_refused_before_any_token() {
     }
 }
 
-/// An issuer publishes its key set, so a secret in it is known to everybody.
+/// An issuer publishes its key set, so everybody knows a secret in it.
 #[test]
 fn a_secret_in_a_key_set_verifies_nothing() {
     let signed = |algorithm| sign(&plain(algorithm), &claims(), algorithm);

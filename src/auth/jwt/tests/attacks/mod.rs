@@ -1,9 +1,9 @@
-//! Tokens that an attacker would send, and what jsonwebtoken alone makes of them.
+//! Tokens of attackers, and the verdict of jsonwebtoken alone on them.
 //!
-//! RFC 8725 names the classes. The *right* key signs nearly every token here, so that only the rule
-//! under test can refuse it. Next to each stands a control, which differs in one thing and passes.
-//! [`Alone`](service::Alone) is the verdict of jsonwebtoken with the same issuer and audience, and the
-//! tests check that, too.
+//! RFC 8725 describes these classes of attacks. The *right* key signs nearly every token here, so that only
+//! the rule under test can refuse it. Each attack has a control: a token that differs in one detail and
+//! passes. [`Alone`](service::Alone) is the verdict of jsonwebtoken with the same issuer and audience. The
+//! tests check this verdict, too.
 
 mod claims;
 mod headers;

