@@ -23,7 +23,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// How much is taken from the ring at once, in bytes: what a stalled subscriber holds on to.
+/// How much a reader copies from the ring at once, in bytes. A subscriber that does not read keeps this
+/// much memory in use.
 const BATCH: usize = 16 * 1024;
 
 /// Reads one thread of a [`MemoryLog`](crate::MemoryLog).
@@ -31,13 +32,13 @@ pub struct MemoryReader {
     shared: Arc<Shared>,
     pub(super) thread: Arc<Thread>,
     at: Cursor,
-    /// Read ahead of `at`.
+    /// The events after `at` that the reader read ahead.
     batch: VecDeque<StreamEvent>,
     waits: Option<Waits>,
 }
 
 impl MemoryReader {
-    /// Stands at the head of the thread.
+    /// A reader at the head of the thread.
     ///
     /// # Errors
     ///
@@ -61,11 +62,11 @@ impl MemoryReader {
         Ok((extent, Self { shared, thread, at, batch: VecDeque::new(), waits: None }))
     }
 
-    /// Reads ahead, unless there is nothing to read: then it waits.
+    /// Reads ahead, or registers the waker if there is nothing to read.
     ///
     /// # Errors
     ///
-    /// [`Stop`], if there is something else to say.
+    /// [`Stop`], if there is a gap or the thread was erased.
     fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
         let Self { shared, thread, at, batch, waits } = self;
         if waits.as_ref().is_some_and(|waits| waits.hold(&thread.head, *at, cx.waker())) {
@@ -76,7 +77,7 @@ impl MemoryReader {
             return Poll::Ready(Err(Stop::Erased));
         }
         if *at == ring.extent().head() {
-            // There is nothing that could be too old to be served, so the time is not asked.
+            // No event is unread, so none can be too old: the clock is not needed.
             let stale = Waits::begin(waits, &mut ring, cx.waker());
             drop(ring);
             drop(stale);
@@ -86,7 +87,7 @@ impl MemoryReader {
         let evicted = shared.counting(thread, &mut ring, expire);
         let extent = ring.extent();
         let served = extent.serves(*at).is_ok();
-        // A reader that has read everything begins to wait under the same lock.
+        // A reader that has copied everything begins to wait under the same lock.
         let has_all = served && ring.copy_after(*at, BATCH, batch);
         let stale = if has_all { Waits::begin(waits, &mut ring, cx.waker()) } else { None };
         drop(ring);

@@ -22,8 +22,8 @@ impl WakerId {
     }
 }
 
-/// The wakers of the readers that wait for the next event, one place for each. The places are valid
-/// until that event.
+/// The wakers of the readers that wait for the next event. Each reader has a place, which is valid until
+/// that event.
 ///
 /// A reader that waits again before that event replaces its own waker, so there are never more wakers
 /// than readers.
@@ -35,8 +35,8 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Gives the reader's place, and a waker to drop once the ring is unlocked: to drop a waker may run
-    /// any code.
+    /// Returns the reader's place, and a waker that the caller drops after the unlock of the ring: the
+    /// drop of a waker may run any code.
     pub(super) fn wait(&mut self, place: Option<usize>, waker: &Waker) -> (usize, Option<Waker>) {
         let place = place.or_else(|| self.free.pop()).unwrap_or(self.wakers.len());
         let stale = match self.wakers.get_mut(place) {
@@ -50,7 +50,7 @@ impl Waiting {
         (place, stale)
     }
 
-    /// Frees a place. The caller drops the waker once the ring is unlocked.
+    /// Frees a place. The caller drops the waker after the unlock of the ring.
     pub(super) fn leave(&mut self, place: usize) -> Option<Waker> {
         let slot = self.wakers.get_mut(place)?;
         self.free.push(place);
@@ -65,13 +65,13 @@ impl Waiting {
     }
 }
 
-/// A reader that has read all events, and will be woken by the next one.
+/// The state of a reader that has read all events. The next event wakes it.
 pub(super) struct Waits {
-    /// The head that it waits behind. Once there is another head, its place is not valid any more.
+    /// The head when the reader began to wait. When the head changes, the place is not valid any more.
     pub(super) at: Cursor,
     pub(super) place: usize,
-    /// The waker in its place. The ring keeps that waker until there is another head, so no other waker
-    /// can have the same identity meanwhile.
+    /// The waker in its place. The ring keeps that waker until the head changes, so no other waker can
+    /// have the same identity until then.
     waker: WakerId,
 }
 
@@ -85,7 +85,7 @@ impl Waits {
         stale
     }
 
-    /// Whether the next event still wakes this task: then there is nothing to do.
+    /// Whether the registration is still valid for this task, so that there is nothing to do.
     pub(super) fn hold(&self, head: &AtomicU64, after: Cursor, waker: &Waker) -> bool {
         self.at == after && head.load(Ordering::Acquire) == after.seq() && self.waker.is(waker)
     }
