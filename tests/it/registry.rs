@@ -160,9 +160,9 @@ fn the_log_says_why_a_thread_is_refused_and_the_client_is_not_told() {
     let mut answers = Vec::new();
     for (thread, reason, owner) in [
         ("nowhere", "the thread is unknown", None),
-        ("foreign", "the thread is foreign", Some("t_beta/prod/foreign")),
-        ("elsewhere", "the thread is foreign", Some("t_alpha/dev/elsewhere")),
-        ("other-id", "the thread is foreign", Some("t_alpha/prod/another")),
+        ("foreign", "the registry returned another thread", Some("t_beta/prod/foreign")),
+        ("elsewhere", "the registry returned another thread", Some("t_alpha/dev/elsewhere")),
+        ("other-id", "the registry returned another thread", Some("t_alpha/prod/another")),
         ("closed", "the caller is not a member", None),
         ("mal formed\n", "the thread id is malformed", None),
         ("", "the thread id is malformed", None),
