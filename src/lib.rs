@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// A module uses only modules above it; `tests/it/layering.rs` holds it to that.
+// A module uses only modules above it. `tests/it/layering.rs` checks this.
 pub mod id;
 
 mod json;

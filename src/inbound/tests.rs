@@ -140,7 +140,10 @@ fn messages_that_are_not_strict_json_are_refused_at_any_depth() {
         ] {
             let refused = receive(&text, OnForeignMembers::Ignore).unwrap_err();
             assert!(refused.contains(reason), "{text:.100}: {refused}");
-            assert!(!refused.contains("secret"), "the error must not repeat the message: {refused}");
+            assert!(
+                !refused.contains("secret"),
+                "the error must not repeat the message: {refused}"
+            );
         }
     }
 }

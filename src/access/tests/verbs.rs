@@ -89,7 +89,11 @@ fn every_method_of_a_grant_refuses_after_the_end_of_its_proof() {
         let after = verbs(&grant, &publisher, &log);
         assert!(after.iter().all(|code| code == expected), "{n}: {after:?}");
         let late = grant.publish(&log, message.clone()).now_or_never().unwrap();
-        assert_eq!(late.unwrap_err().code(), expected, "received before the end, published after it");
+        assert_eq!(
+            late.unwrap_err().code(),
+            expected,
+            "received before the end, published after it"
+        );
         assert!(publisher.publish_message(message).now_or_never().unwrap().is_err());
         assert_eq!(log_len(&log), published, "the log must not store anything");
     }

@@ -67,10 +67,7 @@ impl Check for ContextCheck {
         if let Some(why) = replaced {
             span.in_scope(|| {
                 let why = why.to_string();
-                tracing::debug!(
-                    why = why.as_str(),
-                    "replaced the request id with a generated one"
-                );
+                tracing::debug!(why = why.as_str(), "replaced the request id with a generated one");
             });
         }
         let echo = sent.or_else(|| HeaderValue::try_from(id.as_str()).ok());

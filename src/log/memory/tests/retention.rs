@@ -38,7 +38,11 @@ fn retention_limits_bytes_and_age() {
     publish(&log, "th", "x").unwrap();
     clock.advance(Duration::from_secs(6));
     assert_eq!(seqs(&mut subscribe(&log, "th", LastEventId::Earliest)), [2]);
-    assert_eq!(seqs(&mut subscribe(&log, "th", first)), [2], "the log still holds all events after it");
+    assert_eq!(
+        seqs(&mut subscribe(&log, "th", first)),
+        [2],
+        "the log still holds all events after it"
+    );
     clock.advance(Duration::from_secs(6));
     let (events, gaps) = read(&mut subscribe(&log, "th", first));
     assert_eq!((events.len(), gaps.len()), (0, 1));
@@ -242,7 +246,10 @@ fn the_log_drops_events_that_are_too_old_before_it_evicts_others() {
     let epoch = post(&log, &thread, 60).epoch();
     posted.push(31);
     let held = log.thread(thread.key()).ring.lock().bytes;
-    assert!(held > 10_000 && log.0.bytes.used() < 20_000, "one tenant must be able to use most of it");
+    assert!(
+        held > 10_000 && log.0.bytes.used() < 20_000,
+        "one tenant must be able to use most of it"
+    );
     assert_eq!(resume(&log, &thread, Cursor::new(epoch, 0)), (posted, false));
 }
 
