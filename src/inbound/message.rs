@@ -16,8 +16,8 @@ pub enum InvalidMessage {
     /// whose nearest double is infinite, half of a surrogate pair, or a name that serde_json reserves.
     /// The text says which.
     ///
-    /// Other JSON objects are valid. A consumer that reads numbers as doubles still rounds an integer
-    /// beyond 2^53 and a long fraction, and reads a number that is too small for a double as zero.
+    /// All other JSON objects pass this check. A consumer that reads numbers as doubles still rounds an
+    /// integer beyond 2^53 and a long fraction, and reads a number that is too small for a double as zero.
     #[error("the message must be one strict JSON object, such as {{\"text\":\"hi\"}}, but {0}")]
     Json(String),
     /// The message has a member that only the server may set.

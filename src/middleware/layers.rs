@@ -114,9 +114,10 @@ impl<C: AsMut<ContextCheck>, R> Require<C, R> {
     /// ```
     ///
     /// The values that `read` returns prove nothing: the layer checks them like headers, and compares them
-    /// with the token. If `read` does not return a tenant or an env, the header must name it. If a header,
-    /// the query or a ticket names it as well, both values must be equal: the tenant byte for byte, the
-    /// env with aliases resolved. Otherwise the layer refuses the request (400 `context.invalid`).
+    /// with the token. A tenant or an env that `read` does not return comes from the header as usual. If a
+    /// header, the query or a ticket also names a value that `read` returns, both must be equal: the tenant
+    /// byte for byte, the env with aliases resolved. Otherwise the layer refuses the request (400
+    /// `context.invalid`).
     ///
     /// In axum, a layer inside `Router::nest` sees the path without the prefix. A layer around the outer
     /// router sees the whole path. `head.extensions()` has axum's `OriginalUri`.
