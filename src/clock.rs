@@ -1,4 +1,4 @@
-//! Where the time comes from: the system, or a test.
+//! The clock: the system's clock, or a test's clock.
 
 use std::{
     fmt,
@@ -11,10 +11,10 @@ use std::{
 /// A sleep that a [`Clock`] made.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
-/// Tells the time of day and wakes sleepers.
+/// Returns the time of day, and makes futures that sleep.
 ///
-/// The time of day decides whether something has expired. A sleep only makes sure that the time of day
-/// is looked at again.
+/// Only the time of day decides whether a token has expired. A sleep only makes sure that the crate reads
+/// the time of day again.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The time of day.
     fn now(&self) -> SystemTime;
@@ -27,7 +27,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
 ///
 /// # Panics
 ///
-/// Sleeping needs a tokio runtime with its timer enabled, as every tokio-based server has.
+/// [`sleep`](Clock::sleep) needs a tokio runtime with an enabled timer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -41,15 +41,15 @@ impl Clock for SystemClock {
     }
 }
 
-/// The clock used where none was chosen.
+/// The default clock.
 pub(crate) fn system() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-/// 9999-12-31T23:59:59Z, the last second that RFC 3339 can write. A later time means "never".
+/// 9999-12-31T23:59:59Z, the last second that RFC 3339 can express. A later time means "never".
 pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
-/// A number of seconds since 1970 as a time, however large.
+/// The time that is `seconds` after 1970-01-01T00:00:00Z, but at most [`LAST_SECOND`].
 #[cfg(any(test, feature = "jwt", feature = "test-util"))]
 pub(crate) fn from_unix(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND))
@@ -72,7 +72,7 @@ mod tests {
     use super::{from_unix, rfc3339};
 
     #[test]
-    fn times_are_written_with_milliseconds_and_never_overflow() {
+    fn times_have_milliseconds_and_do_not_overflow() {
         assert_eq!(rfc3339(from_unix(1_795_348_800)).to_string(), "2026-11-22T12:00:00.000Z");
         assert_eq!(rfc3339(from_unix(u64::MAX)).to_string(), "9999-12-31T23:59:59.000Z");
     }

@@ -1,7 +1,7 @@
-//! Locks that a panic does not poison, and what the model checker puts in their place.
+//! Locks without poisoning, and their replacements for the model checker.
 //!
-//! A panic while a lock is held leaves the data behind it usable: each change is small, and at worst
-//! one is counted half. To refuse every request from then on would be worse.
+//! A panic under a lock leaves the data usable: each change is small, and at worst one change is counted
+//! only in part. It would be worse to refuse every request after the panic.
 
 #[cfg(all(test, tenancy_loom))]
 use loom::sync as imp;
@@ -26,7 +26,7 @@ impl<T> Mutex<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `None` while somebody else holds the lock.
+    /// `None` if the lock is held.
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(guard),

@@ -1,6 +1,6 @@
-//! What the hot paths allocate, counted: a figure that no noise of the machine changes.
+//! Counts the allocations of the hot paths. Unlike a time, this number is the same on every run.
 //!
-//! In a binary of its own, since it counts for the whole of one.
+//! A separate binary, because the counter counts for a whole process.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
@@ -33,10 +33,10 @@ use tower_tenancy::{
 
 const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
 
-/// What the requests say.
+/// The claims of the requests' token.
 const CLAIMS: &str = r#"{"sub":"ada","tenant_id":"t_alpha","env":"prod","exp":9999999999}"#;
 
-/// A token of these claims.
+/// A token with these claims.
 fn signed(claims: &str) -> String {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     Minter::new(&DEFAULT_PROVIDER, jsonwebtoken::Algorithm::HS256, key)
@@ -51,7 +51,7 @@ fn request(id: Option<&str>) -> Request<()> {
         ("authorization", format!("Bearer {}", signed(CLAIMS))),
     ];
     for (name, value) in headers.into_iter().chain(id.map(|id| ("x-request-id", id.to_owned()))) {
-        // As hyper does it: all values share the buffer that they were read into.
+        // Like hyper: a value shares the buffer that it was read into.
         let buffer = Bytes::from(value);
         let value = HeaderValue::from_maybe_shared(buffer.clone()).unwrap();
         request.headers_mut().insert(HeaderName::from_static(name), value);
@@ -61,7 +61,7 @@ fn request(id: Option<&str>) -> Request<()> {
 
 type Answer = Ready<Result<Response<Full<Bytes>>, Infallible>>;
 
-/// Hands the scope out, if there is one.
+/// A handler that returns the scope, if there is one, in the response's extensions.
 fn scoped(request: Request<()>) -> Answer {
     let mut response = Response::new(Full::default());
     if let Ok(scope) = TenantScope::from_extensions(request.extensions()) {
@@ -70,7 +70,7 @@ fn scoped(request: Request<()>) -> Answer {
     ready(Ok(response))
 }
 
-/// Answers with a header, as any real service does: room for the echoed id is there.
+/// A handler that responds with a header, like a real service. So the header map has room for the request id.
 fn no_op(request: Request<()>) -> Answer {
     drop(request);
     let mut response = Response::new(Full::default());
@@ -78,7 +78,7 @@ fn no_op(request: Request<()>) -> Answer {
     ready(Ok(response))
 }
 
-/// What a service does before this at the very least: it stores one context.
+/// The minimum for comparison: a handler that stores one context.
 fn stores_one_context(mut request: Request<()>) -> Answer {
     request.extensions_mut().insert([0_u8; 200]);
     no_op(request)
@@ -90,10 +90,10 @@ fn tenancy() -> RequireTenantScope {
     RequireTenantScope::new(verifier.build().unwrap())
 }
 
-/// The id is stored once more where tower-http's layers look for it.
+/// With tower-http, the layer stores the id a second time, in tower-http's extension.
 const SHARED_ID: u64 = cfg!(feature = "tower-http") as u64;
 
-/// Counted for the second request: the first one fills the cache and starts what starts once.
+/// Counts the allocations of the second request. The first one fills the cache and initializes statics.
 fn counted<S>(mut service: S, id: Option<&str>) -> AllocationInfo
 where
     S: Service<Request<()>, Response = Response<Full<Bytes>>, Error = Infallible>,
@@ -115,7 +115,7 @@ fn grant(id: &str) -> ThreadGrant {
 }
 
 #[test]
-fn guards_allocate_what_storing_one_context_does() {
+fn the_layer_allocates_as_much_as_a_handler_that_stores_one_context() {
     let id = Some("0190b3e0-0000-7000-8000-000000000000");
     let bare = counted(service_fn(no_op), id);
     let one = counted(service_fn(stores_one_context), id);
@@ -125,10 +125,10 @@ fn guards_allocate_what_storing_one_context_does() {
 }
 
 #[test]
-fn a_request_without_an_id_costs_the_header_that_bears_it_and_no_more() {
+fn a_request_without_an_id_costs_two_more_allocations_for_its_header() {
     let one = counted(service_fn(stores_one_context), None);
     let guarded = counted(tenancy().layer(service_fn(no_op)), None);
-    // The header's bytes, and that request and response share them.
+    // One for the header's bytes, and one to share them between request and response.
     assert_eq!(guarded.count_total, one.count_total + 2 + SHARED_ID, "{guarded:?}");
 }
 
@@ -139,7 +139,7 @@ fn events(count: usize) -> Vec<StreamEvent> {
 }
 
 #[test]
-fn the_adapter_allocates_nothing_for_an_event() {
+fn a_guarded_stream_allocates_nothing_for_an_event() {
     for id in ["r-1", "0190b3e0-0000-7000-8000-000000000000"] {
         let mut guarded = pin!(grant(id).guard(stream::iter(events(1000))));
         let mut cx = Context::from_waker(Waker::noop());
@@ -156,7 +156,7 @@ fn the_adapter_allocates_nothing_for_an_event() {
 }
 
 #[test]
-fn an_event_of_a_log_costs_its_frame_and_nothing_else() {
+fn an_event_of_a_log_costs_one_allocation_for_its_frame() {
     let log = MemoryLog::new();
     let publisher = Publisher::without_proof(log.clone(), grant("r-1").routing().clone());
     let grant = grant("r-2");
@@ -176,7 +176,7 @@ fn an_event_of_a_log_costs_its_frame_and_nothing_else() {
     let publish = || {
         publisher.publish("message", "hello").now_or_never().unwrap().unwrap();
     };
-    // The opening, timers, and room to wait in.
+    // These allocate the opening, the timers, and the reader's place among the wakers.
     publish();
     assert_eq!(frames(), 1);
     publish();
@@ -187,8 +187,8 @@ fn an_event_of_a_log_costs_its_frame_and_nothing_else() {
 }
 
 #[test]
-fn a_cache_of_tokens_keeps_no_more_than_its_bound_whatever_the_tokens_say() {
-    /// What an empty cache takes.
+fn a_cache_of_tokens_stays_within_its_limit_for_all_kinds_of_claims() {
+    /// The size of an empty cache.
     const FIXED: i64 = 24 * 1024;
     const BOUND: usize = 1024 * 1024;
 
@@ -202,12 +202,12 @@ fn a_cache_of_tokens_keeps_no_more_than_its_bound_whatever_the_tokens_say() {
     let kinds: Vec<(&str, Box<dyn Fn(usize) -> String>)> = vec![
         ("small", Box::new(many("", 0))),
         ("empty roles", Box::new(many("\"\"", 512))),
-        // One more than its list had room for, so that it has nearly twice the room.
+        // One item more than a power of two, so that the list has nearly twice the capacity that it needs.
         ("a list that has just grown", Box::new(many("\"\"", 257))),
         ("short roles", Box::new(many("\"editor\"", 500))),
         ("long roles", Box::new(many(&format!("{long:?}"), 20))),
         (
-            "roles a little too long to stand in place",
+            "roles a little too long to be stored in place",
             Box::new(many(&format!("{:?}", "r".repeat(41)), 120)),
         ),
         ("long subjects", Box::new(move |i| format!(r#"{{"sub":"{long}{i}","exp":9999999999}}"#))),
@@ -235,17 +235,17 @@ fn a_cache_of_tokens_keeps_no_more_than_its_bound_whatever_the_tokens_say() {
         mixed.extend(tokens.iter().step_by(5).cloned());
         fills(kind, &tokens, BOUND, FIXED);
     }
-    // Tables that were wide for small ones do not stay so for large ones.
+    // Tables that grew for small tokens must not stay large for large tokens.
     fills("mixed", &mixed, BOUND, FIXED);
 }
 
-/// Fills a cache, measures what it holds, and holds that against its bound.
+/// Fills a cache, measures its memory, and compares it with the limit.
 fn fills(kind: &str, tokens: &[String], bound: usize, fixed: i64) {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
     let verifier = |cache: &TokenCache| {
         JwtVerifier::builder().key(key.clone()).cache(cache.clone()).build().unwrap()
     };
-    // What starts once, starts before.
+    // Initializes statics before the measurement.
     verifier(&TokenCache::bounded(10_000, bound)).verify(tokens.first().unwrap()).unwrap();
     let mut cache = None;
     let held = measure(|| {
@@ -260,12 +260,12 @@ fn fills(kind: &str, tokens: &[String], bound: usize, fixed: i64) {
     let counted = cache.bytes();
     assert!(counted <= bound, "{kind}: {counted}");
     assert!(held.bytes_current <= counted as i64 + fixed, "{kind}: {counted} counted, {held:?}");
-    // And it is filled: the count is no exaggeration.
+    // The cache must be at least half full. Otherwise its own count would be far too high.
     assert!(held.bytes_current >= bound as i64 / 2, "{kind}: {held:?}");
 }
 
 #[test]
-fn a_token_that_is_remembered_costs_no_allocation() {
+fn a_cached_token_costs_no_allocation() {
     let key = JwtKey::hmac(Algorithm::HS256, SECRET).unwrap();
     let verifier = JwtVerifier::builder().key(key).cache(TokenCache::new(100)).build().unwrap();
     let token = signed(CLAIMS);
@@ -275,14 +275,14 @@ fn a_token_that_is_remembered_costs_no_allocation() {
 }
 
 #[test]
-fn an_idle_stream_keeps_less_than_a_kibibyte() {
+fn an_idle_stream_holds_less_than_a_kibibyte() {
     let log = MemoryLog::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _in_runtime = runtime.enter();
     let threads = MemoryRegistry::new();
     let thread: Routing = "t_alpha/prod/th".parse().unwrap();
     threads.register(&thread);
-    // What the thread and its first reader take once, and the scope, which is the request's.
+    // These belong to the thread or to the request, not to the stream.
     let first = grant("0190b3e0-0000-7000-8000-000000000000");
     let _reader = first.subscribe(&log, LastEventId::Live).now_or_never().unwrap().unwrap();
     let scope = first.scope().clone();
@@ -301,7 +301,7 @@ fn an_idle_stream_keeps_less_than_a_kibibyte() {
 }
 
 #[test]
-fn a_look_up_of_a_thread_copies_none_of_its_members() {
+fn a_look_up_of_a_thread_does_not_copy_its_members() {
     let registry = MemoryRegistry::new();
     let thread: Routing = "t_alpha/prod/th".parse().unwrap();
     let scope = grant("r-1").scope().clone();
@@ -327,7 +327,7 @@ fn a_look_up_of_a_thread_copies_none_of_its_members() {
     }
 }
 
-/// What a token with so many roles and scopes proves.
+/// The auth context of a token with this number of roles and of scopes.
 fn auth(roles: usize) -> AuthContext {
     let texts = |what: &str| (0..roles).map(|i| format!("{what}{i}")).collect::<Vec<_>>();
     let subject = Subject::new("ada").unwrap();
@@ -340,7 +340,7 @@ fn auth(roles: usize) -> AuthContext {
 }
 
 #[test]
-fn clones_share_the_lists_of_a_token_also_when_something_is_added_to_them() {
+fn clones_of_an_auth_context_share_its_lists_even_after_a_change() {
     let revocation = Revocation::new();
     let added = |roles| {
         let auth = auth(roles);
@@ -364,7 +364,8 @@ fn grant_of(auth: AuthContext) -> ThreadGrant {
     verify_thread_access(&threads, scope, "th").now_or_never().unwrap().unwrap()
 }
 
-/// How many bytes the tickets of `grants` keep, one each, and for how many they count.
+/// Issues one ticket for each of `grants`. Returns the bytes that they keep, and the bytes that the store
+/// counts.
 #[cfg(feature = "tickets")]
 fn tickets(grants: &[ThreadGrant]) -> (usize, usize) {
     use tower_tenancy::{TicketIssuer, ticket::MemoryTickets};
@@ -380,18 +381,18 @@ fn tickets(grants: &[ThreadGrant]) -> (usize, usize) {
 
 #[cfg(feature = "tickets")]
 #[test]
-fn tickets_share_the_lists_of_their_token_and_count_for_no_less_than_they_keep() {
+fn tickets_share_the_lists_of_their_token_and_the_store_counts_at_least_what_they_keep() {
     let of = |roles: usize| {
         let auth = auth(roles);
         let grants: Vec<_> = (0..32).map(|_| grant_of(auth.clone())).collect();
         tickets(&grants)
     };
     let ((few, counted_few), (many, counted_many)) = (of(2), of(100));
-    assert_eq!(few, many, "shared");
+    assert_eq!(few, many, "tickets must share the lists");
     assert!(few <= counted_few, "{few} bytes are kept, and {counted_few} counted");
-    // In full: the token may be gone before the ticket is.
+    // The store counts the lists in full for each ticket, because the ticket may outlive the token.
     assert!(counted_many > counted_few + 32 * 2 * 100 * 30, "{counted_few}, {counted_many}");
-    // Each of a caller of its own, and of a tenant of its own.
+    // Each ticket has another caller, and in two of three cases another tenant.
     for (tenants, length) in [(1, 43), (300, 43), (300, 128)] {
         let auths = (0..300).map(|i| {
             let subject = Subject::new(format!("a subject of more than forty bytes, number {i}"));

@@ -14,10 +14,11 @@ use std::sync::{Arc, OnceLock};
 /// Only [`verify_thread_access`](crate::verify_thread_access) makes one. It cannot be cloned, and a
 /// stream consumes it: one grant, one stream.
 ///
-/// Each verb of a grant checks the proof again. It refuses with `auth.expired` after the token's expiry
-/// plus leeway, and with `access.revoked` after a revocation. What a verb makes ends with the proof, too.
+/// Each of these methods checks the proof again. It refuses with `auth.expired` after the token's expiry
+/// plus leeway, and with `access.revoked` after a revocation. Streams, publishers and tickets that come
+/// from a grant end with its proof, too.
 ///
-/// | verb | makes |
+/// | method | makes |
 /// |---|---|
 /// | [`subscribe`](Self::subscribe) | the thread's events after a cursor, for `guard` |
 /// | [`guard`](Self::guard) | a stream that ends with the proof |
@@ -25,7 +26,7 @@ use std::sync::{Arc, OnceLock};
 /// | [`receive`](Self::receive) | a [`ClientMessage`](crate::ClientMessage) from a client's text |
 /// | [`publish`](Self::publish) | an event in the log, from such a message |
 /// | [`publisher`](Self::publisher) | a [`Publisher`](crate::Publisher) that can outlive the handler, but not the proof |
-/// | [`stamp`](Self::stamp) | an event as its client may see it |
+/// | [`stamp`](Self::stamp) | an event that the client may see |
 /// | `TicketIssuer::issue`, `TicketIssuer::issue_once` | a ticket that opens the thread's stream |
 #[derive(Debug)]
 #[must_use]
@@ -33,13 +34,13 @@ pub struct ThreadGrant {
     scope: TenantScope,
     proof: Proof,
     key: ThreadKey,
-    /// Made when it is first asked for: a grant that only reads does not need it.
+    /// Made at the first use: a grant that only reads does not need it.
     routing: OnceLock<Arc<Routing>>,
 }
 
 impl ThreadGrant {
     pub(super) fn new(scope: TenantScope, record: ThreadRecord) -> Self {
-        // The registry's own key. Grants of one thread then share it, and compare it by address.
+        // The registry's own key: all grants of the thread share it, and compare it by address first.
         let (key, roster) = record.into_parts();
         let proof = Proof::new(scope.auth().clone(), roster);
         Self { scope, proof, key, routing: OnceLock::new() }
@@ -51,8 +52,8 @@ impl ThreadGrant {
         &self.scope
     }
 
-    /// The routing of what the caller publishes: tenant, env and thread, and the caller as the actor. The
-    /// actor is a `human` unless the token says otherwise.
+    /// The routing of the events that the caller publishes: tenant, env and thread, and the caller as the
+    /// actor. The actor's type is `human`, unless the token has another type.
     #[must_use]
     pub fn routing(&self) -> &Arc<Routing> {
         self.routing.get_or_init(|| {
@@ -84,14 +85,14 @@ impl ThreadGrant {
         self.stamp_own(event)
     }
 
-    /// Stamps an event that was just published under the proof. The proof is not checked again: the
-    /// publisher learns that its event was stored, also if the proof ended meanwhile.
+    /// Stamps an event that this grant has just published. It does not check the proof again, so the
+    /// caller learns that its event was stored, even if the proof ended in the meantime.
     pub(crate) fn stamp_own(&self, event: StreamEvent) -> Result<StampedEvent, Rejection> {
         if event.routing().key() == self.key() {
             return Ok(StampedEvent::new(event, self.scope.request_id().clone()));
         }
         let source = format!(
-            "an event of {} is not one of {}",
+            "an event of {} does not belong to {}",
             event.routing().to_path(),
             self.key.to_path()
         );

@@ -2,9 +2,9 @@
 
 /// A caller, or a group of callers, that may use a thread which is not open to its whole tenant and env.
 ///
-/// The `sub` of a token is unique within one issuer only ([RFC 7519 section 4.1.2]). If tokens of
-/// several issuers are accepted, name the issuer ([`SubjectOf`](Self::SubjectOf)), or say that it does
-/// not matter ([`UniqueSubject`](Self::UniqueSubject)).
+/// The `sub` of a token is unique only within one issuer ([RFC 7519 section 4.1.2]). If the application
+/// accepts tokens of several issuers, name the issuer ([`SubjectOf`](Self::SubjectOf)), or declare that
+/// subjects are unique across issuers ([`UniqueSubject`](Self::UniqueSubject)).
 ///
 /// [RFC 7519 section 4.1.2]: https://www.rfc-editor.org/rfc/rfc7519#section-4.1.2
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,7 +18,7 @@ pub enum Member {
         subject: String,
     },
     /// The caller whose token has this subject, from any trusted issuer. Use it only if no two issuers
-    /// give one subject to two people: there is one issuer, or the issuers use UUIDs.
+    /// give the same subject to two people, for example with one issuer, or if all issuers use UUIDs.
     UniqueSubject(String),
     /// Callers whose token has this role, from any trusted issuer.
     Role(String),

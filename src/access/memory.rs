@@ -49,13 +49,13 @@ impl MemoryRegistry {
         Self::default()
     }
 
-    /// Registers a thread, unless it is registered.
+    /// Registers a thread, unless it is already registered.
     pub fn register(&self, thread: impl Into<ThreadRecord>) -> Registered {
         let record = thread.into();
         let mut threads = self.0.write();
         let known = match threads.entry(record.key().clone()) {
             Entry::Vacant(place) => {
-                // Grants of a thread that was removed share its record. They must not become good again.
+                // Grants of a removed thread share its record. They must not become valid again.
                 place.insert(record.detached());
                 return Registered::New;
             }
@@ -72,28 +72,28 @@ impl MemoryRegistry {
         Registered::KnownWithOtherMembers
     }
 
-    /// Replaces the members of a thread by those of this record. The streams of callers that are no
+    /// Replaces the members of a thread with those of this record. The streams of callers that are no
     /// longer members end with `access.revoked`.
     ///
     /// Returns `false`, and does nothing, if the thread is not registered.
     pub fn set_members(&self, thread: impl Into<ThreadRecord>) -> bool {
         let record = thread.into();
-        // Outside the registry's lock, because it wakes streams. A thread that is removed meanwhile stays
-        // removed.
+        // Without the registry's lock, because this wakes streams. If another call removes the thread
+        // now, it stays removed.
         self.get(record.key()).is_some_and(|known| known.replace_members(&record))
     }
 
     /// Removes a thread. Its streams end with `access.revoked`. Returns whether it was registered.
     ///
-    /// The log still has the thread's events. A thread that is registered later with the same id would
-    /// show them: [erase](crate::log::erase_thread) them as well.
+    /// The log still holds the thread's events, and a thread that you register later with the same id
+    /// would show them. [Erase](crate::log::erase_thread) them as well.
     #[expect(clippy::must_use_candidate, reason = "most callers want the removal alone")]
     pub fn remove(&self, thread: &Routing) -> bool {
         let mut threads = self.0.write();
         let removed = threads.remove(thread.key());
         drop(threads);
         if let Some(record) = &removed {
-            // Outside the registry's lock, as above.
+            // Without the registry's lock, because this wakes streams.
             record.close();
         }
         removed.is_some()

@@ -1,4 +1,4 @@
-//! Access to threads: the registry that knows them, and the check that makes a [`ThreadGrant`].
+//! Access to threads: the registry of threads, and the check that makes a [`ThreadGrant`].
 
 mod grant;
 mod member;

@@ -15,11 +15,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Farthest ahead that the alarm is set. The time of day is looked at then, and may have jumped.
+/// The longest time for which the alarm is set. When it fires, the stream reads the time of day, which
+/// may have jumped.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// The proof of a grant: the caller's token, and the thread's members. Everything that is made from a
-/// grant checks its proof again, and ends with it.
+/// The proof of a grant: the caller's token, and the thread's members. Everything that comes from a grant
+/// checks the proof again, and ends when the proof ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Proof {
     auth: AuthContext,
@@ -31,18 +32,19 @@ impl Proof {
         Self { auth, roster }
     }
 
-    /// Whether the proof holds now.
+    /// Checks that the proof holds now.
     ///
     /// # Errors
     ///
-    /// `access.revoked` if it was revoked, `auth.expired` if the token has expired.
+    /// `access.revoked` if the token was revoked, or if the caller may no longer use the thread;
+    /// `auth.expired` if the token has expired.
     pub(crate) fn check(&self) -> Result<(), Rejection> {
         self.auth.remaining()?;
         if self.roster.admits(&self.auth) {
             Ok(())
         } else {
             Err(Rejection::new(RejectionKind::AccessRevoked)
-                .with_source("the thread was closed to the caller"))
+                .with_source("the caller may no longer use the thread"))
         }
     }
 
@@ -51,7 +53,7 @@ impl Proof {
         ProofWatch {
             valid_until: self.auth.valid_until(),
             clock: Arc::clone(self.auth.clock()),
-            // So the first check asks the roster, and finds a change that came before the stream.
+            // Another version, so that the first check reads the roster.
             version: self.roster.version().wrapping_sub(1),
             proof: self.clone(),
             withdrawn: None,
@@ -74,17 +76,17 @@ pub(crate) struct ProofWatch {
     version: u64,
     /// Wakes the stream when the proof is revoked. It is made when the stream is first idle.
     withdrawn: Option<Withdrawn>,
-    /// The one alarm of the stream: for the end of the token, and for a transport's heartbeat.
+    /// The stream's only alarm: for the end of the token, and for a transport's heartbeat.
     alarm: Option<Alarm>,
 }
 
 struct Alarm {
-    /// The time of day at which the alarm was set. If the clock shows less, it was set back.
+    /// The time of day at which the alarm was set. If the time is now earlier, the clock was set back.
     set_at: SystemTime,
     sleep: Sleep,
 }
 
-/// Why a stream that waits was woken.
+/// The reason why a waiting stream was woken.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
     /// The proof has ended.
@@ -110,7 +112,7 @@ impl ProofWatch {
         (now >= self.valid_until).then_some(Ending::AuthExpired)
     }
 
-    /// Asks the roster only if it has changed since the last check.
+    /// Reads the roster only if it has changed since the last check.
     fn is_admitted(&mut self) -> bool {
         let version = self.proof.roster.version();
         if version == self.version {
@@ -123,8 +125,8 @@ impl ProofWatch {
         admitted
     }
 
-    /// Waits until the proof ends, or for the time that `idle_limit` returns. `idle_limit` is called when
-    /// the alarm is set.
+    /// Waits until the proof ends, or for the time that `idle_limit` returns. It calls `idle_limit` when
+    /// it sets the alarm.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,

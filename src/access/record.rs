@@ -1,4 +1,4 @@
-//! The record of a thread, which a registry returns.
+//! The record of a thread that a registry returns.
 
 use super::{
     member::Member,
@@ -11,18 +11,18 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// A thread as its registry knows it. Clones are one record.
+/// A thread and its members. Clones share one state.
 ///
 /// A grant keeps the record that it was made from, and checks its members before each event. So a registry
-/// that keeps its records, as [`MemoryRegistry`](super::MemoryRegistry) does, can end streams: by
-/// [`replace_members`](Self::replace_members) and [`close`](Self::close). A registry that makes a
-/// record for each answer only decides who is granted the thread from now on.
+/// that keeps its records, as [`MemoryRegistry`](super::MemoryRegistry) does, can end streams with
+/// [`replace_members`](Self::replace_members) and [`close`](Self::close). A registry that makes a new
+/// record for each answer cannot end streams: its changes apply to new grants only.
 ///
 /// ```
 /// use std::{collections::HashMap, sync::Mutex};
 /// use tower_tenancy::{BoxError, Env, TenantId, ThreadId, ThreadRecord, ThreadRegistry};
 ///
-/// /// Keeps the records of the threads that were asked for.
+/// /// Keeps the record of each thread.
 /// struct Rooms(Mutex<HashMap<String, ThreadRecord>>);
 ///
 /// impl Rooms {
@@ -75,7 +75,7 @@ impl ThreadRecord {
         self.key.tenant()
     }
 
-    /// The env that the thread lives in.
+    /// The env that the thread belongs to.
     #[must_use]
     pub fn env(&self) -> &Env {
         self.key.env()
@@ -94,7 +94,7 @@ impl ThreadRecord {
         self.key.to_path()
     }
 
-    /// Not public: with the key of any thread, anybody could read its log without a grant.
+    /// Not public, because code that has the key of a thread can read its log without a grant.
     pub(super) fn key(&self) -> &ThreadKey {
         &self.key
     }
@@ -109,25 +109,26 @@ impl ThreadRecord {
         self.roster.open_to() == other.roster.open_to()
     }
 
-    /// Gives this record the members of `other`, in place of its own. The streams of callers that are
-    /// no members any more end with `access.revoked`.
+    /// Replaces the members of this record with those of `other`. The streams of callers that are no
+    /// longer members end with `access.revoked`.
     ///
-    /// Returns `false`, and does nothing, if the record is closed. Call it without a lock: it wakes
-    /// streams.
-    #[must_use = "a closed record keeps its members"]
+    /// Returns `false`, and does nothing, if the record is closed. Do not hold a lock during the call: it
+    /// wakes streams.
+    #[must_use = "a closed record does not change its members"]
     pub fn replace_members(&self, other: &Self) -> bool {
         self.roster.open(other.roster.open_to())
     }
 
-    /// Closes the thread to everybody, for good: a registry calls it when it forgets the thread. All
-    /// streams of the thread end with `access.revoked`. Call it without a lock: it wakes streams.
+    /// Closes the thread to everybody, permanently. A registry calls this when it removes the thread. All
+    /// streams of the thread end with `access.revoked`. Do not hold a lock during the call: it wakes
+    /// streams.
     pub fn close(&self) {
         self.roster.close();
     }
 
-    /// A new record of the same thread and members. What happens to one record does not happen to the
-    /// other, and a closed record gives an open one. A registry keeps such a record: grants of a
-    /// thread that it forgot earlier must not become good again.
+    /// A new, open record of the same thread and members, with its own state. A registry stores this
+    /// record when it registers a thread, so that grants of a thread with the same id that it removed
+    /// earlier stay revoked.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self { key: self.key.clone(), roster: Arc::new(Roster::new(self.roster.open_to())) }

@@ -9,7 +9,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 /// A registry of threads. It is usually the application's database.
 ///
-/// If the registry is chosen at runtime, use a [`DynThreadRegistry`].
+/// If the application chooses the registry at run time, use a [`DynThreadRegistry`].
 ///
 /// ```
 /// use tower_tenancy::{BoxError, Env, TenantId, ThreadId, ThreadRecord, ThreadRegistry};
@@ -29,19 +29,19 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 /// }
 /// ```
 pub trait ThreadRegistry: Send + Sync {
-    /// Finds the thread of this tenant and env. `None` if there is no such thread.
+    /// Finds the thread of this tenant and env. Returns `None` if there is no such thread.
     ///
-    /// The record must have the tenant and env that the registry stores. They are compared with the
-    /// question, so a registry with globally unique thread ids is safe, too. Such a registry may return
-    /// a thread of another tenant: the log then shows an attempt on another tenant, and not a stale link.
-    /// The client gets the same refusal for both.
+    /// The record must have the tenant and env that the registry stores. The crate compares them with
+    /// the arguments, so a registry with globally unique thread ids is safe, too. Such a registry may
+    /// return a thread of another tenant. Then the log line names the owner, and shows that the client
+    /// asked for another tenant's thread. The client gets the same refusal as for an unknown thread.
     ///
     /// The crate sets no time limit. Set one in the registry.
     ///
     /// # Errors
     ///
-    /// Any error of the registry. The request is refused with `registry.unavailable`, and not as if
-    /// there were no such thread.
+    /// Any error of the registry. The crate then refuses the request with `registry.unavailable`, and not
+    /// as if there were no such thread.
     fn find(
         &self,
         tenant: &TenantId,
@@ -50,9 +50,9 @@ pub trait ThreadRegistry: Send + Sync {
     ) -> impl Future<Output = Result<Option<ThreadRecord>, BoxError>> + Send;
 }
 
-/// A registry that was chosen at runtime. Clones are one registry.
+/// A registry that the application chooses at run time. Clones share it.
 ///
-/// It costs one allocation for each question. Name the registry's own type where it is known.
+/// It costs one allocation for each call. Use the registry's own type where you know it.
 ///
 /// ```
 /// use tower_tenancy::{DynThreadRegistry, MemoryRegistry, ThreadRegistry};
@@ -94,7 +94,7 @@ impl ThreadRegistry for DynThreadRegistry {
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Option<ThreadRecord>, BoxError>> + Send + 'a>>;
 
-/// [`ThreadRegistry`], as an object.
+/// [`ThreadRegistry`] as a trait object, with boxed futures.
 trait ErasedRegistry: Send + Sync {
     fn find_boxed<'a>(
         &'a self,

@@ -13,9 +13,9 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// The members of one thread. A registry changes them. Each grant of the thread checks them again.
+/// The members of one thread. A registry changes them, and each grant of the thread checks them again.
 pub(super) struct Roster {
-    /// Grows by one with each change. A stream compares it before each event, so it takes no lock.
+    /// The number of changes. A stream compares it before each event, without a lock.
     version: AtomicU64,
     state: RwLock<State>,
     changed: Notify,
@@ -23,7 +23,7 @@ pub(super) struct Roster {
 
 struct State {
     open_to: OpenTo,
-    /// The registry removed the thread. It is closed to everybody for good.
+    /// The registry removed the thread. It stays closed to everybody.
     closed: bool,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum OpenTo {
     Members(Arc<MemberSet>),
 }
 
-/// Members, with a look-up by name.
+/// Members, indexed by name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct MemberSet {
     by_issuer: HashMap<String, HashSet<String>>,
@@ -80,7 +80,7 @@ impl Roster {
         Self { version: AtomicU64::new(0), state, changed: Notify::new() }
     }
 
-    /// The number of changes so far. Two states of the roster have two numbers.
+    /// The number of changes so far. Each state of the roster has another number.
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
@@ -99,12 +99,12 @@ impl Roster {
             }
     }
 
-    /// Replaces the members, unless the thread was closed. The streams of callers that may no longer use
-    /// it end. Returns whether the members were replaced.
+    /// Replaces the members, unless the thread is closed. Ends the streams of callers that may no longer
+    /// use it. Returns whether it replaced the members.
     pub(super) fn open(&self, open_to: OpenTo) -> bool {
         let mut new = open_to;
         let closed = self.change(|state| {
-            // A large set takes time to drop, so it is dropped outside the lock.
+            // The swap moves the old set out of the lock, because the drop of a large set takes time.
             if !state.closed {
                 std::mem::swap(&mut state.open_to, &mut new);
             }
@@ -113,7 +113,7 @@ impl Roster {
         !closed
     }
 
-    /// Closes the thread to everybody, for good. All of its streams end.
+    /// Closes the thread to everybody, permanently. Ends all of its streams.
     pub(super) fn close(&self) {
         self.change(|state| state.closed = true);
     }
@@ -133,7 +133,7 @@ impl Roster {
     pub(super) async fn closed_to(self: Arc<Self>, auth: AuthContext) {
         loop {
             let mut changed = pin!(self.changed.notified());
-            // Registered before the check, so that no change between the two is missed.
+            // Registers before the check, so that it does not miss a change between the two.
             changed.as_mut().enable();
             if !self.admits(&auth) {
                 return;

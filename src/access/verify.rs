@@ -12,8 +12,8 @@ use crate::{
 
 /// Checks that the scope may use the thread now.
 ///
-/// The registry is asked for a thread of the scope's tenant and env. Its answer is compared with them
-/// once more.
+/// It asks the registry for a thread of the scope's tenant and env, and checks the tenant, env and thread
+/// of the record that the registry returns.
 ///
 /// ```
 /// use tower_tenancy::{MemoryRegistry, Rejection, TenantScope, ThreadGrant, verify_thread_access};
@@ -26,8 +26,9 @@ use crate::{
 /// # Errors
 ///
 /// `thread.forbidden` if there is no such thread, if it belongs to another tenant or env, or if the
-/// caller is not a member. The client cannot tell these apart; the log can. `auth.expired` or
-/// `access.revoked` if the scope's proof has ended. `registry.unavailable` if the registry fails.
+/// caller is not a member. The client gets the same response for all of these; the log line names the
+/// reason. `auth.expired` or `access.revoked` if the scope's proof has ended. `registry.unavailable` if
+/// the registry fails.
 pub async fn verify_thread_access<R, T>(
     registry: &R,
     scope: &TenantScope,
@@ -52,7 +53,7 @@ where
         Err(Rejection::new(RejectionKind::ThreadForbidden).with_source(reason).already_logged())
     };
 
-    // The scope may have been kept for a while, and its proof may have ended.
+    // The handler may have kept the scope, and its proof may have ended since then.
     scope.auth().remaining()?;
     // A malformed id is refused like an unknown one.
     let Ok(id) = ThreadId::new(thread.thread_id()) else {
@@ -78,13 +79,17 @@ where
     };
     let asked = ThreadKey::new(scope.tenant().clone(), scope.env().clone(), id);
     if *record.key() != asked {
-        return refuse(asked.thread().as_str(), "the thread is foreign", Some(record.key()));
+        return refuse(
+            asked.thread().as_str(),
+            "the registry returned another thread",
+            Some(record.key()),
+        );
     }
     if !record.admits(scope.auth()) {
         return refuse(asked.thread().as_str(), "the caller is not a member", None);
     }
     let grant = ThreadGrant::new(scope.clone(), record);
-    // The proof may have ended while the registry was asked.
+    // The proof may have ended while the registry answered.
     grant.proof().check()?;
     Ok(grant)
 }

@@ -21,7 +21,7 @@ pub struct Envs(Arc<Table>);
 struct Table {
     /// Pairs of a name and its env. An env that is served has a pair with its own name.
     names: Vec<(Env, Env)>,
-    /// The env of a request that names none.
+    /// The env of a request that does not name an env.
     if_absent: Option<Env>,
 }
 
@@ -29,7 +29,7 @@ const DEFAULT_ALIASES: [(&str, &str); 3] =
     [("development", "dev"), ("stage", "staging"), ("production", "prod")];
 
 impl Envs {
-    /// Serves `names`. The default aliases of these envs stay.
+    /// Serves `names`. The default aliases of these envs remain.
     ///
     /// # Errors
     ///
@@ -49,11 +49,11 @@ impl Envs {
         Ok(envs)
     }
 
-    /// Serves only this env. A request without `X-Env` is a request to this env. The default aliases of
-    /// the env stay.
+    /// Serves only this env. A request without `X-Env` belongs to this env. The default aliases of the
+    /// env remain.
     ///
-    /// A request may still name the env. A request that names another env, an empty one or two envs is
-    /// refused. The token must prove the env in any case.
+    /// A request may still name the env. The layer refuses a request that names another env, an empty env
+    /// or two envs. The token must prove the env in any case.
     ///
     /// ```
     /// use tower_tenancy::{Envs, RequireTenantScope};
@@ -73,7 +73,7 @@ impl Envs {
         Ok(envs)
     }
 
-    /// Adds an alias of an env. An alias of an env that is not served has no effect.
+    /// Adds the alias `alias` for the env `name`. It has no effect if the env is not served.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Envs {
         self.resolve(name).ok_or_else(unknown)
     }
 
-    /// The env of a request that names none, if the application allows that.
+    /// The env of a request that does not name an env, if the application allows this.
     pub(super) fn if_absent(&self) -> Option<&Env> {
         self.0.if_absent.as_ref()
     }
@@ -117,7 +117,7 @@ impl Envs {
 impl Default for Envs {
     fn default() -> Self {
         let names = ["dev", "staging", "prod"];
-        // The names are valid constants. If they were not, no env would be served.
+        // These names are valid. If they were not, the service would serve no env.
         Self::new(names).unwrap_or_else(|_| Self(Arc::default()))
     }
 }

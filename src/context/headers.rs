@@ -1,4 +1,4 @@
-//! The headers that name tenant, env and request, and how one is read.
+//! The headers that name the tenant, the env and the request.
 
 use crate::rejection::{Rejection, RejectionKind};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -9,10 +9,10 @@ pub const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 /// Names the env. A request has exactly one, unless the application reads the env from elsewhere, or
 /// serves [one env only](crate::Envs::only).
 pub const X_ENV: HeaderName = HeaderName::from_static("x-env");
-/// Names the request. The response has it, too. An id that cannot be taken is replaced by a generated
-/// one. It is never a reason to refuse the request.
+/// Names the request. The response has it, too. The layer replaces an invalid id with a generated one,
+/// and never refuses a request because of it.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The value of the header or, if there is none, that of the query or a ticket.
+/// The value of the header, or else the value from the query or a ticket.
 pub(super) fn claimed<'a>(
     headers: &'a HeaderMap,
     header: &HeaderName,
@@ -21,7 +21,7 @@ pub(super) fn claimed<'a>(
 ) -> Result<Option<&'a str>, Rejection> {
     match (single(headers, header, name)?, elsewhere) {
         (Some(_), Some(_)) => {
-            Err(invalid(name, "is named by the query or a ticket as well. Name it once"))
+            Err(invalid(name, "is also in the query or in a ticket. Send it once"))
         }
         (Some(value), None) => visible(value, name).map(Some),
         (None, elsewhere) => Ok(elsewhere),
@@ -32,7 +32,7 @@ pub(super) fn missing(name: &str) -> Rejection {
         .with_detail(format!("{name} is missing. Send one X-Tenant-Id and one X-Env header."))
 }
 
-/// The one value of a header. Two values are refused.
+/// The single value of a header. Two values are an error.
 fn single<'a>(
     headers: &'a HeaderMap,
     header: &HeaderName,

@@ -1,4 +1,4 @@
-//! What the request claims: its tenant, its env and its id.
+//! The request context: the tenant, the env and the id that the request claims.
 
 mod envs;
 mod headers;

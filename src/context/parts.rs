@@ -1,4 +1,4 @@
-//! Tenant and env from other parts of a request than the headers.
+//! Tenant and env from parts of a request other than the headers.
 
 use super::headers::invalid;
 use crate::{
@@ -8,8 +8,7 @@ use crate::{
 use http::Uri;
 use std::{borrow::Cow, fmt, sync::Arc};
 
-/// Tenant and env, as the application reads them from a request: from its path, its host or any other
-/// part.
+/// The tenant and env that the application reads from a request, for example from its path or its host.
 ///
 /// They prove nothing. See [`context_from`](crate::RequireTenantScope::context_from).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,23 +24,23 @@ impl<'a> ContextParts<'a> {
         Self::default()
     }
 
-    /// The tenant, in place of `X-Tenant-Id`. Pass the text as it was sent: a text that is not a
-    /// [`TenantId`](crate::TenantId) is refused. With `None`, the header names the tenant.
+    /// Sets the tenant, in place of `X-Tenant-Id`. Pass the text unchanged: the layer refuses a text that
+    /// is not a [`TenantId`](crate::TenantId). With `None`, the header names the tenant.
     #[must_use]
     pub fn tenant(mut self, name: Option<impl Into<Cow<'a, str>>>) -> Self {
         self.tenant = name.map(Into::into);
         self
     }
 
-    /// The env, in place of `X-Env`. It may be an alias. An env that is not served is refused. With
-    /// `None`, the header names the env.
+    /// Sets the env, in place of `X-Env`. It may be an alias. The layer refuses an env that is not served.
+    /// With `None`, the header names the env.
     #[must_use]
     pub fn env(mut self, name: Option<impl Into<Cow<'a, str>>>) -> Self {
         self.env = name.map(Into::into);
         self
     }
 
-    /// Takes tenant and env out of the query.
+    /// Removes tenant and env from the query.
     pub(crate) fn take(uri: &mut Uri) -> Result<Self, Rejection> {
         let mut take = |name| {
             query::take(uri, name).map_err(|_| (name, "was sent more than once. Send it once"))

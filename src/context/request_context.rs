@@ -1,4 +1,4 @@
-//! The request context, and how it is read from a request.
+//! The request context.
 
 use super::{
     envs::Envs,
@@ -12,7 +12,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// What the request claims. It proves nothing: only [`TenantScope`](crate::TenantScope) does.
+/// The tenant, env and id that the request claims. It proves nothing: see
+/// [`TenantScope`](crate::TenantScope).
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     tenant: TenantId,
@@ -22,8 +23,8 @@ pub struct RequestContext {
     envs: Envs,
 }
 impl RequestContext {
-    /// Reads tenant and env from a request whose id is known. `sent` comes from the query or a ticket.
-    /// `placed` comes from the application's closure.
+    /// Reads tenant and env from a request. `sent` comes from the query or a ticket. `placed` comes from
+    /// the application's closure.
     pub(crate) fn read(
         head: RequestHead<'_>,
         sent: &ContextParts<'_>,
@@ -58,36 +59,36 @@ impl RequestContext {
         &self.tenant
     }
 
-    /// The env that the request names, aliases resolved.
+    /// The env that the request names, with aliases resolved.
     #[must_use]
     pub fn env(&self) -> &Env {
         &self.env
     }
 
-    /// The id of the request: the one that the client or a gateway sent, or a generated one if none was
-    /// sent that can be taken.
+    /// The id of the request. The client or a gateway sent it, or the layer generated it if the request
+    /// had no valid id.
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
         &self.request_id
     }
 
-    /// The origin of the page that made the request, if the request has an `Origin` header. It is written
-    /// as browsers write it: in lower case and without the default port. If the header is repeated or
-    /// malformed, it is `null`. Never compare `null` with `null`: any page can have it.
+    /// The origin of the page that made the request, if the request has an `Origin` header. It has the
+    /// spelling of browsers: lower case, without the default port. If the header is repeated or malformed,
+    /// it is `null`. Any page can have the origin `null`, so never treat two `null` origins as equal.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
     }
 
-    /// Whether `name` is the name of this request's env, or an alias of it.
+    /// Whether `name` is this request's env or an alias of it.
     pub(crate) fn is_env(&self, name: &str) -> bool {
-        // The comparison by name is the common case, and needs no look-up.
+        // Usually the names are equal, and this needs no look-up.
         name == self.env.as_str() || self.envs.resolve(name) == Some(&self.env)
     }
 }
-/// One value out of two: what the client says, and what the application reads from the request. Each
-/// comes with its name for a refusal. If there are both, they must be equal: a front end may send its
-/// headers with every request.
+/// Merges the value that the client sent with the value that the application read from the request. If
+/// both exist, they must be equal: a front end may send its headers with every request. Each value comes
+/// with its name, for the text of a refusal.
 fn agreed<T: PartialEq>(
     (name, said): (&str, Option<&str>),
     (place, placed): (&str, Option<&str>),
@@ -98,8 +99,8 @@ fn agreed<T: PartialEq>(
     match (said, placed) {
         (Some(said), Some(placed)) if said != placed => Err(invalid(
             name,
-            "(or the query or a ticket in its place) differs from what the rest of the request names. \
-             Leave it out, or send the same",
+            "(or the query parameter or ticket in its place) differs from the value in another part of the \
+             request. Leave it out, or send the same value",
         )),
         (said, placed) => Ok(said.or(placed)),
     }

@@ -1,4 +1,4 @@
-//! The id of a request: the one that was sent, or a new one.
+//! The id of a request: the one in the request, or a generated one.
 
 use super::headers::X_REQUEST_ID;
 use crate::id::{InvalidId, NOT_VISIBLE, RequestId};
@@ -8,15 +8,15 @@ use http::{Extensions, HeaderMap, HeaderValue};
 #[derive(Debug)]
 pub(crate) struct RequestIdFound {
     pub(crate) id: RequestId,
-    /// The value of the header, if it is the id. Its bytes are shared, not copied.
+    /// The value of the header, if the id comes from it. It shares the header's bytes.
     pub(crate) sent: Option<HeaderValue>,
     /// Whether the request has exactly one such header, and that header has the id.
     pub(crate) is_only_header: bool,
-    /// Why the id that was sent was replaced.
+    /// The reason why the request's id was replaced, if it was.
     pub(crate) replaced: Option<WhyReplaced>,
 }
 
-/// Why the id that was sent is not taken. The message does not repeat it.
+/// The reason why the crate replaces a request's id. The message does not repeat the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WhyReplaced {
     #[error("it {0}")]
@@ -26,11 +26,11 @@ pub(crate) enum WhyReplaced {
 }
 
 impl RequestIdFound {
-    /// The id in the request's header or, if there is no header, in the extension of tower-http. A new
-    /// id if there is none that can be taken.
+    /// The id in the request's header or, without a header, in the extension of tower-http. A generated
+    /// id if there is no valid one.
     ///
-    /// An id that cannot be taken is not a reason to refuse the request: a gateway may have written it,
-    /// and then the client cannot correct it.
+    /// An invalid id is not a reason to refuse the request: a gateway may have written it, and then the
+    /// client cannot correct it.
     pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions) -> Self {
         let mut values = headers.get_all(X_REQUEST_ID).iter();
         let Some(sent) = values.next() else {

@@ -1,4 +1,4 @@
-//! How tenant, env and request id are read from a request.
+//! Tests of reading tenant, env and request id from a request.
 
 use super::{ContextParts, Envs, RequestContext, RequestIdFound, request_id::WhyReplaced};
 use crate::{
@@ -38,7 +38,7 @@ fn read_with(
 }
 
 #[test]
-fn the_query_names_what_no_header_does_and_never_both() {
+fn the_query_may_name_tenant_and_env_only_if_no_header_does() {
     let named = |uri: &str| ContextParts::take(&mut uri.parse().unwrap());
     let both = "/?tenant=t_alpha&env=production";
     let context = read_with(&[], named(both).unwrap()).unwrap();
@@ -61,7 +61,7 @@ fn tenant_and_env_are_read_and_aliases_resolved() {
 }
 
 #[test]
-fn anything_but_one_good_tenant_and_env_is_refused() {
+fn requests_without_exactly_one_valid_tenant_and_env_are_refused() {
     let t = ("x-tenant-id", "t_alpha");
     let e = ("x-env", "prod");
     for (pairs, code) in [
@@ -96,7 +96,7 @@ fn served_envs_replace_the_default_ones_and_keep_their_aliases() {
 }
 
 #[test]
-fn one_env_that_is_served_alone_may_be_left_unsaid() {
+fn a_request_may_leave_out_the_env_if_the_service_has_only_one() {
     let only = Envs::only("prod").unwrap().alias("live", "prod").unwrap();
     let read = |pairs: &[(&'static str, &str)], placed: ContextParts<'_>, envs: &Envs| {
         let mut request = Request::new(());
@@ -129,7 +129,7 @@ fn one_env_that_is_served_alone_may_be_left_unsaid() {
 }
 
 #[test]
-fn what_is_said_and_what_is_read_off_the_request_agree_or_are_refused() {
+fn the_values_of_the_client_and_of_the_application_must_be_equal() {
     let read =
         |pairs: &[(&'static str, &str)], sent: ContextParts<'_>, placed: ContextParts<'_>| {
             let mut request = Request::new(());
@@ -165,16 +165,16 @@ fn what_is_said_and_what_is_read_off_the_request_agree_or_are_refused() {
         (&[e], named("-", "-"), named("undefined", "-"), Err("context.invalid")),
         (&[e], named("-", "-"), named("a/b", "-"), Err("context.invalid")),
         (&[t], named("-", "-"), named("-", "qa"), Err("context.invalid")),
-        // A header and the query together are refused, also with equal values.
+        // A header together with the query is refused, even with equal values.
         (&[t, e], named("t_a", "-"), named("t_a", "-"), Err("context.invalid")),
     ] {
-        let told = format!("{pairs:?} {sent:?} {placed:?}");
-        assert_eq!(read(pairs, sent, placed), outcome.map(str::to_owned), "{told}");
+        let case = format!("{pairs:?} {sent:?} {placed:?}");
+        assert_eq!(read(pairs, sent, placed), outcome.map(str::to_owned), "{case}");
     }
 }
 
 #[test]
-fn a_request_id_is_taken_as_it_is_or_replaced_and_never_refused() {
+fn a_request_id_is_used_unchanged_or_replaced_but_never_refused() {
     let of = |values: &[&str]| {
         let pairs: Vec<_> = values.iter().map(|value| ("x-request-id", *value)).collect();
         RequestIdFound::of(&headers(&pairs), &Extensions::new())
@@ -208,14 +208,14 @@ fn a_request_id_is_taken_as_it_is_or_replaced_and_never_refused() {
         (&["a b", "a b"], malformed(NOT_VISIBLE)),
     ] {
         let (found, again) = (of(values), of(values));
-        assert_ne!(found.id, again.id, "fresh: {values:?}");
+        assert_ne!(found.id, again.id, "each generated id is new: {values:?}");
         assert!(found.id.as_str().len() == 36 && found.sent.is_none() && !found.is_only_header);
         assert_eq!(found.replaced, why, "{values:?}");
     }
 }
 
 #[test]
-fn a_request_id_that_is_no_text_is_replaced() {
+fn a_request_id_that_is_not_utf_8_is_replaced() {
     let mut headers = HeaderMap::new();
     headers.insert("x-request-id", HeaderValue::from_bytes(b"\xff\xfe").unwrap());
     let found = RequestIdFound::of(&headers, &Extensions::new());

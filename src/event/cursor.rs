@@ -2,9 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-/// The incarnation of a thread's log. It is random, so that no other log has the same.
+/// The incarnation of a thread's log. It is random, so that no other log has the same epoch.
 ///
-/// Its text is 16 lower-case hexadecimal digits. Serialised, it is that text.
+/// Its text is 16 lower-case hexadecimal digits. It serializes as this text.
 ///
 /// ```
 /// use tower_tenancy::event::Epoch;
@@ -16,7 +16,7 @@ use std::{fmt, str::FromStr};
 pub struct Epoch(pub(super) u64);
 
 impl Epoch {
-    /// The epoch of a log that begins now.
+    /// A new epoch.
     #[must_use]
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().as_u64_pair().1)
@@ -44,7 +44,7 @@ pub struct InvalidEpoch;
 impl FromStr for Epoch {
     type Err = InvalidEpoch;
 
-    /// Takes exactly what [`Display`](fmt::Display) writes: an epoch has one spelling.
+    /// Accepts only the text that [`Display`](fmt::Display) writes: an epoch has one spelling.
     fn from_str(text: &str) -> Result<Self, InvalidEpoch> {
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if text.len() != 16 || !text.bytes().all(digit) {
@@ -57,8 +57,8 @@ impl FromStr for Epoch {
 /// The position after one event of one thread's log. It is the `id` of that event.
 ///
 /// Its text is opaque to clients. It has at most 37 bytes of `[0-9a-f-]`, which a browser sends without
-/// a CORS preflight. A cursor is not a secret and gives no access: the grant alone decides which thread
-/// is read. A cursor of another thread has another [`Epoch`].
+/// a CORS preflight. A cursor is not a secret and gives no access: only the grant decides which thread
+/// the client reads. A cursor of another thread has another [`Epoch`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     epoch: Epoch,
@@ -72,7 +72,7 @@ impl Cursor {
         Self { epoch, seq }
     }
 
-    /// The incarnation of the log that this is a position in.
+    /// The epoch of the log that the position belongs to.
     #[must_use]
     pub fn epoch(self) -> Epoch {
         self.epoch
@@ -97,7 +97,7 @@ impl fmt::Debug for Cursor {
     }
 }
 
-/// Serialises a type as its text, and deserialises it from that text only.
+/// Serializes a type as its text, and deserializes it only from this text.
 macro_rules! serde_as_text {
     ($($name:ident)*) => { $(
         impl serde::Serialize for $name {
@@ -126,11 +126,11 @@ pub struct InvalidCursor;
 impl FromStr for Cursor {
     type Err = InvalidCursor;
 
-    /// Takes exactly what [`Display`](fmt::Display) writes: a cursor has one spelling.
+    /// Accepts only the text that [`Display`](fmt::Display) writes: a cursor has one spelling.
     fn from_str(text: &str) -> Result<Self, InvalidCursor> {
         let (epoch, seq) = text.split_once('-').ok_or(InvalidCursor)?;
         let epoch = epoch.parse().map_err(|_| InvalidCursor)?;
-        // `parse` takes a `+` and leading zeros as well, which `Display` does not write.
+        // `u64::from_str` also accepts a `+` and leading zeros, which `Display` does not write.
         if seq.starts_with('+') || (seq.starts_with('0') && seq.len() > 1) {
             return Err(InvalidCursor);
         }

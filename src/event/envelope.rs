@@ -17,9 +17,9 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use std::{fmt, ops::Range, sync::Arc, time::SystemTime};
 
-/// The size of an envelope without its data, in bytes, with names of usual length.
+/// The usual size of an envelope without its data, in bytes.
 const ENVELOPE_BYTES: usize = 448;
-/// One event of one thread, encoded once and shared by all that receive it.
+/// One event of one thread. It is encoded once, and all its receivers share the text.
 ///
 /// ```
 /// use tower_tenancy::{Env, Routing, StreamEvent, TenantId, ThreadId};
@@ -56,17 +56,17 @@ struct Marks {
 }
 
 impl StreamEvent {
-    /// An event of the application's own stream, outside any log. It has no id and no `seq`, and a client
+    /// An event of the application's own stream, outside any log. It has no id and no `seq`, so a client
     /// cannot resume after it.
     ///
-    /// The data are serialised and not checked, unlike a client's message
-    /// ([`ThreadGrant::receive`](crate::ThreadGrant::receive)). The application must not give a member a
-    /// name that starts with `$serde_json::private::`: a consumer that parses into `serde_json::Value`
-    /// would read another value.
+    /// The crate serializes the data, but does not check them like a client's message
+    /// ([`ThreadGrant::receive`](crate::ThreadGrant::receive)). Do not give a member a name that starts
+    /// with `$serde_json::private::`: a consumer that parses into `serde_json::Value` would read another
+    /// value.
     ///
     /// # Errors
     ///
-    /// [`InvalidEvent`], if the type is malformed or reserved, or the data cannot be written as JSON.
+    /// [`InvalidEvent`], if the type is malformed or reserved, or the data do not serialize to JSON.
     pub fn new(
         routing: impl Into<Arc<Routing>>,
         event_type: impl AsRef<str>,
@@ -76,13 +76,13 @@ impl StreamEvent {
         Ok(draft.encode(None, SystemTime::now()))
     }
 
-    /// An event that an engine read back from its store. It is encoded anew from the parts that were
-    /// stored: a stored envelope is never used as it is. Pass data that are stored as JSON text as a
-    /// `&RawValue`: a `&str` would become a JSON string.
+    /// An event that an engine read back from its store. It is encoded again from its stored parts,
+    /// because a stored envelope is not trusted. Pass stored JSON text as a `&RawValue`: a `&str` would
+    /// become a JSON string.
     ///
     /// # Errors
     ///
-    /// [`InvalidEvent::Data`], if the data cannot be written as JSON.
+    /// [`InvalidEvent::Data`], if the data do not serialize to JSON.
     pub fn restored(
         routing: impl Into<Arc<Routing>>,
         event_type: EventType,
@@ -106,13 +106,14 @@ impl StreamEvent {
         &self.0.event_type
     }
 
-    /// The event's `id`: the position after it in its thread's log.
+    /// The event's `id`: the position after it in its thread's log. `None` for an event outside a log.
     #[must_use]
     pub fn cursor(&self) -> Option<Cursor> {
         self.0.cursor
     }
 
-    /// The time at which the log took the event: RFC 3339, in UTC, with milliseconds.
+    /// The time at which the log stored the event, or at which an event outside a log was made: RFC 3339,
+    /// in UTC, with milliseconds.
     #[must_use]
     pub fn ts(&self) -> &str {
         self.0.block.get(self.0.marks.ts.clone()).unwrap_or_default()
@@ -130,7 +131,7 @@ impl StreamEvent {
         self.0.block.get(self.0.marks.data.clone()).unwrap_or_default()
     }
 
-    /// How much memory the encoded event takes, in bytes.
+    /// The length of the encoded event, in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.0.block.len()
@@ -141,7 +142,7 @@ impl StreamEvent {
         self.0.block.split_at_checked(self.0.marks.trace_at).unwrap_or_default()
     }
 
-    /// The second of these parts, without copying it.
+    /// The second part of the block, without a copy.
     pub(crate) fn into_rest(self) -> Bytes {
         struct Rest(StreamEvent);
         impl AsRef<[u8]> for Rest {
@@ -162,7 +163,7 @@ impl StreamEvent {
 }
 
 impl fmt::Debug for StreamEvent {
-    /// Leaves the data out, because they belong to the tenant.
+    /// Leaves out the data, because they belong to the tenant.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamEvent")
             .field("routing", &self.0.routing)
@@ -172,7 +173,7 @@ impl fmt::Debug for StreamEvent {
     }
 }
 
-/// An event before a log has taken it: it has no cursor and no time yet.
+/// An event that no log has stored yet: it has no cursor and no time.
 ///
 /// Only a [`Publisher`](crate::Publisher) or a grant makes one, and passes it to a log. The log
 /// [seals](Self::seal) it.
@@ -202,7 +203,7 @@ impl NewEvent {
         &self.routing
     }
 
-    /// The key of the thread that the event belongs to: a log stores the event under it.
+    /// The key of the event's thread: a log stores the event under this key.
     #[must_use]
     pub fn key(&self) -> &ThreadKey {
         self.routing.key()
@@ -226,7 +227,7 @@ impl NewEvent {
         self.origin_trace_id.as_ref()
     }
 
-    /// Encodes the event with its cursor, and with the time at which the log took it.
+    /// Encodes the event with its cursor, and with the time at which the log stores it.
     #[must_use]
     pub fn seal(self, at: Cursor, time: SystemTime) -> StreamEvent {
         self.encode(Some(at), time)
@@ -274,7 +275,7 @@ impl NewEvent {
         }
         out.push_str(r#"},"data":"#);
         let data = out.len();
-        // JSON text can have line ends between its tokens, and none inside a token. They become spaces,
+        // JSON text can have line ends between its tokens, but not inside a token. Spaces replace them,
         // so that the envelope is one line.
         let raw = self.data.get();
         match memchr2(b'\r', b'\n', raw.as_bytes()) {

@@ -2,7 +2,7 @@
 
 use crate::id::validated_text;
 
-/// Why an event cannot be made.
+/// The error for an event with an invalid type or invalid data.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidEvent {
@@ -12,7 +12,7 @@ pub enum InvalidEvent {
     /// The type is reserved for notices.
     #[error("the event type is reserved: stream.*, auth.*, access.*, error and open are notices")]
     Reserved,
-    /// The data cannot be written as JSON.
+    /// The data do not serialize to JSON.
     #[error("the data cannot be written as JSON")]
     Data(#[source] serde_json::Error),
 }
@@ -37,7 +37,7 @@ validated_text! {
     /// The type of an event: `[A-Za-z0-9._:/~-]{1,64}`, not one of the reserved ones.
     ///
     /// `stream.*`, `auth.*`, `access.*`, `error` and `open`, in any case, are reserved for notices. So a
-    /// client can tell a notice of this crate from an event that was published.
+    /// client can distinguish a notice of this crate from a published event.
     ///
     /// ```
     /// use tower_tenancy::EventType;

@@ -1,4 +1,4 @@
-//! Where a client asks to resume.
+//! The position from which a client asks to resume.
 
 use super::cursor::{Cursor, InvalidCursor};
 use crate::rejection::{Rejection, RejectionKind};
@@ -9,15 +9,15 @@ use std::{fmt, str::FromStr};
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The letters of the query parameter for clients that cannot set the header.
 const LAST_EVENT_ID_LETTERS: &str = "lasteventid";
-/// Where a client asks to start: after the last event that it has received, if any.
+/// The position from which a client asks to read: after the last event that it received, if any.
 ///
 /// It comes from the `Last-Event-ID` header or the `last_event_id` query parameter. Clients spell the
-/// parameter in many ways: `lastEventId`, `lastEventID`, `Last-Event-ID`. Every spelling is read, with
-/// any case and any separators. Otherwise a client with another spelling would start live by mistake. A
-/// browser that reconnects repeats its URL, so the header takes precedence over the query.
+/// parameter in many ways: `lastEventId`, `lastEventID`, `Last-Event-ID`. The crate reads every spelling,
+/// with any case and any separators. Otherwise a client with another spelling would start live by
+/// mistake. A browser that reconnects repeats its URL, so the header takes precedence over the query.
 ///
-/// An empty value counts as absent. The header, or the parameters together, may repeat one value, as
-/// some gateways and polyfills do. Two different values are refused.
+/// An empty value counts as absent. The header may repeat one value, and so may the parameters: some
+/// gateways and polyfills do this. The crate refuses two different values.
 ///
 /// ```
 /// use http::{HeaderMap, Uri};
@@ -30,17 +30,17 @@ const LAST_EVENT_ID_LETTERS: &str = "lasteventid";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LastEventId {
-    /// From now on: the client sent nothing.
+    /// Only new events: the client sent no cursor.
     #[default]
     Live,
-    /// From the oldest retained event: the client sent `earliest`.
+    /// From the oldest event that the log holds: the client sent `earliest`.
     Earliest,
-    /// After the event that this cursor names.
+    /// After this cursor.
     After(Cursor),
 }
 
 impl LastEventId {
-    /// Reads the header and the query of a request. `None` if nothing was sent.
+    /// Reads the header and the query of a request. Returns `None` if the client sent neither.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl LastEventId {
 
     /// Reads the header only.
     pub(crate) fn of_header(headers: &HeaderMap) -> Result<Option<Self>, Rejection> {
-        // A value that is not visible ASCII is not a cursor. `?` is refused as well.
+        // A value that is not visible ASCII is not a cursor. Neither is `?`, so it is refused.
         one(headers.get_all(LAST_EVENT_ID).iter().map(|value| value.to_str().unwrap_or("?")))
     }
 }
@@ -80,8 +80,8 @@ fn one<T: AsRef<str>>(values: impl Iterator<Item = T>) -> Result<Option<LastEven
 }
 
 impl LastEventId {
-    /// Reads a field of a message. In gRPC it is a field and not a header. The same as `FromStr`, with a
-    /// rejection as its error.
+    /// Parses a field of a message: a gRPC client sends the cursor in a field. The same as `FromStr`, but
+    /// the error is a rejection.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl LastEventId {
 }
 
 impl fmt::Display for LastEventId {
-    /// Writes what a client sends. It is empty for [`Live`](Self::Live).
+    /// Writes the text that a client sends. It is empty for [`Live`](Self::Live).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Live => Ok(()),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn header_wins_over_query_and_empty_means_none() {
+    fn the_header_takes_precedence_over_the_query_and_an_empty_value_counts_as_absent() {
         let cursor = Cursor::new(Epoch(7), 3);
         let after = Ok(Some(LastEventId::After(cursor)));
         let text = cursor.to_string();
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(of(&[""], &query), after);
         assert_eq!(of(&[&text], "/?last_event_id=earliest"), after);
         assert_eq!(of(&["earliest"], &query), Ok(Some(LastEventId::Earliest)));
-        // The URL of a native reconnect may hold whatever the page once put there.
+        // An `EventSource` reconnects with the old URL, so the header decides, whatever is in the query.
         assert_eq!(of(&[&text], "/?last_event_id=42&lastEventId=earliest"), after);
         for uri in ["/", "/?last_event_id=", "/?other=1", "/?last_event_id=&lastEventId"] {
             assert_eq!(of(&[], uri), Ok(None));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_the_parameter_is_read_and_no_other_word() {
+    fn every_spelling_of_the_parameter_is_read_and_other_names_are_not() {
         let cursor = Cursor::new(Epoch(7), 3);
         for name in [
             "last_event_id",
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_may_be_repeated_and_two_may_not() {
+    fn one_value_may_be_repeated_but_different_values_are_refused() {
         let cursor = Cursor::new(Epoch(7), 3).to_string();
         let (text, earliest) = (cursor.as_str(), Ok(Some(LastEventId::Earliest)));
         for (headers, uri) in [

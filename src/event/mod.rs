@@ -1,4 +1,4 @@
-//! Events of threads, and the envelope that clients receive. An event is encoded once.
+//! Events of threads, and the envelope that clients receive. The crate encodes each event once.
 //!
 //! ```json
 //! {"v":1,"id":"<cursor>","type":"message","ts":"2026-11-22T12:00:00.000Z",
@@ -7,8 +7,8 @@
 //!  "data":{"text":"hi"}}
 //! ```
 //!
-//! A log gives an event its `id` and its `meta.seq`. An event outside a log has neither. `trace_id` is
-//! filled in at delivery: it is the id of the request that receives the event.
+//! A log gives an event its `id` and its `meta.seq`. An event outside a log has neither. The stream sets
+//! `trace_id` at delivery: it is the id of the request that receives the event.
 
 mod cursor;
 mod envelope;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// The tenant, env and thread that an event belongs to, and its actor.
 ///
-/// The routing that is checked against a grant is the routing that is encoded into the event.
+/// The crate checks this routing against a grant, and encodes the same routing into the event.
 ///
 /// ```
 /// use tower_tenancy::Routing;
@@ -103,7 +103,7 @@ pub enum InvalidRouting {
 impl FromStr for Routing {
     type Err = InvalidRouting;
 
-    /// Reads the text of [`to_path`](Self::to_path). It has no actor.
+    /// Parses the text of [`to_path`](Self::to_path). The routing has no actor.
     fn from_str(text: &str) -> Result<Self, InvalidRouting> {
         let mut parts = text.split('/');
         let (Some(tenant), Some(env), Some(thread), None) =
@@ -127,7 +127,7 @@ impl Routing {
         push(out, [r#"","thread_id":""#, self.thread().as_str(), r#"""#]);
         if let Some((id, kind)) = &self.actor {
             out.push_str(r#","actor_id":"#);
-            // A string always serialises.
+            // The serialization of a string cannot fail.
             out.push_str(&serde_json::to_string(id).unwrap_or_default());
             push(out, [r#","actor_type":""#, kind.as_str(), r#"""#]);
         }

@@ -3,8 +3,8 @@
 use super::envelope::StreamEvent;
 use crate::id::RequestId;
 
-/// An event that a grant let pass. It belongs to the grant's thread, and has the id of the request that
-/// receives it.
+/// An event that a grant has checked. It belongs to the grant's thread, and has the id of the request
+/// that receives it.
 #[derive(Clone, Debug)]
 pub struct StampedEvent {
     event: StreamEvent,

@@ -1,4 +1,4 @@
-//! Events, their types and routings, and their envelope.
+//! Tests of events, of their types and routings, and of their envelope.
 
 use super::{Cursor, Epoch, EventType, InvalidEvent, NewEvent, Routing, StampedEvent, StreamEvent};
 use crate::{
@@ -10,7 +10,7 @@ use proptest::{prop_assert_eq, proptest};
 use serde_json::{json, value::RawValue};
 
 #[test]
-fn a_routing_is_three_names() {
+fn a_routing_is_parsed_from_three_ids_with_slashes() {
     use super::InvalidRouting as Invalid;
     for (text, wrong) in [
         ("a/b", "is not written as tenant/env/thread"),
@@ -32,7 +32,7 @@ fn parsed(event: StreamEvent) -> serde_json::Value {
 }
 
 #[test]
-fn a_sealed_event_is_the_whole_envelope() {
+fn a_sealed_event_has_all_members_of_the_envelope() {
     let actor = Subject::new("auth0|\"1\"").unwrap();
     let routing =
         (*routing("t_a", "th")).clone().with_actor(actor, ActorType::new("human").unwrap());
@@ -68,7 +68,7 @@ fn an_event_outside_a_log_has_neither_id_nor_seq() {
 }
 
 #[test]
-fn raw_data_with_line_ends_stays_one_line_and_the_same_json() {
+fn raw_data_with_line_ends_are_written_on_one_line_as_the_same_json() {
     let raw = RawValue::from_string("{\r\n  \"a\": \"x\\ny\",\n  \"b\": 1\r}".into()).unwrap();
     let event = StreamEvent::new(routing("t_a", "th"), "x", &raw).unwrap();
     let (head, tail) = event.envelope();
@@ -78,7 +78,7 @@ fn raw_data_with_line_ends_stays_one_line_and_the_same_json() {
 
 #[test]
 fn data_of_the_application_with_reserved_names_does_not_break_the_envelope() {
-    /// An envelope as a client with its own types reads it.
+    /// An envelope, as a client parses it into its own types.
     #[derive(serde::Deserialize)]
     struct Envelope<'a> {
         routing: serde_json::Value,
@@ -116,19 +116,19 @@ fn reserved_and_malformed_types_are_errors() {
 }
 
 #[test]
-fn a_type_is_a_text_like_the_ids() {
+fn an_event_type_has_the_same_traits_as_an_id() {
     let (a, b): (EventType, EventType) = ("a.b".parse().unwrap(), "b".try_into().unwrap());
     assert!(a < b && a.as_ref() == "a.b" && a.to_string() == "a.b");
     assert_eq!(serde_json::to_string(&a).unwrap(), r#""a.b""#);
     assert_eq!(serde_json::from_str::<EventType>(r#""a.b""#).unwrap(), a);
     assert!(serde_json::from_str::<EventType>(r#""stream.gap""#).is_err());
     let counts = std::collections::HashMap::from([(a, 1)]);
-    assert_eq!(counts.get("a.b"), Some(&1), "found by its text");
+    assert_eq!(counts.get("a.b"), Some(&1), "a map finds the type by its text");
 }
 
 proptest! {
     #[test]
-    fn any_data_comes_back_as_it_was(text in "\\PC*|(\r|\n|\"|\\\\|\u{0}|\u{2028}){0,8}") {
+    fn any_text_comes_back_unchanged(text in "\\PC*|(\r|\n|\"|\\\\|\u{0}|\u{2028}){0,8}") {
         let event = StreamEvent::new(routing("t_a", "th"), "x", &text).unwrap();
         prop_assert_eq!(&parsed(event)["data"], &json!(text));
     }

@@ -1,4 +1,4 @@
-//! What the layers put on a request, as extractors.
+//! Extractors of the contexts that the layers put on a request.
 
 use crate::{
     auth::AuthContext, context::RequestContext, event::LastEventId, rejection::Rejection,
@@ -24,7 +24,7 @@ impl<S: Sync> FromRequestParts<S> for AuthContext {
 }
 
 /// `None` only behind a [`RequireAuth`](crate::RequireAuth) that is
-/// [`optional`](crate::RequireAuth::optional). A missing layer never gives `None`.
+/// [`optional`](crate::RequireAuth::optional). If the layer is missing, the extractor refuses the request.
 impl<S: Sync> OptionalFromRequestParts<S> for AuthContext {
     type Rejection = Rejection;
 
@@ -41,7 +41,7 @@ impl<S: Sync> FromRequestParts<S> for TenantScope {
     }
 }
 
-/// [`LastEventId::Live`] if the request names no cursor.
+/// [`LastEventId::Live`] if the request does not name a cursor.
 impl<S: Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Rejection;
 
@@ -50,7 +50,7 @@ impl<S: Sync> FromRequestParts<S> for LastEventId {
     }
 }
 
-/// `None` if the request names no cursor.
+/// `None` if the request does not name a cursor.
 impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
     type Rejection = Rejection;
 

@@ -7,8 +7,9 @@ use axum_core::extract::{FromRequest, Request};
 /// [`ThreadGrant::receive`](crate::ThreadGrant::receive).
 ///
 /// A page of another site can send a form or `text/plain` with the user's cookies, without a preflight.
-/// So the content type is checked: anything but `application/json` (or `+json`) is 415. A body that is
-/// longer than the host's limit is 413. A body that is not UTF-8 is 400. Each is a [`Rejection`].
+/// So the extractor refuses every content type except `application/json` and `+json` (415). It also
+/// refuses a body that is longer than the host's limit (413) or not UTF-8 (400). Each refusal is a
+/// [`Rejection`].
 ///
 /// ```
 /// use axum::extract::{Path, State};

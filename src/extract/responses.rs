@@ -1,4 +1,4 @@
-//! Rejections and streams as responses.
+//! `IntoResponse` for rejections and streams.
 
 use crate::{
     rejection::{Rejection, problem},
@@ -12,9 +12,9 @@ use axum_core::{
 use futures_core::Stream;
 
 impl IntoResponse for Rejection {
-    /// Answers with problem+json. The nearest outer layer of this crate renders the rejection again, in
-    /// the dialect of the request and in the application's own style. It does not if something in between
-    /// changed the status, the content type or the body.
+    /// Makes a problem+json response. The nearest outer layer of this crate renders the rejection again, in
+    /// the dialect of the request and in the application's own style. It does not do so if a service in
+    /// between has changed the status, the content type or the body.
     fn into_response(self) -> Response {
         problem(&self).map(Body::from)
     }

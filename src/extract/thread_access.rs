@@ -1,4 +1,4 @@
-//! The check of a thread as an extractor.
+//! The extractor that checks a thread.
 
 use crate::{
     access::{NamesThread, ThreadGrant, ThreadRegistry, verify_thread_access},
@@ -11,11 +11,10 @@ use axum_core::{
 use http::request::Parts;
 use std::{fmt, marker::PhantomData, ops::Deref};
 
-/// The check of a thread as an extractor. A handler that takes it runs only with a grant.
+/// An extractor that checks access to a thread. A handler with this argument runs only with a grant.
 ///
-/// `E` is the extractor that names the thread: `axum::extract::Path<String>`, or a `Path` of a type of
-/// the application's own that implements [`NamesThread`]. `R` is the [`ThreadRegistry`]. It is taken from
-/// the router's state.
+/// `E` is the extractor that names the thread: `axum::extract::Path<String>`, or a `Path` of your own type
+/// that implements [`NamesThread`]. `R` is the [`ThreadRegistry`], which comes from the router's state.
 ///
 /// ```
 /// use axum::{Router, extract::{FromRef, Path}, routing::get};
@@ -51,12 +50,12 @@ where
     E: Deref,
     E::Target: NamesThread,
 {
-    /// The grant, to feed a stream with.
+    /// The grant, for example to open a stream.
     pub fn into_grant(self) -> ThreadGrant {
         self.grant
     }
 
-    /// What named the thread, with the path's other parameters.
+    /// The parameters that name the thread, with all other parameters of the path.
     pub fn params(&self) -> &E::Target {
         &self.params
     }

@@ -31,7 +31,7 @@ impl ThreadKey {
         &self.0.tenant
     }
 
-    /// The env that the thread lives in.
+    /// The env that the thread belongs to.
     #[must_use]
     pub fn env(&self) -> &Env {
         &self.0.env
@@ -44,7 +44,7 @@ impl ThreadKey {
     }
 
     /// `tenant/env/thread`. Different keys give different texts, because no part can contain a `/`. No
-    /// part is empty, `.` or `..`, so the text can also be a path of files or of a URL.
+    /// part is empty, `.` or `..`, so the text is also safe as a file path or a URL path.
     #[must_use]
     pub fn to_path(&self) -> String {
         self.to_string()

@@ -6,7 +6,7 @@ use super::{
 };
 
 validated_text! {
-    /// The tenant that data belong to: `[A-Za-z0-9._:@~-]{1,128}`, not only dots, not a placeholder.
+    /// The id of a tenant: `[A-Za-z0-9._:@~-]{1,128}`, not only dots, not a placeholder.
     ///
     /// ```
     /// use tower_tenancy::TenantId;
@@ -14,7 +14,7 @@ validated_text! {
     /// assert_eq!(TenantId::new("t_alpha")?.as_str(), "t_alpha");
     /// assert_eq!(TenantId::new("acme.example:eu@7")?.as_str(), "acme.example:eu@7");
     /// assert!(TenantId::new("T_Unknown").is_err(), "a placeholder");
-    /// assert!(TenantId::new("undefined").is_err(), "what a script makes of an absent value");
+    /// assert!(TenantId::new("undefined").is_err(), "a script sends this for an absent value");
     /// assert!(TenantId::new("a/b").is_err());
     /// # Ok::<(), tower_tenancy::id::InvalidId>(())
     /// ```
@@ -28,10 +28,10 @@ validated_text! {
 }
 
 validated_text! {
-    /// The addressable stream inside a tenant and env: `[A-Za-z0-9._:@~-]{1,128}`, not only dots,
-    /// not a placeholder.
+    /// The id of a thread inside a tenant and env: `[A-Za-z0-9._:@~-]{1,128}`, not only dots, not a
+    /// placeholder.
     ///
-    /// The same thread id in two tenants is two threads.
+    /// The same thread id in two tenants names two threads.
     ThreadId, check_name, InvalidId
 }
 
@@ -39,9 +39,9 @@ validated_text! {
     /// Names one request in logs and in every event of its stream: 1 to 128 characters of visible ASCII
     /// (RFC 5234 `VCHAR`: no space) without `"` and `\`, not a placeholder.
     ///
-    /// It takes what gateways write: `uuid#1`, `Root=1-67891233-abcdef012345678912345678;Parent=53995c`,
-    /// `105445aa7843bc8b/1;o=1`, base64, several ids joined by commas. It needs no escaping in JSON, in a
-    /// header, or in a quoted field of a log line.
+    /// It accepts the ids that gateways write: `uuid#1`, `105445aa7843bc8b/1;o=1`, base64, several ids
+    /// joined by commas, `Root=1-67891233-abcdef012345678912345678;Parent=53995c`. It needs no escaping
+    /// in JSON, in a header, or in a quoted field of a log line.
     ///
     /// ```
     /// use tower_tenancy::RequestId;
@@ -53,8 +53,8 @@ validated_text! {
 }
 
 validated_text! {
-    /// The caller, as the token names it: up to 255 bytes without control characters (`auth0|123`), not a
-    /// placeholder.
+    /// The caller's name in the token (`sub`), such as `auth0|123`: 1 to 255 bytes without control
+    /// characters, not a placeholder.
     Subject, check_subject, InvalidId
 }
 

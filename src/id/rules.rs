@@ -1,4 +1,4 @@
-//! The rules that a text must follow to be an id.
+//! The rules for the texts of ids.
 
 /// Longest tenant, env and thread id, in bytes.
 const MAX_NAME: usize = 128;
@@ -16,24 +16,24 @@ pub enum InvalidId {
     /// The text is empty.
     #[error("is empty")]
     Empty,
-    /// The text is longer than its kind of id may be.
+    /// The text is too long for this kind of id.
     #[error("is longer than {max} bytes")]
     TooLong {
-        /// The longest that this kind of id may be, in bytes.
+        /// The maximum length of this kind of id, in bytes.
         max: usize,
     },
-    /// The text has a character that this kind of id may not have, or it consists of dots.
+    /// The text has a character that this kind of id must not have, or it consists of dots only.
     #[error("must be {allowed}")]
     Charset {
-        /// What this kind of id may contain, as a regular expression or in words.
+        /// The allowed text, as a regular expression or in words.
         allowed: &'static str,
     },
-    /// The text is `t_unknown`, `undefined` or `null`, in any case: the id was not filled in.
+    /// The text is `t_unknown`, `undefined` or `null`, in any case: the client did not have the id.
     #[error("is a placeholder: send the real id")]
     Placeholder,
 }
 
-/// Front ends send these when an id was not filled in. Scripts make them out of an absent value.
+/// Front ends and scripts send these when they do not have the id.
 const PLACEHOLDERS: [&str; 3] = ["t_unknown", "undefined", "null"];
 
 /// Refuses a placeholder, in any case.
@@ -59,12 +59,12 @@ pub(super) fn check_name(text: &str) -> Result<(), InvalidId> {
     refuse_placeholder(text)
 }
 
-/// A request id has a character that is not visible ASCII, or a `"` or `\`.
+/// The error for a request id with a character that is not visible ASCII, or with a `"` or `\`.
 pub(crate) const NOT_VISIBLE: InvalidId =
     InvalidId::Charset { allowed: "visible ASCII without \" and \\" };
 
-/// Visible ASCII without `"` and `\`, at most 128 characters, not a placeholder. Needs no escaping in
-/// JSON, a header or a quoted field of a log line.
+/// Visible ASCII without `"` and `\`, at most 128 characters, not a placeholder. Such text needs no
+/// escaping in JSON, in a header or in a quoted field of a log line.
 pub(super) fn check_request_id(text: &str) -> Result<(), InvalidId> {
     if text.is_empty() {
         return Err(InvalidId::Empty);

@@ -1,7 +1,7 @@
-//! Names in log lines: bounded, quoted and escaped.
+//! Names in log lines: shortened, quoted and escaped.
 
-/// The first few of `names` in quotes, and the number of the others. The text has at most 200 bytes,
-/// however many names there are and however long they are.
+/// The first few of `names` in quotes, and the number of the others. The text always has at most 200
+/// bytes.
 pub(crate) fn few<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     const MOST: usize = 8;
     const WHOLE: usize = 150;

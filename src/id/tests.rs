@@ -1,4 +1,4 @@
-//! Which texts are ids, and that keys are injective.
+//! Tests of the rules for ids, and of keys.
 
 use super::{
     ActorType, Env, InvalidId, RequestId, Subject, TenantId, ThreadId, ThreadKey, few,
@@ -9,17 +9,17 @@ use proptest::{prop_assert_eq, proptest};
 use std::{collections::HashSet, fmt, str::FromStr};
 
 #[test]
-fn a_log_line_shows_a_few_names_and_how_many_more() {
+fn a_log_line_shows_a_few_names_and_the_number_of_the_others() {
     assert_eq!(few([]), "[]");
     assert_eq!(few(["a", "b\n\"", ""]), r#"["a", "b\n\"", ""]"#);
     let many: Vec<String> = (0..512).map(|i| format!("t_{i}")).collect();
-    let told = few(many.iter().map(String::as_str));
-    assert_eq!(told, r#"["t_0", "t_1", "t_2", "t_3", "t_4", "t_5", "t_6", "t_7"] and 504 more"#);
+    let shown = few(many.iter().map(String::as_str));
+    assert_eq!(shown, r#"["t_0", "t_1", "t_2", "t_3", "t_4", "t_5", "t_6", "t_7"] and 504 more"#);
     for name in ["x", "\u{10ffff}", "\n", "é😀", "\""] {
         let long = name.repeat(8000);
-        let told = few(vec![long.as_str(); 512]);
-        assert!(told.starts_with("[\"") && told.contains('…'), "{told}");
-        assert!(told.len() <= 200 && told.ends_with("\"] and 511 more"), "{told}");
+        let shown = few(vec![long.as_str(); 512]);
+        assert!(shown.starts_with("[\"") && shown.contains('…'), "{shown}");
+        assert!(shown.len() <= 200 && shown.ends_with("\"] and 511 more"), "{shown}");
     }
 }
 
@@ -36,7 +36,7 @@ const PLACEHOLDERS: [&str; 9] = [
 ];
 
 #[test]
-fn names_are_what_identity_providers_and_databases_make() {
+fn ids_of_identity_providers_and_databases_are_accepted_and_others_refused() {
     fn holds<T: FromStr<Err = InvalidId> + fmt::Display>() {
         let longest = "x".repeat(128);
         for good in [
@@ -112,7 +112,7 @@ fn names_are_what_identity_providers_and_databases_make() {
 }
 
 #[test]
-fn request_ids_are_what_gateways_write() {
+fn request_ids_of_gateways_are_accepted_and_others_refused() {
     let longest = "x".repeat(128);
     for good in [
         "r-1",
@@ -148,7 +148,7 @@ fn request_ids_are_what_gateways_write() {
 }
 
 #[test]
-fn subjects_are_free_text_without_control_characters_and_no_placeholder() {
+fn subjects_are_free_text_without_control_characters_and_placeholders() {
     for good in ["auth0|123 ü", "nullable", "the null", "x/y\"z\\"] {
         assert!(Subject::new(good).is_ok(), "{good}");
     }
@@ -181,7 +181,7 @@ fn generated_request_ids_are_valid_ordered_and_differ() {
 
 proptest! {
     #[test]
-    fn keys_are_injective(
+    fn different_keys_give_different_paths(
         a in ("[ab._:@~-]{1,3}", "[ab._:@~-]{1,3}", "[ab._:@~-]{1,3}"),
         b in ("[ab._:@~-]{1,3}", "[ab._:@~-]{1,3}", "[ab._:@~-]{1,3}"),
     ) {
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_an_id_needs_no_escaping(text in "\\PC{0,6}|[ -~]{0,6}") {
+    fn ids_need_no_escaping(text in "\\PC{0,6}|[ -~]{0,6}") {
         if TenantId::new(&text).is_ok() || RequestId::new(&text).is_ok() {
             prop_assert_eq!(serde_json::to_string(&text).unwrap(), format!("\"{text}\""));
             prop_assert_eq!(format!("{text:?}"), format!("\"{text}\""));

@@ -10,8 +10,8 @@ use std::{
 /// Longest text that is stored in place, in bytes. A UUID has 36.
 pub(super) const IN_PLACE: usize = 40;
 
-/// Text of at most a few hundred bytes. Nearly all ids are short. A short text is stored in place: a
-/// new one or a clone allocates nothing, and changes no counter that other cores share.
+/// Text of at most a few hundred bytes. A short text, like nearly all ids, is stored in place: neither
+/// its creation nor its clone allocates or changes a shared counter.
 #[derive(Clone)]
 pub(crate) enum Text {
     Short(ArrayString<IN_PLACE>),
@@ -32,8 +32,7 @@ impl Text {
         kept_aside(self.as_str())
     }
 }
-/// What one allocation costs in addition to the bytes that were asked for, in bytes: the allocator's
-/// header, and the rounding up.
+/// The overhead of one allocation in bytes: the allocator's header and rounding.
 #[cfg(any(feature = "tickets", feature = "token-cache"))]
 pub(crate) const ALLOCATION: usize = 16;
 

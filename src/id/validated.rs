@@ -1,6 +1,6 @@
-//! One macro for every text that has a rule.
+//! The macro for all types of validated text.
 
-/// Declares a type that holds text which `$check` has taken. Refused text is a `$error`.
+/// Declares a type for text that `$check` accepts. For other text, its constructor returns `$error`.
 macro_rules! validated_text {
     ($(#[$docs:meta])* $name:ident, $check:ident, $error:ident) => {
         $(#[$docs])*
@@ -19,7 +19,7 @@ macro_rules! validated_text {
                 Ok(Self(text.into()))
             }
 
-            /// The text, as it was given.
+            /// The text, unchanged.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 self.0.as_str()

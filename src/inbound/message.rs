@@ -1,4 +1,4 @@
-//! A client's message, and why one is refused.
+//! A client's message, and the error for an invalid one.
 
 use crate::{
     event::{EventType, InvalidEvent, NewEvent, Routing},
@@ -7,7 +7,7 @@ use crate::{
     rejection::{Rejection, RejectionKind},
 };
 
-/// Why a client's message is refused. The text may be shown to clients.
+/// The reason why the crate refuses a client's message. You may show its text to clients.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
@@ -16,8 +16,8 @@ pub enum InvalidMessage {
     /// whose nearest double is infinite, half of a surrogate pair, or a name that serde_json reserves.
     /// The text says which.
     ///
-    /// Nothing else is refused. A reader that reads numbers as doubles still rounds an integer beyond
-    /// 2^53 and a long fraction, and reads a number that is too small for a double as zero.
+    /// All other JSON objects pass this check. A consumer that reads numbers as doubles still rounds an
+    /// integer beyond 2^53 and a long fraction, and reads a number that is too small for a double as zero.
     #[error("the message must be one strict JSON object, such as {{\"text\":\"hi\"}}, but {0}")]
     Json(String),
     /// The message has a member that only the server may set.
@@ -46,7 +46,7 @@ impl From<InvalidMessage> for Rejection {
             InvalidMessage::Json(_)
             | InvalidMessage::ForeignMember(_)
             | InvalidMessage::Event(_) => Self::new(RejectionKind::MessageInvalid)
-                .with_detail(format!("Not taken: {invalid}.")),
+                .with_detail(format!("The message was refused: {invalid}.")),
         }
     }
 }
@@ -60,7 +60,7 @@ impl From<InvalidMessage> for Rejection {
 pub struct ClientMessage(pub(super) NewEvent);
 
 impl ClientMessage {
-    /// The thread that the message is for, and its sender as the actor.
+    /// The thread that the message belongs to, and its sender as the actor.
     #[must_use]
     pub fn routing(&self) -> &Routing {
         self.0.routing()
@@ -78,7 +78,7 @@ impl ClientMessage {
         self.0.data()
     }
 
-    /// The id of the request that the message came with.
+    /// The id of the request that sent the message.
     #[must_use]
     pub fn origin_trace_id(&self) -> Option<&RequestId> {
         self.0.origin_trace_id()

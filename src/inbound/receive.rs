@@ -1,4 +1,4 @@
-//! How a grant takes a client's message.
+//! Receives a client's message under a grant.
 
 use super::message::{ClientMessage, InvalidMessage};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-/// Members that a client's message may not have, because only the server sets them.
+/// Members that a client's message must not have, because only the server sets them.
 pub(super) const FOREIGN_MEMBERS: [&str; 12] = [
     "routing",
     "tenant",
@@ -25,28 +25,27 @@ pub(super) const FOREIGN_MEMBERS: [&str; 12] = [
     "origin_trace_id",
 ];
 
-/// What to do with a client's message that has a member which only the server sets, such as `tenant_id`
-/// or `actor_id`.
+/// What to do with a client's message that has a member, such as `tenant_id` or `actor_id`, that only
+/// the server sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnForeignMembers {
     /// Refuse the message.
     #[default]
     Refuse,
-    /// Leave such members out, and take the rest.
+    /// Ignore such members, and accept the rest.
     Ignore,
 }
 impl ThreadGrant {
-    /// Takes a message of this grant's client, as text. It is a JSON object. Its member `type` is the
-    /// type of the event (`message` if there is none). Its other members are the data of the event.
+    /// Parses a message of this grant's client. The text must be a JSON object. Its member `type` is the
+    /// type of the event (`message` if it is absent). Its other members are the data of the event.
     ///
-    /// The whole message is first checked by a strict rule for JSON ([`InvalidMessage::Json`]). The data
-    /// are then passed on byte for byte as they were written, except for white space between the members
-    /// of the message.
+    /// It first checks the whole message with a strict parser ([`InvalidMessage::Json`]). It then keeps
+    /// the data byte for byte, except for white space between the members of the message.
     ///
     /// Routing, actor and origin come from the grant. A member at the top of the message that names one
     /// of these (`routing`, `tenant_id`, `env`, `thread_id`, `actor_id`, `actor_type`, `meta`,
-    /// `trace_id` and the like) is refused or ignored, and never trusted.
+    /// `trace_id` and the like) is refused or ignored, but never used.
     ///
     /// ```
     /// use tower_tenancy::{InvalidMessage, OnForeignMembers, ThreadGrant};
@@ -60,17 +59,16 @@ impl ThreadGrant {
     ///
     /// # Errors
     ///
-    /// [`InvalidMessage`] says what is wrong with the message, or that the proof has ended.
+    /// [`InvalidMessage`], if the message is not valid or the proof has ended.
     pub fn receive(
         &self,
         text: &str,
         on_foreign: OnForeignMembers,
     ) -> Result<ClientMessage, InvalidMessage> {
         self.proof().check().map_err(InvalidMessage::ProofEnded)?;
-        // In the envelope, the data are one level deeper than in the message.
+        // The envelope adds one level of nesting.
         let message = Object::within(MAX_DEPTH - 1, text)?;
         let mut event_type = None;
-        // The members are passed on as they were written.
         let mut data = String::with_capacity(text.len());
         for Member { name, written, value } in message.members() {
             if name == "type" {

@@ -1,4 +1,4 @@
-//! Which messages of clients are taken.
+//! Tests of receiving clients' messages.
 
 use super::{OnForeignMembers, receive::FOREIGN_MEMBERS};
 use crate::{
@@ -16,7 +16,7 @@ fn receive(text: &str, on_foreign: OnForeignMembers) -> Result<(String, String),
 }
 
 #[test]
-fn a_message_is_a_type_and_data_exactly_as_written() {
+fn a_message_gives_a_type_and_its_data_byte_for_byte() {
     for (text, event_type, data) in [
         (r#"{"type":"message","text":"hi"}"#, "message", r#"{"text":"hi"}"#),
         (r#"{"text":"hi"}"#, "message", r#"{"text":"hi"}"#),
@@ -40,7 +40,7 @@ fn members_that_only_the_server_sets_are_refused_or_ignored() {
         assert!(refused.contains(claim), "{refused}");
         let (_, data) = receive(&text, OnForeignMembers::Ignore).unwrap();
         assert_eq!(data, r#"{"text":"hi"}"#);
-        // A name with an escape is the same member.
+        // An escape in the name does not make it another member.
         let escaped =
             text.replace(claim, &format!("\\u{:04x}{}", claim.as_bytes()[0], &claim[1..]));
         assert!(receive(&escaped, OnForeignMembers::Refuse).is_err(), "{escaped}");
@@ -48,7 +48,7 @@ fn members_that_only_the_server_sets_are_refused_or_ignored() {
 }
 
 #[test]
-fn what_is_no_message_is_refused() {
+fn invalid_messages_are_refused() {
     for text in [
         "",
         "hi",
@@ -66,9 +66,9 @@ fn what_is_no_message_is_refused() {
 }
 
 #[test]
-fn the_envelope_of_a_message_is_no_deeper_than_what_strict_readers_take() {
+fn the_envelope_of_the_deepest_message_is_still_strict_json() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
-        // The message itself is one level.
+        // The message itself counts as one level.
         let nested = |levels: usize| {
             let (open, close) = (open.repeat(levels - 1), close.repeat(levels - 1));
             format!("{{\"text\":{open}1{close}}}")
@@ -86,7 +86,7 @@ fn the_envelope_of_a_message_is_no_deeper_than_what_strict_readers_take() {
 }
 
 #[test]
-fn a_message_has_no_name_that_serde_json_reserves_however_it_is_written() {
+fn names_that_serde_json_reserves_are_refused_in_any_spelling() {
     for name in [
         "$serde_json::private::RawValue",
         "$serde_json::private::Number",
@@ -101,7 +101,7 @@ fn a_message_has_no_name_that_serde_json_reserves_however_it_is_written() {
             format!(r#"{{"type":"x","{name}":"1","b":2}}"#),
             format!(r#"{{"a":{{"{name}":"1"}}}}"#),
             format!(r#"{{"a":[[{{"b":1}},{{"c":{{"{name}":1}}}}]]}}"#),
-            // Members that are left out are checked as well.
+            // The parser also checks members that are then ignored.
             format!(r#"{{"meta":{{"{name}":"1"}}}}"#),
         ] {
             for on_foreign in [OnForeignMembers::Refuse, OnForeignMembers::Ignore] {
@@ -110,7 +110,7 @@ fn a_message_has_no_name_that_serde_json_reserves_however_it_is_written() {
             }
         }
     }
-    // As a value, or inside a name, it is allowed.
+    // A value may contain it, and so may the rest of a name.
     let text = r#"{"a":"$serde_json::private::RawValue","x$serde_json::private::":1}"#;
     let (_, data) = receive(text, OnForeignMembers::Refuse).unwrap();
     assert_eq!(data, text);
@@ -119,9 +119,9 @@ fn a_message_has_no_name_that_serde_json_reserves_however_it_is_written() {
 }
 
 #[test]
-fn what_strict_readers_cannot_read_is_no_message_at_any_depth() {
+fn messages_that_are_not_strict_json_are_refused_at_any_depth() {
     let deep = format!("{}1{}", "[".repeat(30_000), "]".repeat(30_000));
-    for (value, told) in [
+    for (value, reason) in [
         (r#"{"a":1,"a":2}"#, "same name"),
         (r#"{"a":1,"\u0061":2}"#, "same name"),
         (r#""\ud800""#, "surrogate"),
@@ -135,12 +135,15 @@ fn what_strict_readers_cannot_read_is_no_message_at_any_depth() {
         for text in [
             format!(r#"{{"secret":{value}}}"#),
             format!(r#"{{"type":"x","secret":[0,{{"secret":{value}}}]}}"#),
-            // Members that are left out are checked as well.
+            // The parser also checks members that are then ignored.
             format!(r#"{{"meta":{value}}}"#),
         ] {
             let refused = receive(&text, OnForeignMembers::Ignore).unwrap_err();
-            assert!(refused.contains(told), "{text:.100}: {refused}");
-            assert!(!refused.contains("secret"), "it repeats the message: {refused}");
+            assert!(refused.contains(reason), "{text:.100}: {refused}");
+            assert!(
+                !refused.contains("secret"),
+                "the error must not repeat the message: {refused}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Why a text is refused.
+//! The error of the JSON parser.
 
-/// Why a text is refused. It repeats nothing of the text, so clients may see it.
+/// The reason why the parser refuses a text. It does not repeat any of the text, so clients may see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("it is not valid JSON")]

@@ -1,10 +1,11 @@
-//! JSON that comes from outside, read in one strict pass: claims, JOSE headers, JWK sets, and the
-//! messages of clients.
+//! A strict parser, in one pass, for JSON from outside: claims, JOSE headers, JWK sets, and the messages
+//! of clients.
 //!
-//! RFC 8259 leaves much to the reader: which of two members with one name counts, what half of a
-//! surrogate pair means, how large a number may be, and how deep values may be nested. Two readers
-//! that choose differently understand one text in two ways. So a text that depends on such a choice is
-//! refused, at every depth. I-JSON (RFC 7493) forbids a sender to send such a text.
+//! RFC 8259 leaves some choices to the parser: which of two members with the same name counts, what half
+//! of a surrogate pair means, how large a number may be, and how deep values may be nested. So two
+//! parsers can read one text differently. This parser refuses every text that depends on such a choice,
+//! at every depth. I-JSON (RFC 7493) forbids duplicate names and unpaired surrogates, too, and advises
+//! against such numbers.
 
 mod fault;
 mod number;

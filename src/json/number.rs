@@ -1,4 +1,4 @@
-//! Numbers: which of them a double can hold.
+//! Checks that a double can represent a number.
 
 use std::{cmp::Ordering, iter};
 
@@ -13,8 +13,8 @@ pub(super) const INFINITE: &str = "179769313486231580793728971405303415079934132
     510704342711559699508093042880177904174497792";
 /// Whether the double that is nearest to a JSON number is finite.
 ///
-/// It compares digits and parses no float: a sender can choose literals that take microseconds to
-/// parse, and send a few hundred of them in one header.
+/// It compares digits and does not parse a float. A sender could choose numbers whose parsing takes
+/// microseconds, and send hundreds of them in one header.
 pub(super) fn is_finite(literal: &str) -> bool {
     let (mantissa, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, ""));
     let mantissa = mantissa.strip_prefix('-').unwrap_or(mantissa);

@@ -7,7 +7,7 @@ use super::{
 };
 use std::borrow::Cow;
 
-/// The text of one value that was checked.
+/// The text of one checked value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Json<'a>(&'a str);
 
@@ -21,7 +21,7 @@ pub(crate) struct Member<'a> {
     pub(crate) value: Json<'a>,
 }
 
-/// An object that was checked. Its values are read when they are asked for.
+/// A checked object. Its values are decoded only when the caller asks for them.
 #[derive(Debug)]
 pub(crate) struct Object<'a>(Vec<Member<'a>>);
 
@@ -70,12 +70,12 @@ impl<'a> Json<'a> {
         self.0
     }
 
-    /// The string that the value is, if it is one.
+    /// The decoded string, if the value is a string.
     pub(crate) fn string(self) -> Option<Cow<'a, str>> {
         resolved(self.0.strip_prefix('"')?.strip_suffix('"')?)
     }
 
-    /// The values in the array that the value is, if it is one.
+    /// The items, if the value is an array.
     #[cfg(feature = "jwt")]
     pub(crate) fn items(self) -> Option<impl Iterator<Item = Self>> {
         let mut scanner = Scanner::new(self.0, super::scanner::MAX_DEPTH);
@@ -85,7 +85,7 @@ impl<'a> Json<'a> {
                 scanner.takes(b',');
                 scanner.white();
                 let from = scanner.at;
-                // At the end of the array there is no value.
+                // This is an error, and ends the iterator, at the end of the array.
                 scanner.value(0).ok()?;
                 Some(Self(scanner.since(from)))
             })

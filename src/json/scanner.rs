@@ -1,4 +1,4 @@
-//! The one pass through a text.
+//! The pass through a text.
 
 use super::{
     fault::Fault,
@@ -10,7 +10,7 @@ use std::{borrow::Cow, collections::HashSet};
 /// The largest number of arrays and objects that may be nested in each other.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// Up to this number, names are compared with each other one by one: to fill a set takes longer.
+/// Up to this number of names, a comparison of all pairs is faster than a set.
 pub(super) const FEW: usize = 16;
 
 /// serde_json passes a `RawValue` or a `Number` through serde as a struct with such a name. A member
@@ -18,16 +18,16 @@ pub(super) const FEW: usize = 16;
 const RESERVED: &str = "$serde_json::private::";
 pub(super) fn any_twice<'n>(names: impl ExactSizeIterator<Item = &'n str> + Clone) -> bool {
     if names.len() > FEW {
-        // The hashes of the set are keyed at random, so nobody can choose names that collide.
+        // The set uses randomly keyed hashes, so a sender cannot choose names that collide.
         let mut seen = HashSet::with_capacity(names.len());
         return !names.into_iter().all(|name| seen.insert(name));
     }
     names.clone().enumerate().any(|(at, name)| names.clone().take(at).any(|other| other == name))
 }
 
-/// Reads a text from its start, and refuses it at the first fault.
+/// Reads a text from its start, and stops at the first fault.
 ///
-/// It recurses at most `max_depth` levels, and looks at each byte a few times at most.
+/// It recurses at most `max_depth` levels, and reads each byte only a few times.
 pub(super) struct Scanner<'a> {
     text: &'a str,
     pub(super) at: usize,
@@ -61,7 +61,7 @@ impl<'a> Scanner<'a> {
         next
     }
 
-    /// The text that was read since `from`. Both ends are next to an ASCII byte.
+    /// The text from `from` to the current position. Both are character boundaries, next to ASCII.
     pub(super) fn since(&self, from: usize) -> &'a str {
         self.text.get(from..self.at).unwrap_or_default()
     }
@@ -78,7 +78,7 @@ impl<'a> Scanner<'a> {
         if self.peek().is_none() { Ok(()) } else { Err(Fault::Grammar) }
     }
 
-    /// Reads one value that is nested in `depth` others.
+    /// Reads one value inside `depth` arrays and objects.
     pub(super) fn value(&mut self, depth: usize) -> Result<(), Fault> {
         match self.peek() {
             Some(b'"') => self.string().map(drop),
@@ -218,7 +218,7 @@ impl<'a> Scanner<'a> {
                     self.escape()?;
                     has_escapes = true;
                 }
-                // The text ends, or has a control character (RFC 8259 section 7).
+                // The end of the text, or a control character (RFC 8259 section 7).
                 _ => return Err(Fault::Grammar),
             }
         }

@@ -1,8 +1,8 @@
-//! Strings: their escapes, and the bytes that stand for themselves.
+//! Strings and their escapes.
 
 use std::borrow::Cow;
 
-/// The text of a string, from what is between its quotes. The string was checked before.
+/// The decoded text of a string. `inside` is the checked text between its quotes.
 pub(super) fn resolved(inside: &str) -> Option<Cow<'_, str>> {
     let Some((plain, mut escape)) = inside.split_once('\\') else {
         return Some(Cow::Borrowed(inside));
@@ -26,7 +26,7 @@ pub(super) fn resolved(inside: &str) -> Option<Cow<'_, str>> {
                 let unit = hex(&mut rest)?;
                 match char::from_u32(unit) {
                     Some(char) => char,
-                    // A surrogate, and the other half of the pair behind `\u`.
+                    // A high surrogate. The low surrogate follows after `\u`.
                     None => {
                         rest.nth(1)?;
                         let low = hex(&mut rest)?;
@@ -49,12 +49,12 @@ pub(super) fn resolved(inside: &str) -> Option<Cow<'_, str>> {
         }
     }
 }
-/// The index of the first byte that does not stand for itself in a string, or 8 if there is none.
+/// The index of the first quote, backslash or control character, or 8 if there is none.
 pub(super) fn special(word: [u8; 8]) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     let word = u64::from_le_bytes(word);
-    // Sets the high bit of each byte that is less than `bound`. The first set bit is exact; bits after
-    // it may be wrong, because the subtraction borrows.
+    // Sets the high bit of each byte that is less than `bound`. Only the first set bit is reliable: the
+    // borrow of the subtraction may change later bits.
     let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word;
     let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     let found = (is(b'"') | is(b'\\') | below(word, 0x20)) & (ONES << 7);

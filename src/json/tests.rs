@@ -1,4 +1,4 @@
-//! Which texts are taken, compared with serde_json.
+//! Tests of the parser, and a comparison with serde_json.
 
 use super::{
     Fault, MAX_DEPTH, Object,
@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::Value;
 use std::{collections::HashSet, fmt};
 
-/// Any JSON without duplicate members, as serde_json reads it.
+/// JSON that serde_json parses, if it has no duplicate members.
 struct NoDuplicates;
 
 impl<'de> Deserialize<'de> for NoDuplicates {
@@ -59,7 +59,7 @@ impl<'de> Visitor<'de> for NoDuplicates {
         let mut names = HashSet::new();
         while let Some((name, Self)) = map.next_entry::<String, _>()? {
             if !names.insert(name) {
-                return Err(A::Error::custom("a member stands twice"));
+                return Err(A::Error::custom("duplicate member"));
             }
         }
         Ok(self)
@@ -74,7 +74,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// The value that serde_json reads, if the text is one that should be taken.
+/// The value that serde_json parses, if our parser should accept the text.
 fn by_serde_json(text: &str) -> Option<Value> {
     serde_json::from_str::<NoDuplicates>(text).ok()?;
     let value: Value = serde_json::from_str(text).ok()?;
@@ -86,7 +86,7 @@ fn fault(text: &str) -> Option<Fault> {
 }
 
 #[test]
-fn what_strict_readers_take_is_taken() {
+fn strict_json_objects_are_accepted() {
     for text in [
         "{}",
         " {\r\n\t} ",
@@ -107,7 +107,7 @@ fn what_strict_readers_take_is_taken() {
 }
 
 #[test]
-fn what_two_readers_may_read_differently_is_refused_at_every_depth() {
+fn texts_that_parsers_read_differently_are_refused_at_every_depth() {
     let many = |last: &str| {
         let members: String = (0..2 * FEW).map(|n| format!("\"m{n}\":0,")).collect();
         format!("{{{members}\"{last}\":0}}")
@@ -155,7 +155,7 @@ fn what_two_readers_may_read_differently_is_refused_at_every_depth() {
 }
 
 #[test]
-fn what_is_no_json_is_refused() {
+fn malformed_json_and_values_that_are_not_objects_are_refused() {
     for text in [
         "",
         " ",
@@ -215,7 +215,7 @@ fn what_is_no_json_is_refused() {
 }
 
 #[test]
-fn nesting_is_bounded_whatever_nests() {
+fn the_nesting_of_arrays_and_objects_is_limited() {
     let nested = |open: &str, close: &str, levels: usize| {
         format!("{{\"a\":{}1{}}}", open.repeat(levels - 1), close.repeat(levels - 1))
     };
@@ -226,13 +226,13 @@ fn nesting_is_bounded_whatever_nests() {
         assert_eq!(fault(&nested(open, close, fits + 1)), Some(Fault::Depth(MAX_DEPTH)), "{open}");
         assert_eq!(fault(&nested(open, close, 1_000_000)), Some(Fault::Depth(MAX_DEPTH)), "{open}");
     }
-    // Many values in one array are not deep.
+    // Many values in one array do not count as nesting.
     let wide = format!("{{\"a\":[{}0]}}", "[[]],".repeat(1000));
     assert_eq!(fault(&wide), None);
 }
 
 #[test]
-fn a_number_is_too_large_exactly_where_a_double_is_infinite() {
+fn a_number_is_refused_exactly_if_its_double_is_infinite() {
     // One less than the first number that is infinite.
     let below = format!("{}1", &INFINITE[..INFINITE.len() - 1]);
     let mut table = vec!["0".to_owned(), "-0.0e-0".to_owned(), "1e308".to_owned()];
@@ -264,14 +264,14 @@ fn a_number_is_too_large_exactly_where_a_double_is_infinite() {
         let expected = literal.parse::<f64>().unwrap().is_finite();
         *(if expected { &mut finite } else { &mut infinite }) += 1;
         assert_eq!(is_finite(&literal), expected, "{literal:.400}");
-        let told = fault(&format!("{{\"a\":{literal}}}"));
-        assert_eq!(told, (!expected).then_some(Fault::Number), "{literal:.400}");
+        let found = fault(&format!("{{\"a\":{literal}}}"));
+        assert_eq!(found, (!expected).then_some(Fault::Number), "{literal:.400}");
     }
     assert!(finite > 50 && infinite > 50, "{finite} {infinite}");
 }
 
 #[test]
-fn values_and_names_are_given_as_they_were_written() {
+fn values_and_names_keep_their_written_text() {
     let text = " { \"a\" :\t[1, {\"b\" :2} ,\"x\"] , \"\\u0062\\n\":\"\\ud83d\\ude00\\\\\" } ";
     let object = Object::parse(text).unwrap();
     let members: Vec<_> = object.members().collect();
@@ -284,7 +284,7 @@ fn values_and_names_are_given_as_they_were_written() {
     assert_eq!(members[1].value.string().unwrap(), "😀\\");
 }
 
-/// JSON with repeated names, some of which are equal only after their escapes are resolved.
+/// JSON with duplicate names. Some names are equal only after their escapes are decoded.
 fn any_json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         "null|true|false|0|-0|1|-1|12|1.5|1e3|1e999|18446744073709551616|01|nul".prop_map(|s| s),
@@ -306,7 +306,7 @@ fn any_json() -> impl Strategy<Value = String> {
 
 /// Numbers around the largest double, and any others.
 fn any_number() -> impl Strategy<Value = String> {
-    // Some digits of the limit, some other digits, and a shift of the point that the exponent undoes.
+    // Some digits of the limit, some other digits, and a shifted point with an exponent that undoes it.
     let near = (0..=INFINITE.len(), "[0-9]{0,30}", 0..700_usize, -2..=2_i64).prop_map(
         |(shared, own, point, off)| {
             let digits = format!("{}{own}", &INFINITE[..shared]);
@@ -329,12 +329,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn a_number_is_finite_as_a_double_is(literal in any_number()) {
+    fn is_finite_agrees_with_the_parser_of_f64(literal in any_number()) {
         prop_assert_eq!(is_finite(&literal), literal.parse::<f64>().unwrap().is_finite());
     }
 
     #[test]
-    fn an_object_is_what_serde_json_says_it_is(
+    fn the_parser_agrees_with_serde_json(
         value in any_json(),
         change in proptest::option::weighted(0.3, (any::<prop::sample::Index>(), "\\PC|[\\[\\]{}\",:\\\\ 0-9eE.+-]|")),
     ) {

@@ -1,4 +1,4 @@
-//! A log that is chosen when the program runs.
+//! A log that the application chooses at run time.
 
 use super::{
     error::LogError,
@@ -11,10 +11,10 @@ use crate::{
 };
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-/// Any [`EventLog`], chosen when the program runs. Clones share it.
+/// Any [`EventLog`], chosen at run time. Clones share it.
 ///
-/// Each call costs one allocation and one dynamic call more than the log itself; a reader costs one
-/// dynamic call an event.
+/// Each call costs one allocation and one dynamic call more than a call of the log itself. A reader
+/// costs one more dynamic call for each event.
 ///
 /// ```
 /// use tower_tenancy::{MemoryLog, log::DynEventLog};
@@ -31,7 +31,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 pub struct DynEventLog(Arc<dyn ErasedLog>);
 
 impl DynEventLog {
-    /// Hides which log it is.
+    /// Wraps `log`, and hides its type.
     #[must_use]
     pub fn new(log: impl EventLog) -> Self {
         Self(Arc::new(log))

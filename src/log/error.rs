@@ -1,25 +1,26 @@
-//! Why a log could not do what it was asked.
+//! The error of a log.
 
 use crate::rejection::{BoxError, Rejection, RejectionKind};
 
-/// Why a log could not do what it was asked.
+/// The error of an [`EventLog`](super::EventLog) or a [`LogReader`](super::LogReader).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
-    /// The event alone is larger than what the log retains of a thread.
-    #[error("the event is larger than the {max} bytes that the log retains of a thread")]
+    /// The event alone is larger than the log's limit for a thread.
+    #[error("the event is larger than the {max} bytes that the log keeps for a thread")]
     TooLarge {
-        /// What the log retains of a thread, in bytes.
+        /// The log's limit for a thread, in bytes.
         max: usize,
     },
     /// The log does not answer.
     #[error("the log does not answer")]
     Unavailable(#[source] BoxError),
-    /// The thread was erased while it was being read. What is published into it from now on belongs
-    /// to a new epoch, and needs a new reader.
+    /// The thread was erased while it was being read. Later events belong to a new epoch, and need a
+    /// new reader.
     #[error("the thread was erased")]
     Erased,
-    /// The log broke its contract: events out of order, doubled, or with a hole.
+    /// The log broke its [contract](super::EventLog#contract), for example with a missing, duplicate or
+    /// foreign event.
     #[error("the log broke its contract: {0}")]
     Broken(&'static str),
 }
@@ -29,7 +30,7 @@ impl From<LogError> for Rejection {
         match error {
             LogError::TooLarge { .. } => Self::new(RejectionKind::MessageInvalid)
                 .with_detail(format!("Not published: {error}.")),
-            // To the client it is a thread like any other that does not exist.
+            // The client cannot distinguish it from a thread that does not exist.
             LogError::Erased => Self::new(RejectionKind::ThreadForbidden).with_source(error),
             LogError::Unavailable(_) | LogError::Broken(_) => {
                 Self::new(RejectionKind::LogUnavailable).with_source(error)

@@ -8,31 +8,32 @@ use crate::{
 use futures_core::Stream;
 use std::{future::Future, sync::Arc};
 
-/// Keeps the events of threads, for a while.
+/// Keeps the events of threads for a limited time.
 ///
 /// Handlers do not call its methods. They read through [`ThreadGrant::subscribe`] and write through
-/// [`ThreadGrant::publish`] or a [`Publisher`](crate::Publisher), which ask the proof first.
+/// [`ThreadGrant::publish`] or [`ThreadGrant::publisher`], which check the proof first.
 ///
-/// [`MemoryLog`](crate::MemoryLog) implements it in memory. A log of another kind implements it with
-/// what is public here. A store keeps the routing, type, data, origin, number and time of each event,
-/// and makes the event anew by [`StreamEvent::restored`]. It never takes an envelope over as it is.
-/// [`DynEventLog`](super::DynEventLog) holds a log that is chosen when the program runs.
+/// [`MemoryLog`](crate::MemoryLog) implements it in memory. You can implement it for another store with
+/// the public API. Store the routing, type, data, origin, number and time of each event, and rebuild
+/// the event with [`StreamEvent::restored`]. Never use a stored envelope unchanged.
+/// [`DynEventLog`](super::DynEventLog) holds a log that you choose at run time.
 ///
 /// # Contract
 ///
 /// - Within an [`Epoch`](crate::event::Epoch), the events of a thread are numbered from 1 without
 ///   holes. Readers see them in this order.
-/// - A log that loses the numbering of a thread begins a new epoch, and never uses an epoch again.
-/// - Two threads are the same if their whole [`ThreadKey`] is the same.
+/// - A log that loses the numbering of a thread begins a new epoch. It never uses an epoch twice.
+/// - Two threads are the same if all parts of their [`ThreadKey`] are the same.
 ///
 /// [`ThreadGrant::subscribe`]: crate::ThreadGrant::subscribe
 /// [`ThreadGrant::publish`]: crate::ThreadGrant::publish
+/// [`ThreadGrant::publisher`]: crate::ThreadGrant::publisher
 pub trait EventLog: Send + Sync + 'static {
     /// Reads one thread for one subscriber.
     type Reader: LogReader;
 
-    /// Appends an event to the thread of [its key](NewEvent::key), gives it the next number,
-    /// [seals](NewEvent::seal) it, and wakes the readers of that thread.
+    /// Gives the event the next number of its [thread](NewEvent::key), [seals](NewEvent::seal) and
+    /// appends it, and wakes the readers of that thread.
     ///
     /// # Errors
     ///
@@ -40,10 +41,10 @@ pub trait EventLog: Send + Sync + 'static {
     fn append(&self, event: NewEvent)
     -> impl Future<Output = Result<StreamEvent, LogError>> + Send;
 
-    /// Opens one thread for reading. Tells what the log holds of it now, and gives a reader that
-    /// stands at its [head](Extent::head).
+    /// Opens one thread for reading. Returns what the log holds of it now, and a reader at its
+    /// [head](Extent::head).
     ///
-    /// A thread without any event is fine.
+    /// The thread may have no events.
     ///
     /// # Errors
     ///
@@ -53,32 +54,31 @@ pub trait EventLog: Send + Sync + 'static {
         thread: &ThreadKey,
     ) -> impl Future<Output = Result<(Extent, Self::Reader), LogError>> + Send;
 
-    /// Erases all events of the thread. A thread without any event is fine. Applications call
+    /// Erases all events of the thread. The thread may have no events. Applications call
     /// [`erase_thread`].
     ///
-    /// The thread begins a new epoch, so no cursor of before is good any more. Its open readers end
-    /// with [`LogError::Erased`], and the log wakes those that wait. An append at the same time either
-    /// comes before, and is erased as well, or is the first of the new epoch.
+    /// The thread begins a new epoch, so the log no longer serves earlier cursors. Its open readers end
+    /// with [`LogError::Erased`], and the log wakes those that wait. An append at the same time is
+    /// either erased as well, or belongs to the new epoch.
     ///
     /// # Errors
     ///
-    /// [`LogError::Unavailable`]: then it is not known whether the log erased the thread. Try again.
+    /// [`LogError::Unavailable`]: the log may or may not have erased the thread. Try again.
     fn erase_thread(&self, thread: &ThreadKey)
     -> impl Future<Output = Result<(), LogError>> + Send;
 
-    /// Erases all threads of the tenant, in all envs, each as [`erase_thread`](Self::erase_thread)
-    /// does.
+    /// Erases all threads of the tenant in all envs, as [`erase_thread`](Self::erase_thread) does.
     ///
     /// # Errors
     ///
-    /// [`LogError::Unavailable`]: then it is not known which threads the log erased. Try again.
+    /// [`LogError::Unavailable`]: the log may have erased some of the threads. Try again.
     fn erase_tenant(&self, tenant: &TenantId) -> impl Future<Output = Result<(), LogError>> + Send;
 }
 
-/// Erases all events of the thread that `thread` names, as [`EventLog::erase_thread`] says.
+/// Erases all events of a thread, as [`EventLog::erase_thread`] describes.
 ///
-/// It needs no grant: it is for the application's own housekeeping. Remove the thread from its
-/// registry first. Until then, anybody may open it anew.
+/// This needs no grant: the application itself calls it. Remove the thread from the registry first.
+/// Until then, a client with access may open it again.
 ///
 /// ```
 /// use tower_tenancy::{MemoryLog, Routing, log::erase_thread};
@@ -93,40 +93,40 @@ pub trait EventLog: Send + Sync + 'static {
 ///
 /// # Errors
 ///
-/// [`LogError::Unavailable`]: then it is not known whether the log erased the thread. Try again.
+/// [`LogError::Unavailable`]: the log may or may not have erased the thread. Try again.
 pub async fn erase_thread<L: EventLog>(log: &L, thread: &Routing) -> Result<(), LogError> {
     log.erase_thread(thread.key()).await
 }
 
-/// What a reader gives.
+/// An item of a [`LogReader`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum LogItem {
-    /// The event after the reader's position, which moves behind it.
+    /// The event after the reader's position. The reader's position moves to this event.
     Event(StreamEvent),
     /// The log does not [serve](Extent::serves) the reader's position. It holds this extent. The
-    /// position stays where it is, until the reader [seeks](LogReader::seek) another.
+    /// position does not change until a call of [`seek`](LogReader::seek).
     Gap(Extent),
 }
 
 /// Reads one thread of an [`EventLog`]: a stream of the events after a position.
 ///
-/// Nothing is ready while the position is the head of the thread.
+/// The stream is pending while the position is the head of the thread.
 ///
-/// A reader may read ahead, about 16 KiB at most: a subscriber that does not read holds on to what was
-/// read for it.
+/// A reader may read ahead, but about 16 KiB at most: that memory stays in use while the subscriber
+/// does not read.
 ///
 /// # Errors
 ///
-/// [`LogError::Unavailable`]; [`LogError::Erased`]. A reader that gave an error is not polled again.
+/// [`LogError::Unavailable`]; [`LogError::Erased`]. The crate does not poll a reader after an error.
 pub trait LogReader: Stream<Item = Result<LogItem, LogError>> + Send + Unpin + 'static {
-    /// Moves the position, so that the next item is about the event after `after`.
+    /// Moves the position to `after`, so that the next item concerns the event after it.
     fn seek(&mut self, after: Cursor);
 
-    /// Whether the thread was erased, as far as the reader knows without a wait.
+    /// Whether the reader knows that the thread was erased. It answers without waiting.
     ///
-    /// The crate asks before it gives out each event, so it must be cheap. Once it is true, it stays
-    /// so.
+    /// The crate calls it before each item, so it must be cheap. Once it returns `true`, it must
+    /// always return `true`.
     fn is_erased(&self) -> bool;
 }
 

@@ -1,13 +1,13 @@
-//! What a log holds of a thread.
+//! The range of events that a log holds of a thread.
 
 use crate::{
     delivery::GapReason,
     event::{Cursor, Epoch},
 };
 
-/// What a log holds of one thread at one moment: events `oldest` to `next - 1`.
+/// The range of events that a log holds of one thread at one moment: `oldest` to `next - 1`.
 ///
-/// Events are numbered from 1, without holes. If the log holds none, `oldest` equals `next`.
+/// The log numbers events from 1, without holes. If it holds none, `oldest` equals `next`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extent {
@@ -38,12 +38,12 @@ impl Extent {
         Cursor::new(self.epoch, self.next.saturating_sub(1))
     }
 
-    /// The one rule of resuming: whether the log can serve all events after `after`.
+    /// Checks that the log can serve all events after `after`. All reads use this rule.
     ///
     /// # Errors
     ///
     /// [`GapReason::Unknown`] for a cursor of another epoch or ahead of the head;
-    /// [`GapReason::Trimmed`] for one whose next event has left the log.
+    /// [`GapReason::Trimmed`] if the log no longer holds the event after the cursor.
     ///
     /// ```
     /// use tower_tenancy::{Cursor, GapReason, event::Epoch, log::Extent};
@@ -74,7 +74,7 @@ mod tests {
     };
 
     #[test]
-    fn a_cursor_is_served_only_from_inside_what_is_retained() {
+    fn the_log_serves_only_cursors_inside_the_extent() {
         let epoch = Epoch::random();
         let extent = Extent::new(epoch, 5, 9);
         for (seq, expected) in [

@@ -1,11 +1,10 @@
-//! The log of each thread: appended to under a grant or a [`Publisher`], read by cursor.
+//! The log of each thread. A grant or a [`Publisher`] appends to it; subscribers read it by cursor.
 //!
-//! The log is the queue. A [`Subscription`] is a cursor over it; replay and live are the same
-//! read, so there is no hand-over in which an event could be lost or doubled, and a slow reader
-//! costs a cursor and no queue. A reader that falls out of retention gets a
-//! [`Gap`](crate::Gap), never silence.
+//! A [`Subscription`] is a cursor over the log. Replay and live delivery are the same read, so there
+//! is no hand-over that could lose or duplicate an event. A slow reader costs a cursor, not a queue.
+//! A reader that asks for an event which the log no longer keeps gets a [`Gap`](crate::Gap).
 //!
-//! [`MemoryLog`] is the default. An engine of one's own implements [`EventLog`].
+//! [`MemoryLog`] is the default. Your own engine implements [`EventLog`].
 
 mod dyn_log;
 mod error;

@@ -15,16 +15,16 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The event cannot be made.
+    /// The event is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidEvent),
-    /// The message is one of another thread than the publisher's.
+    /// The message belongs to another thread than the publisher.
     #[error("the message belongs to another thread")]
     OtherThread,
-    /// The proof that the publisher was made from is over: `auth.expired` or `access.revoked`.
+    /// The proof of the publisher's grant has ended: `auth.expired` or `access.revoked`.
     #[error(transparent)]
     ProofEnded(Rejection),
-    /// The log did not take it in.
+    /// The log did not store the event.
     #[error(transparent)]
     Log(#[from] LogError),
 }
@@ -42,11 +42,11 @@ impl From<PublishError> for Rejection {
     }
 }
 
-/// Writes events of one routing to a log, and never reads.
+/// Writes the events of one routing to a log. It never reads.
 ///
-/// A handler gets one from its grant: [`ThreadGrant::publisher`]. It carries the proof of the grant,
-/// and refuses once that is over. Work that has no request, such as an agent or a job, has no proof,
-/// and says so; it also says for whom it publishes:
+/// A handler gets one from its grant with [`ThreadGrant::publisher`]. That publisher holds the grant's
+/// proof, and refuses to publish once the proof has ended. Work without a request, such as an agent or
+/// a job, has no proof. It makes its own publisher, and names the routing:
 ///
 /// ```
 /// use tower_tenancy::{Env, MemoryLog, Publisher, Routing, TenantId, ThreadId};
@@ -65,32 +65,32 @@ pub struct Publisher<L> {
     log: L,
     routing: Arc<Routing>,
     origin_trace_id: Option<RequestId>,
-    /// `None` for work that has no request.
+    /// `None` for work without a request.
     proof: Option<Proof>,
 }
 
 impl<L: EventLog> Publisher<L> {
-    /// Publishes into the thread that `routing` names, on behalf of the application alone: no
-    /// request proved anything, and nothing ends this publisher.
+    /// A publisher for the thread that `routing` names, on behalf of the application. It has no proof,
+    /// so nothing ends it.
     #[must_use]
     pub fn without_proof(log: L, routing: impl Into<Arc<Routing>>) -> Self {
         Self { log, routing: routing.into(), origin_trace_id: None, proof: None }
     }
 
-    /// Says which request the events stem from: `meta.origin_trace_id`.
+    /// Sets the request that the events come from, as `meta.origin_trace_id`.
     #[must_use]
     pub fn with_origin(mut self, request_id: RequestId) -> Self {
         self.origin_trace_id = Some(request_id);
         self
     }
 
-    /// Appends an event, and gives it back as the log stored it.
+    /// Appends an event, and returns it as the log stored it.
     ///
     /// # Errors
     ///
-    /// [`PublishError::Invalid`] for a malformed or reserved type or data that is no JSON;
-    /// [`PublishError::ProofEnded`] if the publisher was made from a grant that is over;
-    /// [`PublishError::Log`] if the log did not take it in.
+    /// [`PublishError::Invalid`] for a malformed or reserved type, or for data that does not serialize
+    /// to JSON; [`PublishError::ProofEnded`] if the proof of the publisher's grant has ended;
+    /// [`PublishError::Log`] if the log did not store the event.
     pub async fn publish(
         &self,
         event_type: impl AsRef<str>,
@@ -101,12 +101,12 @@ impl<L: EventLog> Publisher<L> {
         self.append(NewEvent::new(Arc::clone(&self.routing), event_type, data, origin)?).await
     }
 
-    /// Appends a client's message, and gives it back as the log stored it.
+    /// Appends a client's message, and returns the event as the log stored it.
     ///
     /// # Errors
     ///
-    /// As [`publish`](Self::publish), and [`PublishError::OtherThread`] if the message was received
-    /// for another thread.
+    /// The errors of [`publish`](Self::publish), and [`PublishError::OtherThread`] if the message was
+    /// received for another thread.
     pub async fn publish_message(
         &self,
         message: ClientMessage,
@@ -126,10 +126,10 @@ impl<L: EventLog> Publisher<L> {
 }
 
 impl ThreadGrant {
-    /// Publishes into the grant's thread, as the caller, from this request.
+    /// A publisher for the grant's thread. Its events carry this request's id as their origin.
     ///
-    /// The publisher may outlive the handler: a WebSocket session's handler of messages, a task that
-    /// answers. It does not outlive the proof.
+    /// The publisher may outlive the handler, for example in a spawned task or in a WebSocket session.
+    /// It publishes nothing after the end of the proof.
     pub fn publisher<L: EventLog + Clone>(&self, log: &L) -> Publisher<L> {
         Publisher {
             log: log.clone(),
@@ -139,13 +139,13 @@ impl ThreadGrant {
         }
     }
 
-    /// Appends a message that was [received](Self::receive) under this grant, and gives the event as
-    /// its client may see it.
+    /// Appends a message that this grant [received](Self::receive), and returns the event that the
+    /// client may see.
     ///
     /// ```
     /// use tower_tenancy::{MemoryLog, OnForeignMembers, Rejection, ThreadGrant};
     ///
-    /// /// The handler of a `POST`: answers with the envelope of the new event.
+    /// /// The handler of a `POST`: responds with the envelope of the new event.
     /// async fn say(grant: &ThreadGrant, log: &MemoryLog, body: &str) -> Result<String, Rejection> {
     ///     let message = grant.receive(body, OnForeignMembers::Refuse)?; // {"type":"message","text":"hi"}
     ///     Ok(grant.publish(log, message).await?.to_json())
@@ -154,9 +154,9 @@ impl ThreadGrant {
     ///
     /// # Errors
     ///
-    /// `auth.expired` or `access.revoked` if the proof is over; `thread.forbidden` for a message of
-    /// another thread; `message.invalid` for one that is too large; `log.unavailable` if the log did
-    /// not take it in.
+    /// `auth.expired` or `access.revoked` if the proof has ended; `thread.forbidden` for a message of
+    /// another thread; `message.invalid` for a message that is too large; `log.unavailable` if the log
+    /// did not store it.
     pub async fn publish<L: EventLog>(
         &self,
         log: &L,

@@ -1,4 +1,4 @@
-//! One subscriber's cursor over a thread's log.
+//! Reads a thread's log for one subscriber.
 
 use super::{
     error::LogError,
@@ -20,27 +20,27 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Where reading goes on after a gap.
+/// Where a [`Subscription`] continues after a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnGap {
-    /// At the oldest event that is still there.
+    /// At the oldest event that the log still holds.
     #[default]
     Oldest,
-    /// Live, from now.
+    /// After the newest event.
     Live,
-    /// Nowhere: the stream ends.
+    /// Nowhere. The stream ends.
     Close,
 }
 
 impl ThreadGrant {
-    /// Reads the grant's thread from where the client asks to start.
+    /// Reads the grant's thread from the position that the client asks for.
     ///
     /// # Errors
     ///
-    /// `auth.expired` or `access.revoked` if the proof is over; `log.unavailable` if the log does
-    /// not answer; `auth.invalid` if the grant stems from a ticket that was used before, and `from`
-    /// is no cursor of this log as it is now.
+    /// `auth.expired` or `access.revoked` if the proof has ended; `log.unavailable` if the log does
+    /// not answer; `auth.invalid` if the grant comes from a ticket that was used before, and `from`
+    /// is not a cursor of the log's current epoch.
     pub async fn subscribe<L: EventLog>(
         &self,
         log: &L,
@@ -48,7 +48,7 @@ impl ThreadGrant {
     ) -> Result<Subscription<L::Reader>, Rejection> {
         let (extent, reader) = self.open(log).await?;
         let from = from.into();
-        // A client without a cursor of this epoch never read this log.
+        // A client without a cursor of this epoch has never read this log.
         let goes_on = matches!(from, LastEventId::After(cursor) if cursor.epoch() == extent.epoch);
         if self.scope().auth().ticket().is_some_and(|ticket| ticket.reopens) && !goes_on {
             let rejection = Rejection::new(RejectionKind::AuthInvalid);
@@ -57,20 +57,20 @@ impl ThreadGrant {
         Ok(Subscription::new(self.key().clone(), reader, extent, from))
     }
 
-    /// The position after the newest event of the grant's thread: what a client resumes from that
-    /// gets the state from elsewhere. Ask for the position first and read the state after it, so
-    /// that nothing which comes in between is missed.
+    /// The position after the newest event of the grant's thread. A client that reads the state
+    /// from elsewhere resumes from here. Ask for the position first and then read the state, so that
+    /// the client misses no event.
     ///
     /// # Errors
     ///
-    /// `auth.expired` or `access.revoked` if the proof is over; `log.unavailable` if the log does
+    /// `auth.expired` or `access.revoked` if the proof has ended; `log.unavailable` if the log does
     /// not answer.
     pub async fn position<L: EventLog>(&self, log: &L) -> Result<Cursor, Rejection> {
         let (extent, _) = self.open(log).await?;
         Ok(extent.head())
     }
 
-    /// Opens the thread, if the proof holds before the log was asked and once it has answered.
+    /// Opens the thread. Checks the proof before the call of the log and after it.
     pub(crate) async fn open<L: EventLog>(
         &self,
         log: &L,
@@ -82,29 +82,29 @@ impl ThreadGrant {
     }
 }
 
-/// A stream of a thread's events after a cursor, live once it has caught up.
+/// A stream of a thread's events after a cursor. It replays events, and then waits for new ones.
 ///
-/// It begins with a position, or with a gap if the client's cursor cannot be served. It ends with
-/// [`Ending::AccessRevoked`] once the thread is [erased](EventLog::erase_thread), and gives out
-/// nothing that it had read before. It is meant for [`ThreadGrant::guard`], which alone can read what
-/// it gives: a [`Delivery`] is opaque.
+/// It begins with a position, or with a gap if the log cannot serve the client's cursor. When the
+/// thread is [erased](EventLog::erase_thread), it ends with [`Ending::AccessRevoked`], and drops the
+/// events that it read ahead. Pass it to [`ThreadGrant::guard`]: a [`Delivery`] is opaque, and only
+/// the guard can read it.
 #[must_use = "streams do nothing unless polled"]
 pub struct Subscription<R> {
-    /// Of the grant: whose thread this is.
+    /// The thread of the grant.
     thread: ThreadKey,
     reader: R,
-    /// The position after the last event that was given out.
+    /// The position after the last event that the stream returned.
     at: Cursor,
     start: Start,
     on_gap: OnGap,
     ended: bool,
 }
 
-/// What is to be said before any event.
+/// The item that the stream returns before any event.
 enum Start {
     Said,
     Position,
-    /// Decided when the client asked: what was made up then may be a position by now.
+    /// Decided when the client subscribed: an invented cursor may be a valid position later.
     Gap(Box<(GapReason, Extent)>),
 }
 
@@ -122,7 +122,7 @@ impl<R: LogReader> Subscription<R> {
         Self { thread, reader, at, start, on_gap: OnGap::default(), ended: false }
     }
 
-    /// Where reading goes on after a gap.
+    /// Sets where the stream continues after a gap.
     pub fn on_gap(mut self, choice: OnGap) -> Self {
         self.on_gap = choice;
         self
@@ -145,23 +145,23 @@ impl<R: LogReader> Subscription<R> {
         Gap::of(&self.thread, reason, requested, extent.earliest(), resumes_at).into()
     }
 
-    /// Ends for the client as if its access was withdrawn: what it reads is no more, and a thread of
-    /// the same id may be somebody else's.
+    /// Ends the stream as if the client's access was revoked: a new thread with the same id may belong
+    /// to other users.
     fn erased(&mut self) -> Delivery {
         self.ended = true;
-        // Lets go of what was read ahead.
+        // Drops the events that the reader read ahead.
         self.reader.seek(self.at);
         Ending::AccessRevoked.into()
     }
 
-    /// Gives out `event` if it is the very next one.
+    /// Accepts `event` if it is the next event of this thread.
     fn advance(&mut self, event: StreamEvent) -> Result<Delivery, LogError> {
         let next = Cursor::new(self.at.epoch(), self.at.seq() + 1);
         if event.routing().key() != &self.thread {
-            return Err(LogError::Broken("an event is of another thread"));
+            return Err(LogError::Broken("an event belongs to another thread"));
         }
         if event.cursor() != Some(next) {
-            return Err(LogError::Broken("an event is not the one after its predecessor"));
+            return Err(LogError::Broken("an event does not have the next number of the epoch"));
         }
         self.at = next;
         Ok(event.into())
@@ -179,7 +179,7 @@ impl<R: LogReader> Stream for Subscription<R> {
         if this.ended {
             return Poll::Ready(None);
         }
-        // What was read before the erasure is not to be given out after it either.
+        // After an erasure, the stream must not return events that it read before.
         if this.reader.is_erased() {
             return Poll::Ready(Some(Ok(this.erased())));
         }
@@ -198,11 +198,11 @@ impl<R: LogReader> Stream for Subscription<R> {
             Some(Ok(LogItem::Event(event))) => this.advance(event),
             Some(Ok(LogItem::Gap(extent))) => match extent.serves(this.at) {
                 Err(reason) => Ok(this.gap(reason, extent)),
-                Ok(()) => Err(LogError::Broken("a gap where there is none")),
+                Ok(()) => Err(LogError::Broken("a gap, although the log serves the position")),
             },
             Some(Err(LogError::Erased)) => Ok(this.erased()),
             Some(Err(error)) => Err(error),
-            None => Err(LogError::Broken("a reader ended without a reason")),
+            None => Err(LogError::Broken("a reader ended without an error")),
         };
         this.ended |= item.is_err();
         Poll::Ready(Some(item))

@@ -1,4 +1,4 @@
-//! What a subscription makes of any log.
+//! Tests of a subscription over any log.
 
 use super::{DynEventLog, EventLog, Extent, LogError, LogItem, LogReader, MemoryLog, erase_thread};
 use crate::{
@@ -17,7 +17,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// A log that breaks its contract: whoever reads gets these items.
+/// A log that breaks its contract. Its readers return these items.
 #[derive(Clone)]
 struct Lying(Extent, VecDeque<LogItem>);
 
@@ -73,11 +73,11 @@ fn a_log_that_breaks_its_contract_ends_the_stream_and_hides_no_gap() {
         (Some(ours(1)), "doubled"),
         (Some(event("t_b", epoch, 2)), "another tenant's"),
         (Some(event("t_a", Epoch::random(), 2)), "of another epoch"),
-        (Some(LogItem::Gap(extent)), "a gap where there is none"),
+        (Some(LogItem::Gap(extent)), "a gap, although the log serves the position"),
         (None, "the end of the reader"),
     ] {
         let log = Lying(extent, [ours(1)].into_iter().chain(second).collect());
-        // Nothing of the kind gets through the erased form either.
+        // `DynEventLog` detects it too.
         for log in [DynEventLog::new(log.clone()), DynEventLog::new(std::sync::Arc::new(log))] {
             let grant = grant(scope("t_a"), "th");
             let read = grant.subscribe(&log, LastEventId::Earliest).now_or_never().unwrap();
@@ -95,16 +95,16 @@ fn a_log_that_breaks_its_contract_ends_the_stream_and_hides_no_gap() {
 }
 
 #[test]
-fn a_log_that_is_chosen_at_runtime_is_the_log_itself() {
+fn a_log_behind_dyn_event_log_behaves_like_the_log_itself() {
     let memory = MemoryLog::new();
     let log = DynEventLog::new(memory.clone());
     let grant = grant(scope("t_a"), "th");
     let mut read = grant.subscribe(&log, LastEventId::Live).now_or_never().unwrap().unwrap();
     assert!(matches!(read.next().now_or_never(), Some(Some(Ok(Delivery(Item::Position(_)))))));
-    assert!(read.next().now_or_never().is_none(), "nothing is there yet");
+    assert!(read.next().now_or_never().is_none(), "there is no event yet");
     let published = grant.publisher(&log).publish("x", "y").now_or_never().unwrap().unwrap();
     let Some(Some(Ok(Delivery(Item::Event(event))))) = read.next().now_or_never() else {
-        panic!("the event is there");
+        panic!("the reader must return the event");
     };
     assert_eq!(event.cursor(), published.cursor());
     assert_eq!(

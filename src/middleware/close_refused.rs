@@ -1,4 +1,4 @@
-//! Refusals of WebSocket upgrades that a page in a browser can read.
+//! Refuses WebSocket upgrades with a close code, which a page in a browser can read.
 
 use crate::{
     context::X_REQUEST_ID,
@@ -19,9 +19,10 @@ use tower_service::Service;
 /// Accepts a WebSocket upgrade that inner layers or the handler refuse, and closes the connection at once
 /// with the close code of the refusal. The close reason is the `code` of the refusal.
 ///
-/// A browser shows a page only 1006 for every refused upgrade. With this layer, outside of the others, a
-/// page sees 4401, 4403 or 1013 and knows what to do. In return, other clients lose the HTTP status, and
-/// each refused upgrade costs a connection for up to two seconds. So it is optional.
+/// For every refused upgrade, a browser gives the page only the code 1006. With this layer outside of the
+/// others, the page gets 4401, 4403 or 1013, and can react to it. On the other hand, other clients lose
+/// the HTTP status, and each refused upgrade costs a connection for up to two seconds. So this layer is
+/// optional.
 ///
 /// It works with hyper, which axum's server uses, over HTTP/1.1 and HTTP/2. Other requests and responses
 /// pass unchanged.
@@ -99,7 +100,7 @@ where
         };
         let mut accepted = handshake.close(rejection.kind().close_code(), rejection.code());
         let (parts, _) = response.into_parts();
-        // Keeps the request id, the rejection, and what inner layers left for outer ones.
+        // Keeps the request id, the rejection, and the extensions that inner layers set for outer ones.
         if let Some(id) = parts.headers.get(X_REQUEST_ID) {
             accepted.headers_mut().insert(X_REQUEST_ID, id.clone());
         }

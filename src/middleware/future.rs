@@ -1,4 +1,4 @@
-//! The future of a checked request.
+//! The response future of the layers.
 
 use super::{check::AfterAuth, reply::Reply};
 use crate::{
@@ -17,7 +17,7 @@ use tower_service::Service;
 pin_project! {
     /// Response future of [`RequireService`](super::RequireService).
     ///
-    /// If it is dropped, the check or the inner call that is running is dropped.
+    /// Its drop cancels the running check or inner call.
     #[must_use = "futures do nothing unless polled"]
     pub struct RequireFuture<S, F, R, ReqBody> {
         #[pin]
@@ -36,13 +36,13 @@ pin_project! {
     }
 }
 
-/// A request that waits for the answer of an authenticator, and then for the inner service to be ready.
-/// It is boxed, because most answers are ready at once.
+/// A request that waits for the answer of an authenticator, and then for the readiness of the inner
+/// service. The future boxes it, because most answers are ready at once.
 pub(super) struct WaitingRequest<S, ReqBody> {
     pub(super) request: Request<ReqBody>,
     /// A clone of the inner service that has not been polled ready.
     pub(super) inner: S,
-    /// What is left of the check.
+    /// The rest of the check.
     pub(super) rest: AfterAuth,
 }
 impl<S, F, R, ReqBody> RequireFuture<S, F, R, ReqBody> {
@@ -82,7 +82,7 @@ where
                 }
                 StateProj::Refused { rejection } => match rejection.take() {
                     Some(rejection) => return Poll::Ready(Ok(reply.refuse(rejection))),
-                    None => return Poll::Pending, // polled again after it was done
+                    None => return Poll::Pending, // polled again after completion
                 },
                 StateProj::Waiting { answer, held } => {
                     let answer = ready!(reply.span.in_scope(|| answer.as_mut().poll(cx)));

@@ -1,4 +1,4 @@
-//! The layers by name, with their constructors and settings.
+//! The layers, with their constructors and settings.
 
 use super::{
     check::{AuthCheck, ClaimsCheck, ContextCheck, GuardCheck, ScopeCheck},
@@ -19,11 +19,11 @@ use std::{sync::Arc, time::Duration};
 ///
 /// - It reads `X-Tenant-Id`, `X-Env` and `X-Request-Id`, and puts a
 ///   [`RequestContext`](crate::RequestContext) on the request.
-/// - It takes a [request id](crate::RequestId) as it was sent. It generates an id if none was sent, and
-///   replaces an id that cannot be taken: one that is malformed, too long, a placeholder, or sent twice
-///   with different values. A debug line says so. Inner services see the id in exactly one header. Every
-///   response has it, refusals included.
-/// - With the feature `tower-http`, it takes the id of tower-http's `RequestId` extension if the header
+/// - It uses the [request id](crate::RequestId) of the request. It generates an id if there is none, and
+///   replaces an invalid id: one that is malformed, too long, a placeholder, or sent twice with different
+///   values. A log line at debug level names the reason. Inner services see the id in exactly one header.
+///   Every response has it, including refusals.
+/// - With the feature `tower-http`, it uses the id of tower-http's `RequestId` extension if the header
 ///   is absent, and sets that extension for inner layers.
 /// - Everything inside the layer, streams included, runs in a tracing span `request` with `method`,
 ///   `path`, `request_id`, `tenant` and `env`.
@@ -31,11 +31,11 @@ pub type RequireRequestContext<R = ByContentType> = Require<ContextCheck, R>;
 
 /// Refuses requests without a valid token (401).
 ///
-/// It asks its [`Authenticator`] and puts an [`AuthContext`](crate::AuthContext) on the request. It marks
+/// It calls its [`Authenticator`] and puts an [`AuthContext`](crate::AuthContext) on the request. It marks
 /// the `Authorization` header as sensitive, so that inner layers do not log it.
 pub type RequireAuth<R = ByContentType> = Require<AuthCheck, R>;
 
-/// Refuses requests whose token does not allow the tenant and env that they name (403).
+/// Refuses requests whose token does not allow the request's tenant and env (403).
 ///
 /// Put it inside [`RequireRequestContext`] and [`RequireAuth`]. If one of them is missing, it refuses
 /// every request. It puts a [`TenantScope`](crate::TenantScope) on the request.
@@ -63,7 +63,7 @@ pub type TenantEnvGuard<R = ByContentType> = Require<GuardCheck, R>;
 /// ```
 pub type RequireClaims<R = ByContentType> = Require<ClaimsCheck, R>;
 
-/// Three checks in one layer: the request context (400), the token (401), and that they agree (403).
+/// Three checks in one layer: the request context (400), the token (401), and whether they agree (403).
 ///
 /// It does the same as [`RequireRequestContext`], [`RequireAuth`] and [`TenantEnvGuard`] in this order,
 /// at a third of the cost in `axum::Router::layer`.
@@ -83,22 +83,22 @@ impl RequireRequestContext {
 
 /// Settings of [`RequireRequestContext`] and [`RequireTenantScope`].
 impl<C: AsMut<ContextCheck>, R> Require<C, R> {
-    /// Serves these envs instead.
+    /// Sets the envs that the service serves, in place of the default envs.
     pub fn envs(mut self, envs: Envs) -> Self {
         self.check.as_mut().envs = envs;
         self
     }
 
-    /// Takes tenant and env from the query parameters `tenant` and `env` as well, for clients that
-    /// cannot set headers. They prove nothing: they are compared with the token like headers. They are
-    /// removed from the URI. If a header names the same thing, the request is refused.
+    /// Also reads tenant and env from the query parameters `tenant` and `env`, for clients that cannot set
+    /// headers. Like headers, they prove nothing, and the layer compares them with the token. It removes
+    /// them from the URI. It refuses a request that names the tenant, or the env, in both header and query.
     pub fn or_query(mut self) -> Self {
         self.check.as_mut().query = true;
         self
     }
 
-    /// Takes tenant and env from another part of the request, such as the path or the host. `read` finds
-    /// them in the head of each request.
+    /// Reads tenant and env from another part of the request, such as the path or the host. The layer
+    /// calls `read` with the head of each request.
     ///
     /// ```
     /// use tower_tenancy::{ContextParts, RequireTenantScope};
@@ -113,18 +113,19 @@ impl<C: AsMut<ContextCheck>, R> Require<C, R> {
     /// # }
     /// ```
     ///
-    /// What `read` returns proves nothing: it is checked like a header, and compared with the token. If
-    /// `read` does not name tenant or env, the header does. If a header, the query or a ticket names the
-    /// same thing as `read`, both must be equal: the tenant byte for byte, the env with aliases resolved.
-    /// Otherwise the request is refused (400 `context.invalid`).
+    /// The values that `read` returns prove nothing: the layer checks them like headers, and compares them
+    /// with the token. A tenant or an env that `read` does not return comes from the header as usual. If a
+    /// header, the query or a ticket also names a value that `read` returns, both must be equal: the tenant
+    /// byte for byte, the env with aliases resolved. Otherwise the layer refuses the request (400
+    /// `context.invalid`).
     ///
     /// In axum, a layer inside `Router::nest` sees the path without the prefix. A layer around the outer
     /// router sees the whole path. `head.extensions()` has axum's `OriginalUri`.
     ///
-    /// If `read` looks at a header other than `Host`, name that header to caches by
-    /// [`vary_by`](Self::vary_by). Path and host need no such name: they are part of the URL, which is
-    /// the key of a cache. A proxy in front must pass the host on or set it, and must not copy it from
-    /// another header of the client.
+    /// If `read` uses a header other than `Host`, add that header to `Vary` with
+    /// [`vary_by`](Self::vary_by). Path and host do not need this, because caches use the URL as their key.
+    /// A reverse proxy must forward the host or set it, and must not copy it from another header of the
+    /// client.
     pub fn context_from(
         mut self,
         read: impl for<'a> Fn(RequestHead<'a>) -> ContextParts<'a> + Send + Sync + 'static,
@@ -135,16 +136,16 @@ impl<C: AsMut<ContextCheck>, R> Require<C, R> {
 }
 
 impl RequireAuth {
-    /// Asks `authenticator` about every request.
+    /// A layer that calls `authenticator` for every request.
     pub fn new(authenticator: impl Authenticator + 'static) -> Self {
         Self::with_check(AuthCheck::new(Arc::new(authenticator)))
     }
 }
 
 impl<R> RequireAuth<R> {
-    /// Lets requests without a token pass, for routes that anonymous callers may use:
-    /// `Option<AuthContext>` is `None` there. An invalid token is still refused, and so is everything
-    /// that needs a [`TenantScope`](crate::TenantScope).
+    /// Lets requests without a token pass, for routes that anonymous callers may use. Their
+    /// `Option<AuthContext>` is `None`. The layer still refuses an invalid token. Extractors and layers
+    /// that need a [`TenantScope`](crate::TenantScope) still refuse requests without a token.
     pub fn optional(mut self) -> Self {
         self.check.optional = true;
         self
@@ -153,15 +154,15 @@ impl<R> RequireAuth<R> {
 
 /// Settings of [`RequireAuth`] and [`RequireTenantScope`].
 impl<C: AsMut<AuthCheck>, R> Require<C, R> {
-    /// Takes the token from other places as well: a cookie, or a WebSocket subprotocol.
+    /// Sets where the token may come from: also a cookie, or a WebSocket subprotocol.
     pub fn token_sources(mut self, sources: TokenSources) -> Self {
         self.check.as_mut().sources = sources;
         self
     }
 
-    /// Takes a ticket in place of the token. It also names tenant and env. Call it only for routes that
-    /// open a stream and check its thread. On other routes a ticket is refused, so that it opens nothing
-    /// but streams.
+    /// Accepts a ticket in place of the token. A ticket also names tenant and env. Call this only for routes
+    /// that open a stream and check its thread. Other routes refuse tickets, so that a ticket opens only
+    /// streams.
     #[cfg(feature = "tickets")]
     pub fn or_ticket(mut self) -> Self {
         self.check.as_mut().ticket = true;
@@ -176,7 +177,7 @@ impl Default for TenantEnvGuard {
 }
 
 impl TenantEnvGuard {
-    /// The guard. It has no settings of its own.
+    /// The guard. It has no other settings than those of [`Require`].
     pub const fn new() -> Self {
         Self::with_check(GuardCheck)
     }
@@ -189,8 +190,7 @@ impl Default for RequireClaims {
 }
 
 impl RequireClaims {
-    /// Asks for a valid token, without requirements yet. Each call of a method adds a requirement. A token
-    /// must meet all of them.
+    /// Requires a valid token. Each call of a method adds a requirement, and a token must meet all of them.
     pub fn new() -> Self {
         Self::with_check(ClaimsCheck::default())
     }
@@ -202,46 +202,46 @@ impl<R> RequireClaims<R> {
         self
     }
 
-    /// Asks for this role. Called twice, it asks for both roles.
+    /// Requires this role. Two calls require both roles.
     pub fn role(self, role: impl Into<String>) -> Self {
         self.any_role([role])
     }
 
-    /// Asks for one of these roles. Called twice, it asks for one role of each list. An empty list refuses
-    /// every token.
+    /// Requires one of these roles. Two calls require one role of each list. With an empty list, the layer
+    /// refuses every token.
     pub fn any_role<T: Into<String>>(self, roles: impl IntoIterator<Item = T>) -> Self {
         self.with(|policy| policy.any_role(roles))
     }
 
-    /// Asks for this scope. Called twice, it asks for both scopes.
+    /// Requires this scope. Two calls require both scopes.
     pub fn scope(self, scope: impl Into<String>) -> Self {
         self.with(|policy| policy.scope(scope))
     }
 
-    /// Asks for a token with this audience. Audiences are alternatives, as in a verifier: called twice, it
-    /// asks for a token with one of them.
+    /// Requires a token with this audience. Audiences are alternatives, as in a verifier: two calls require
+    /// a token with one of them.
     ///
-    /// The verifier must accept the audience as well. If it must not do so on other routes, see
+    /// The verifier must accept the audience, too. If it must not accept it on other routes, see
     /// [`JwtVerifier::with_audience`](crate::auth::JwtVerifier::with_audience).
     pub fn audience(self, audience: impl Into<String>) -> Self {
         self.with(|policy| policy.audience(audience))
     }
 
-    /// Asks for an access token of RFC 9068: its `typ` is `at+jwt` (section 2.1), and it has all claims
+    /// Requires an access token of RFC 9068: its `typ` is `at+jwt` (section 2.1), and it has all claims
     /// of section 2.2. See [`AuthContext::is_access_token`](crate::AuthContext::is_access_token).
     pub fn at_jwt(self) -> Self {
         self.with(Policy::only_access_tokens)
     }
 
-    /// Asks for a token whose lifetime, from `iat` to `exp`, is at most this. A token without `iat`, or
-    /// with an `exp` before its `iat`, is refused. Called twice, the shorter time counts.
+    /// Requires a token whose lifetime, from `iat` to `exp`, is at most this. The layer refuses a token
+    /// without `iat`, or with an `exp` before its `iat`. After two calls, the shorter time counts.
     pub fn max_lifetime(self, lifetime: Duration) -> Self {
         self.with(|policy| policy.max_lifetime(lifetime))
     }
 }
 
 impl RequireTenantScope {
-    /// Serves the default envs, and asks `authenticator` about every request.
+    /// A layer that serves the default envs, and calls `authenticator` for every request.
     pub fn new(authenticator: impl Authenticator + 'static) -> Self {
         Self::with_check(ScopeCheck {
             context: ContextCheck::default(),

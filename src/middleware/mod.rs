@@ -1,8 +1,8 @@
 //! The layers.
 //!
-//! [`RequireTenantScope`] does three checks in one layer. Each check is also a layer of its own, in this
-//! order: [`RequireRequestContext`], [`RequireAuth`], [`TenantEnvGuard`]. [`RequireClaims`] asks more of
-//! the token on some routes.
+//! [`RequireTenantScope`] does three checks in one layer. Each check is also a separate layer, in this
+//! order: [`RequireRequestContext`], [`RequireAuth`], [`TenantEnvGuard`]. [`RequireClaims`] adds
+//! requirements for the token on some routes.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -34,28 +34,28 @@
 //!
 //! # Shape
 //!
-//! `Request<ReqBody> -> Result<Response<ResBody>, S::Error>` in and out, for any bodies. A refusal
-//! is a response that the layer's [`RejectWith`](crate::rejection::RejectWith) makes. The
-//! [`Rejection`](crate::Rejection) is in its extensions. If a handler or an extractor answers with a
+//! The inner and the outer service are `Request<ReqBody> -> Result<Response<ResBody>, S::Error>`, for any
+//! bodies. The layer's [`RejectWith`](crate::rejection::RejectWith) makes the response of a refusal, which
+//! has the [`Rejection`](crate::Rejection) in its extensions. If a handler or an extractor responds with a
 //! rejection, the layer renders it in the same way. Other responses pass unchanged. So does a rejection
-//! whose status, content type or body something in between has changed.
+//! if a service in between has changed its status, content type or body.
 //!
 //! # Caches
 //!
-//! Every refusal has `cache-control: no-store`. Every response that passes a layer, and every refusal,
-//! names in `Vary` the headers that the layer reads. So a cache in front does not serve one tenant's
-//! response to another ([RFC 9110 section 12.5.5]).
+//! Every refusal has `cache-control: no-store`. Every refusal, and every response that passes a layer,
+//! lists in `Vary` the headers that the layer reads. So a shared cache does not serve one tenant's
+//! response to another tenant ([RFC 9110 section 12.5.5]).
 //!
 //! [RFC 9110 section 12.5.5]: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
 //!
 //! # Backpressure
 //!
-//! The readiness of the inner service may reserve something, such as the permit of a concurrency limit.
-//! A request holds it only while the inner service works on the request. A refusal gives it back. A
-//! check whose authenticator has to wait gives it back as well. Once the token is accepted, the request
-//! takes a clone of the inner service, waits until that clone is ready, and calls that same clone
-//! ([tower's rule][clone]). If the clone fails to become ready, the request fails with its error. An
-//! authenticator that answers at once costs no clone of the inner service.
+//! The readiness of the inner service may reserve a resource, such as the permit of a concurrency limit.
+//! A request holds this resource only while the inner service works on the request. A refusal releases
+//! it, and so does a check whose authenticator has to wait. When the authenticator has accepted the
+//! token, the request waits until its clone of the inner service is ready, and calls that same clone
+//! ([tower's rule][clone]). If the clone does not become ready, the request fails with the clone's error.
+//! If the authenticator answers at once, the layer does not clone the inner service.
 //!
 //! [clone]: tower_service::Service#be-careful-when-cloning-inner-services
 mod check;

@@ -1,4 +1,4 @@
-//! The outermost layer of a service that takes tickets.
+//! The outermost layer of a service that accepts tickets.
 
 use crate::{
     event::{LAST_EVENT_ID, LastEventId},
@@ -18,20 +18,22 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Takes the ticket out of the request's URI, and passes its tenant, env and caller to the inner layers,
-/// in place of headers.
+/// Removes the ticket from the request's URI, and passes the ticket's tenant, env and caller to the inner
+/// layers, in place of headers.
 ///
-/// Put it outermost, around tracing and around the whole router, so that no log and no handler sees the
-/// ticket. In axum, `Router::layer` is not enough: the router stores the original URI before its layers
-/// run. It refuses nothing itself. The inner layers refuse an invalid ticket, in their style and with
-/// their request id. They also refuse a ticket on a route whose layers do not
-/// [take tickets](crate::RequireTenantScope::or_ticket). A request without a ticket passes unchanged.
+/// Make it the outermost layer, around tracing and around the whole router, so that no log line and no
+/// handler contains the ticket. In axum, `Router::layer` is not enough: the router stores the original URI
+/// before its layers run. This layer does not refuse requests. The inner layers refuse an invalid ticket,
+/// in their style and with their request id. They also refuse a ticket on a route whose layers do not
+/// [accept tickets](crate::RequireTenantScope::or_ticket). A request without a ticket passes unchanged.
 ///
-/// While the ticket store is asked, the request holds nothing that the inner service's readiness
-/// reserved, such as a permit of a concurrency limit. Before the call, it waits for readiness again.
+/// While the request waits for the ticket store, it does not hold the resources that the inner service's
+/// readiness reserved, such as a permit of a concurrency limit. Before the call of the inner service, it
+/// waits for readiness again.
 ///
-/// If a ticket opened no stream because of a server-side failure (a 429 or 503, or an error of the inner
-/// service), it is given back. If the client leaves before there is a response, the ticket stays used.
+/// If a ticket opens no stream because of a server-side failure (a 429 or 503, or an error of the inner
+/// service), the layer gives it back to the store, and the client can use it again. If the client leaves
+/// before there is a response, the ticket stays used.
 ///
 /// ```
 /// use axum::{Router, ServiceExt as _, extract::Request};
@@ -91,8 +93,8 @@ where
                 let opening = Opening::of(RequestHead::of(&request));
                 let issuer = self.issuer.clone();
                 let answer = Box::pin(async move { issuer.redeem(&secret, opening).await });
-                // Drops the instance that was polled ready, with all that it reserved. The clone that
-                // goes with the request is polled ready once the store has answered.
+                // Drops the instance that was polled ready, with the resources that it reserved. The future
+                // polls the request's clone until it is ready, when the store has answered.
                 let inner = self.inner.clone();
                 self.inner = inner.clone();
                 State::Redeeming { answer, held: Some((inner, request)) }
@@ -113,13 +115,13 @@ type Answer = Pin<Box<dyn Future<Output = Result<Redeemed, Rejection>> + Send>>;
 pin_project! {
     /// Response future of [`RedeemService`].
     ///
-    /// If it is dropped, the ticket stays as it is: used, if the store was asked.
+    /// If it is dropped after the call of the store, the ticket stays used.
     #[must_use = "futures do nothing unless polled"]
     pub struct RedeemFuture<S, F, ReqBody, ResBody, E> {
         #[pin]
         state: State<S, F, ReqBody, ResBody, E>,
         issuer: TicketIssuer,
-        // A ticket that was used for the first time, until its stream is open.
+        // A ticket that this request used for the first time, until its stream is open.
         opened: Option<Opened>,
     }
 }
@@ -128,7 +130,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, F, ReqBody, ResBody, E> {
         Redeeming { answer: Answer, held: Option<(S, Request<ReqBody>)> },
-        /// The ticket is checked. The inner service is not ready yet.
+        /// The store has answered. The inner service is not ready yet.
         Waiting { inner: S, request: Option<Request<ReqBody>> },
         Calling { #[pin] response: F },
         GivingBack {
@@ -138,11 +140,11 @@ pin_project! {
     }
 }
 
-/// Whether no stream was opened because of a server-side failure.
+/// Whether a server-side failure prevented the stream.
 fn is_server_side_failure<B, E>(outcome: &Result<Response<B>, E>) -> bool {
     outcome.as_ref().map_or(true, |response| {
         let refused = response.extensions().get::<Rejection>();
-        // Refusals of other crates' layers are known by their status only.
+        // Refusals of other crates' layers have only a status.
         let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
         refused.is_some_and(|rejection| rejection.kind().is_retryable())
             || busy.contains(&response.status())
@@ -165,7 +167,7 @@ where
                     ready!(done.as_mut().poll(cx));
                     return match outcome.take() {
                         Some(outcome) => Poll::Ready(outcome),
-                        None => Poll::Pending, // polled again after it was done
+                        None => Poll::Pending, // polled again after completion
                     };
                 }
                 StateProj::Redeeming { answer, held } => {
@@ -198,7 +200,7 @@ where
             else {
                 return Poll::Ready(outcome);
             };
-            // The browser will retry with the same URL.
+            // A browser retries with the same URL.
             let issuer = this.issuer.clone();
             let done = Box::pin(async move { issuer.give_back(opened).await });
             this.state.set(State::GivingBack { done, outcome: Some(outcome) });
@@ -206,7 +208,7 @@ where
     }
 }
 
-/// Sets the start of the stream to that of the ticket, unless the request names one.
+/// Sets the start of the stream to the ticket's start, unless the request names a start itself.
 fn start<B>(request: &mut Request<B>, from: Option<&str>) {
     let said = LastEventId::of(request.headers(), request.uri());
     if let (Some(from), Ok(None)) = (from, said)

@@ -12,11 +12,11 @@ use http::{HeaderValue, Response};
 use std::mem;
 use tracing::Span;
 
-/// What a layer needs to finish any response to one request.
+/// The data that a layer needs to finish the response to one request.
 pub(super) struct Reply<R> {
     pub(super) reject_with: R,
     pub(super) dialect: Dialect,
-    /// The id in the notice that an `EventSource` gets.
+    /// The request id for the notice to an `EventSource`.
     pub(super) request_id: Option<RequestId>,
     pub(super) to_head: bool,
     pub(super) span: Span,
@@ -46,7 +46,7 @@ impl<R> Reply<R> {
             let response = self.reject_with.pass(response);
             return self.finish(response, None);
         };
-        // A refusal from inside. It is logged here, unless an inner layer has logged it.
+        // An inner service refused the request. Logs the rejection, unless an inner layer has done so.
         let response = self.span.in_scope(|| {
             rejection.log();
             let plain = response.extensions_mut().remove::<Plain>();
@@ -59,8 +59,8 @@ impl<R> Reply<R> {
         self.finish(response, Some(rejection))
     }
 
-    /// Renders the rejection in the dialect of the request and in the style of this layer. No outer layer
-    /// renders it again.
+    /// Renders the rejection in the dialect of the request and in the style of this layer. Outer layers do
+    /// not render it again.
     fn render<B>(&self, rejection: &Rejection) -> Response<R::Body>
     where
         R: RejectWith<B>,
@@ -76,8 +76,8 @@ impl<R> Reply<R> {
         response
     }
 
-    /// Renders a rejection that something inside answered with. The headers of that response stay, except
-    /// for those that describe its body.
+    /// Renders the rejection of an inner service again. Keeps the headers of its response, except for those
+    /// that describe the body.
     fn render_again<B>(&self, plain: Response<B>, rejection: &Rejection) -> Response<R::Body>
     where
         R: RejectWith<B>,
@@ -105,7 +105,7 @@ impl<R> Reply<R> {
             if self.dialect != Dialect::Grpc {
                 forbid_sniffing(response.headers_mut());
             }
-            // Outer layers count refusals and restyle them by it.
+            // Outer layers use it to count refusals and to change their style.
             response.extensions_mut().insert(rejection);
         }
         if let Some(names) = &self.vary {

@@ -1,11 +1,11 @@
-//! The generic layer that all layers of the crate are aliases of.
+//! The generic layer. The crate's layers that check requests are aliases of it.
 
 use super::{check::Check, service::RequireService, vary};
 use crate::rejection::ByContentType;
 use http::HeaderName;
 use tower_layer::Layer;
 
-/// A layer that lets a request pass only if its check allows it. Use it by its aliases, such as
+/// A layer that lets a request pass only if its check allows it. Use its aliases, such as
 /// [`RequireTenantScope`](crate::RequireTenantScope).
 #[derive(Clone, Debug)]
 #[must_use]
@@ -29,20 +29,20 @@ impl<C> Require<C> {
 }
 
 impl<C, R> Require<C, R> {
-    /// Makes refusals in another way: [`GrpcStatus`](crate::rejection::GrpcStatus),
+    /// Sets how the layer makes the response of a refusal: [`GrpcStatus`](crate::rejection::GrpcStatus),
     /// [`WrapBody`](crate::rejection::WrapBody), or a closure `Fn(&Rejection) -> Response<_>`.
     pub fn reject_with<T>(self, reject_with: T) -> Require<C, T> {
         let Self { check, reject_with: _, pass_preflight, opens_streams, vary_by } = self;
         Require { check, reject_with, pass_preflight, opens_streams, vary_by }
     }
 
-    /// Says that the inner routes open event streams for browsers.
+    /// Declares that the inner routes open event streams for browsers.
     ///
-    /// A browser's `EventSource` gives up for good on any status but 200. So on these routes, a refusal
-    /// that is worth a retry (429 or 503) is a 200 stream with the notice, a delay, and its end. This
+    /// A browser's `EventSource` does not reconnect after a status other than 200. So on these routes, a
+    /// retryable refusal (429 or 503) is a 200 stream: it sends a notice and a retry delay, and ends. This
     /// applies to a `GET` that names `text/event-stream` in `Accept` and has no `Authorization` header.
-    /// If there are several layers, call it on each. Never use it for a route that a proxy asks for
-    /// permission: the proxy reads a 200 as "yes".
+    /// If a route has several layers, call this on each. Do not use it for a route that answers a proxy's
+    /// authorization requests: the proxy reads a 200 as permission.
     ///
     /// ```
     /// use axum::{Router, routing::{get, post}};
@@ -62,9 +62,8 @@ impl<C, R> Require<C, R> {
         self
     }
 
-    /// Names one more header in `Vary`: one that an
-    /// [`Authenticator`](crate::Authenticator) of the application's own reads in addition to the token. The
-    /// headers that the layer itself reads are always named.
+    /// Adds a header to `Vary`, for example one that your own [`Authenticator`](crate::Authenticator) reads
+    /// in addition to the token. The layer always adds the headers that it reads itself.
     ///
     /// ```
     /// use http::HeaderName;
@@ -79,9 +78,9 @@ impl<C, R> Require<C, R> {
         self
     }
 
-    /// Lets CORS preflights pass unchecked ([WHATWG Fetch section 3.3.2]), for an inner CORS layer: a
-    /// preflight has neither context nor token. No other inner service may answer `OPTIONS` with data of
-    /// a tenant. Extractors refuse preflights. Prefer an outer CORS layer, which does not need this.
+    /// Lets CORS preflights ([WHATWG Fetch section 3.3.2]) pass without a check, for an inner CORS layer: a
+    /// preflight has neither context nor token. Inner services must not answer `OPTIONS` with data of a
+    /// tenant. Extractors refuse preflights. Prefer an outer CORS layer, which does not need this setting.
     ///
     /// [WHATWG Fetch section 3.3.2]: https://fetch.spec.whatwg.org/#cors-preflight-request
     pub fn pass_preflight(mut self) -> Self {

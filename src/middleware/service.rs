@@ -1,4 +1,4 @@
-//! The service that all layers make.
+//! The service of the layers that check requests.
 
 use super::{
     check::{Check, FirstLook, Step},
@@ -17,7 +17,7 @@ use tower_service::Service;
 
 /// Middleware that lets a request pass only if its check allows it.
 ///
-/// See the [module docs](super) for its types, and for how it keeps the readiness of the inner service.
+/// See the [module docs](super) for its types, and for the readiness of the inner service.
 #[derive(Clone, Debug)]
 pub struct RequireService<S, C, R> {
     pub(super) inner: S,
@@ -59,8 +59,8 @@ where
         } else {
             self.check.begin(&mut request)
         };
-        // Only for an `EventSource` is a refusal an event, which has the request id. An outer layer has
-        // put the id into the header.
+        // An `EventSource` gets a refusal as an event, which has the request id. If this check sets no id,
+        // an outer layer has put it into the header.
         let request_id = (dialect == Dialect::EventSource).then(|| {
             let id = echo.as_ref().or_else(|| request.headers().get(X_REQUEST_ID))?;
             RequestId::new(id.to_str().ok()?).ok()
@@ -80,13 +80,13 @@ where
                 RequireFuture::calling(response, reply)
             }
             Step::Decided(Err(rejection)) => {
-                // Gives back what readiness reserved: the inner service will not be called.
+                // Releases the resources that readiness reserved: the inner service will not be called.
                 self.inner = self.inner.clone();
                 RequireFuture::refused(rejection, reply)
             }
             Step::Waiting(answer, rest) => {
-                // Gives back what readiness reserved, until it is known whether the inner service will
-                // be called. The clone that goes with the request is polled ready before it is called.
+                // Releases the resources that readiness reserved while the authenticator works. The future
+                // polls the request's clone until it is ready, and then calls it.
                 let inner = self.inner.clone();
                 self.inner = inner.clone();
                 let held = WaitingRequest { request, inner, rest };

@@ -1,4 +1,4 @@
-//! `Vary`: the headers by which a cache must tell requests apart (RFC 9110 section 12.5.5).
+//! `Vary`: the headers that a cache must include in its key (RFC 9110 section 12.5.5).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -20,10 +20,10 @@ fn names(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     names.filter(|name| !name.is_empty())
 }
 
-/// Adds the names in `ours` to the `Vary` of a response, and repeats no name.
+/// Adds the names in `ours` to the `Vary` of a response, without duplicates.
 ///
 /// The result is one header, because some caches read only the last one. A response without `Vary`
-/// shares the bytes of `ours`. Only a response that has other names allocates.
+/// shares the bytes of `ours`. This allocates only if the response has other names.
 pub(super) fn add(headers: &mut HeaderMap, ours: &HeaderValue) {
     let mut theirs = headers.get_all(header::VARY).iter();
     let (first, second) = (theirs.next(), theirs.next());
@@ -44,7 +44,7 @@ pub(super) fn add(headers: &mut HeaderMap, ours: &HeaderValue) {
     merged.extend(names(ours).filter(|ours| !is_there(ours)));
     match HeaderValue::from_bytes(&merged.join(&b", "[..])) {
         Ok(merged) => drop(headers.insert(header::VARY, merged)),
-        // Parts of valid header values make a valid one. If they did not, ours would still be added.
+        // Parts of valid header values make a valid value. The fallback adds our names in any case.
         Err(_) => drop(headers.append(header::VARY, ours.clone())),
     }
 }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_added_once_in_one_header_and_theirs_stay() {
+    fn our_names_are_added_once_and_existing_names_stay() {
         for (theirs, all) in [
             (&[][..], "x-tenant-id, authorization"),
             (&[""], "x-tenant-id, authorization"),
@@ -80,7 +80,7 @@ mod tests {
         ] {
             assert_eq!(added(theirs), [all], "{theirs:?}");
         }
-        assert_eq!(added(&["accept", "*"]), ["accept", "*"], "nothing can be added to that");
+        assert_eq!(added(&["accept", "*"]), ["accept", "*"], "`*` already includes all names");
         assert_eq!(value([]), None);
     }
 }

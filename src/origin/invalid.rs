@@ -1,6 +1,6 @@
-//! Why a text is not an origin.
+//! The error for a text that is not an origin.
 
-/// Why a text is not the origin of a page.
+/// The reason why a text is not the origin of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("it has no scheme: write `https://` and the host")]
@@ -9,7 +9,7 @@ pub(crate) enum Fault {
     NoPage,
     #[error("wildcards are not supported: list each origin")]
     Wildcard,
-    #[error("any page can have the origin `null`, so it cannot be allowed")]
+    #[error("any page can have the origin `null`, so do not allow it")]
     Opaque,
     #[error("write the host in ASCII, as browsers send it: `xn--...` (punycode)")]
     Unicode,

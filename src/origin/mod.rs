@@ -1,5 +1,6 @@
-//! Which page made a request. A browser sends cookies with requests of any page, so a credential that
-//! it adds by itself counts only for requests of allowed origins ([WHATWG Fetch section 3.1], [Fetch Metadata]).
+//! The origin of the page that made a request. A browser adds cookies to the requests of any page. So
+//! the crate accepts such a credential only from allowed origins ([WHATWG Fetch section 3.1],
+//! [Fetch Metadata]).
 //!
 //! [WHATWG Fetch section 3.1]: https://fetch.spec.whatwg.org/#origin-header
 //! [Fetch Metadata]: https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header

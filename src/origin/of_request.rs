@@ -1,4 +1,4 @@
-//! Which page made a request.
+//! Finds the origin of the page that made a request.
 
 use super::{invalid::Fault, page::Origin};
 use crate::request::RequestHead;
@@ -11,7 +11,7 @@ pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch
 pub(crate) const OPAQUE: &str = "null";
 
 impl<'a> RequestHead<'a> {
-    /// The `Origin` header. It is an error if it is repeated, `null` or malformed.
+    /// The `Origin` header. An error if it is repeated, `null` or malformed.
     fn origin(self) -> Option<Result<Origin<'a>, Fault>> {
         let mut values = self.headers.get_all(header::ORIGIN).iter();
         let value = values.next()?;
@@ -19,11 +19,12 @@ impl<'a> RequestHead<'a> {
         Some(text.ok_or(Fault::Opaque).and_then(Origin::parse))
     }
 
-    /// The `Origin` header as browsers write it, or [`OPAQUE`] if it is repeated, `null` or malformed.
+    /// The `Origin` header in the spelling of browsers, or [`OPAQUE`] if it is repeated, `null` or
+    /// malformed.
     pub(crate) fn origin_text(self) -> Option<Cow<'a, str>> {
         let Ok(origin) = self.origin()? else { return Some(OPAQUE.into()) };
         let sent = self.headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
-        // A browser sent the canonical spelling, so nothing is allocated.
+        // Browsers send the canonical spelling, which needs no allocation.
         let sent = sent.filter(|sent| origin.is_written(sent));
         Some(sent.map_or_else(|| origin.to_string().into(), Cow::Borrowed))
     }
@@ -39,12 +40,12 @@ impl<'a> RequestHead<'a> {
         host.is_some_and(|host| origin.is_of_host(host))
     }
 
-    /// Whether the request was made by a page of the service's own origin, by a page of an `allowed`
-    /// origin, or by no page.
+    /// Whether the request comes from a page of the service's own origin, from a page of an `allowed`
+    /// origin, or not from a page.
     ///
     /// Browsers send `Origin` with every upgrade, and with every request that is not `GET` or `HEAD`.
-    /// They do not send it with a same-origin `GET`, such as that of an `EventSource`. If the request
-    /// has `Sec-Fetch-Site`, it must not name another site: the browser compares the scheme as well.
+    /// They do not send it with a same-origin `GET`, such as that of an `EventSource`. If the request has
+    /// `Sec-Fetch-Site`, it must be `same-origin` or `none`, because the browser also compares the scheme.
     pub(crate) fn comes_from(self, allowed: &[Origin<'static>]) -> bool {
         let site = self.headers.get(SEC_FETCH_SITE).map(http::HeaderValue::as_bytes);
         let same_origin = site.is_none_or(|site| matches!(site, b"same-origin" | b"none"));

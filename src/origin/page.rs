@@ -1,4 +1,4 @@
-//! The origin of a page, read and written as browsers do.
+//! The origin of a page, in the spelling of browsers.
 
 use super::invalid::{Fault, InvalidOrigin};
 use std::{
@@ -10,7 +10,7 @@ use std::{
 /// The origin of a page: scheme, host and port ([RFC 6454 section 4]). Different spellings of one
 /// origin are equal.
 ///
-/// `Display` writes what browsers send: lower case, without the default port (section 6.2).
+/// `Display` writes the spelling of browsers: lower case, without the default port (section 6.2).
 ///
 /// [RFC 6454 section 4]: https://www.rfc-editor.org/rfc/rfc6454#section-4
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +27,8 @@ enum Host<'a> {
     V6(Ipv6Addr),
 }
 impl<'a> Origin<'a> {
-    /// Reads what a browser sends or a person writes. Case, a default port and one trailing `/` make no
-    /// difference.
+    /// Parses the text of a browser or of a configuration. It ignores case, a default port and one
+    /// trailing `/`.
     pub(crate) fn parse(text: &'a str) -> Result<Self, Fault> {
         match text {
             "*" => return Err(Fault::Wildcard),
@@ -62,7 +62,7 @@ impl<'a> Origin<'a> {
         Ok(Self { scheme, host, port })
     }
 
-    /// Reads an origin that the application names.
+    /// Parses an origin from the application's configuration.
     pub(crate) fn named(text: &'a str) -> Result<Origin<'static>, InvalidOrigin> {
         let Self { scheme, host, port } =
             Self::parse(text).map_err(|fault| InvalidOrigin::new(text, fault))?;
@@ -74,7 +74,7 @@ impl<'a> Origin<'a> {
     }
 
     /// Whether the page comes from the host in `authority`, which is a `Host` header or the authority of
-    /// a URI. Behind a proxy the scheme of the request is unknown, so the scheme of the page is used.
+    /// a URI. Behind a proxy the scheme of the request is unknown, so this assumes the page's scheme.
     pub(super) fn is_of_host(&self, authority: &str) -> bool {
         let Some(default) = default_port(&self.scheme) else { return false };
         host_and_port(authority).is_ok_and(|(host, port)| {
@@ -177,8 +177,8 @@ fn host_name(name: &str) -> Result<Host<'_>, Fault> {
     Ok(Host::Name(lower(name)))
 }
 
-/// Whether two texts name one origin. A text that is not an origin, such as `null`, is equal to
-/// nothing, not even to itself.
+/// Whether two texts name the same origin. A text that is not an origin, such as `null`, never equals
+/// any text, not even itself.
 #[cfg(feature = "tickets")]
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     match (Origin::parse(one), Origin::parse(other)) {

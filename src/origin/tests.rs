@@ -1,4 +1,4 @@
-//! Spellings of origins, and which pages a request may come from.
+//! Tests of the spellings of origins, and of the pages that a request may come from.
 
 use super::{Origin, invalid::Fault};
 use crate::request::RequestHead;
@@ -113,7 +113,7 @@ fn a_text_that_is_not_an_origin_is_refused_with_the_reason() {
         assert_eq!(Origin::parse(text).err(), Some(fault), "{text}");
         let error = Origin::named(text).unwrap_err().to_string();
         assert!(error.contains(&fault.to_string()) && !error.contains("s3cret"), "{error}");
-        // As a header, it is an origin that no page has.
+        // In a header, it is treated like `null`.
         if let Ok(head) = Request::builder().header("origin", text).body(()) {
             assert_eq!(RequestHead::of(&head).origin_text().as_deref(), Some("null"), "{text}");
             assert!(!RequestHead::of(&head).comes_from(&[]));
@@ -122,7 +122,7 @@ fn a_text_that_is_not_an_origin_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_page_of_the_same_host_is_known_by_host_and_port() {
+fn a_page_is_of_the_same_host_if_host_and_port_are_equal() {
     for (host, origin, passes) in [
         ("app.test", "https://app.test", true),
         ("app.test", "https://app.test:443", true),
@@ -146,11 +146,11 @@ fn a_page_of_the_same_host_is_known_by_host_and_port() {
         assert_eq!(comes_to(host, "GET", &[("origin", origin)]), passes, "{host} {origin}");
     }
     let twice = [("origin", "https://app.test"), ("host", "app.test")];
-    assert!(!comes_to("app.test", "GET", &twice), "nobody knows which host it is");
+    assert!(!comes_to("app.test", "GET", &twice), "two `Host` headers");
 }
 
 #[test]
-fn a_page_of_another_origin_is_told_apart() {
+fn requests_of_pages_of_other_origins_are_detected() {
     let upgrade = ("upgrade", "WebSocket");
     for (method, headers, passes) in [
         ("GET", vec![], true),
@@ -173,7 +173,7 @@ fn a_page_of_another_origin_is_told_apart() {
         ("GET", vec![upgrade, ("sec-fetch-site", "same-origin")], false),
         ("GET", vec![("upgrade", "h2c, websocket")], false),
         ("POST", vec![upgrade, ("origin", "https://evil.test")], false),
-        // The same host with another scheme.
+        // The browser reports another scheme on the same host.
         ("GET", vec![("origin", "http://app.test:8080"), ("sec-fetch-site", "cross-site")], false),
         ("GET", vec![("sec-fetch-site", "same-origin")], true),
         ("GET", vec![("sec-fetch-site", "none")], true),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 /// The head of a request: method, URI, headers and extensions.
 ///
-/// An application reads tenant and env from it: see
+/// An application can read the tenant and the env from it: see
 /// [`context_from`](crate::RequireTenantScope::context_from).
 ///
 /// ```
@@ -52,23 +52,24 @@ impl<'a> RequestHead<'a> {
         self.uri
     }
 
-    /// The request's headers. If the response depends on one of them, name it to caches: see
+    /// The request's headers. If the response depends on one of them, add it to `Vary`: see
     /// [`vary_by`](crate::RequireTenantScope::vary_by).
     #[must_use]
     pub fn headers(self) -> &'a HeaderMap {
         self.headers
     }
 
-    /// What outer layers put on the request.
+    /// The request's extensions, which outer layers set.
     #[must_use]
     pub fn extensions(self) -> &'a Extensions {
         self.extensions
     }
 
-    /// One segment of the path, percent-decoded ([RFC 3986 section 2.1]). The first is 0: of `/t/acme/x`,
-    /// segment 1 is `acme`. `None` if the path is shorter.
+    /// One segment of the path, percent-decoded ([RFC 3986 section 2.1]). The first segment is 0: in
+    /// `/t/acme/x`, segment 1 is `acme`. `None` if the path is shorter.
     ///
-    /// A segment that cannot be decoded is returned as it was sent. It has a `%`, so it is not an id.
+    /// A segment that does not decode to UTF-8 is returned unchanged. It contains a `%`, so it is not an
+    /// id.
     ///
     /// [RFC 3986 section 2.1]: https://www.rfc-editor.org/rfc/rfc3986#section-2.1
     #[must_use]
@@ -81,7 +82,7 @@ impl<'a> RequestHead<'a> {
     /// ([RFC 9113 section 8.3.1]), or the one `Host` header ([RFC 9112 section 3.2]). `None` if there is
     /// neither, if there are two `Host` headers, or if the two differ.
     ///
-    /// It is returned in the case in which it was sent. Compare hosts without regard to case.
+    /// It keeps the case of the request. Compare hosts without regard to case.
     ///
     /// [RFC 9112 section 3.2]: https://www.rfc-editor.org/rfc/rfc9112#section-3.2
     /// [RFC 9113 section 8.3.1]: https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1
@@ -157,7 +158,7 @@ mod tests {
     use http::Request;
 
     #[test]
-    fn a_segment_is_decoded_or_no_id() {
+    fn a_segment_is_percent_decoded_or_returned_unchanged() {
         for (path, index, segment) in [
             ("/t/acme/x", 1, Some("acme")),
             ("/t/acme/x?t=1", 2, Some("x")),
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_is_the_uris_or_the_headers_and_never_one_of_two() {
+    fn the_host_comes_from_the_uri_or_the_header_and_is_none_if_they_differ() {
         for (uri, hosts, host) in [
             ("/", &["acme.example.com"][..], Some("acme.example.com")),
             ("/", &["acme.example.com:8443"], Some("acme.example.com")),

@@ -1,13 +1,13 @@
-//! Takes parameters out of a URI, so that no inner service and no log sees them.
+//! Removes parameters from a URI, so that inner services and log lines do not contain them.
 
 use http::{Uri, uri::PathAndQuery};
 
-/// A parameter was sent more than once.
+/// The client sent a parameter more than once.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Repeated;
 
-/// Removes every parameter `name` from the query, and returns its value. The rest of the URI stays as
-/// it was, byte for byte.
+/// Removes every parameter `name` from the query, and returns its value. The rest of the URI does not
+/// change, byte for byte.
 pub(crate) fn take(uri: &mut Uri, name: &str) -> Result<Option<String>, Repeated> {
     let Some(query) = uri.query() else { return Ok(None) };
     let mut found = Vec::new();
@@ -26,8 +26,8 @@ pub(crate) fn take(uri: &mut Uri, name: &str) -> Result<Option<String>, Repeated
         left => format!("{}?{left}", uri.path()),
     };
     let mut parts = std::mem::take(uri).into_parts();
-    // The parts of a valid path and query are valid. If they were not, the query would be lost, not
-    // leaked.
+    // These parts come from a valid URI, so they are valid. If they were not, the fallback would lose the
+    // query, but not leak it.
     parts.path_and_query =
         Some(PathAndQuery::try_from(path).unwrap_or_else(|_| PathAndQuery::from_static("/")));
     *uri = Uri::from_parts(parts).unwrap_or_default();
@@ -42,7 +42,7 @@ mod tests {
     use http::Uri;
 
     #[test]
-    fn a_parameter_is_taken_and_the_rest_stays() {
+    fn the_parameter_is_removed_and_the_rest_stays() {
         for (before, after, value) in [
             ("/a", "/a", Ok(None)),
             ("/a?b=1", "/a?b=1", Ok(None)),

@@ -1,4 +1,4 @@
-//! What the layers keep on a request, and how hosts read it.
+//! The contexts in a request's extensions: how the layers set them, and how applications read them.
 
 use super::tenant_scope::TenantScope;
 use crate::{
@@ -17,18 +17,18 @@ enum Authenticated {
     Anonymous,
 }
 
-/// What the layers keep on a request, in one entry of its extensions.
+/// The state of the layers, in one entry of the request's extensions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Contexts {
     found: Found,
-    /// What the ticket of the request proves, or why it is refused. It has no effect until a layer reads
-    /// it.
+    /// The auth context of the request's ticket, or the reason why the ticket is refused. It has no effect
+    /// until a layer reads it.
     redeemed: Option<Box<Result<AuthContext, Rejection>>>,
 }
 
 #[derive(Clone, Debug)]
 enum Found {
-    /// Request and token were not compared yet, or one of them was set again after the comparison.
+    /// The layers have not compared request and token yet, or have set one of them again since then.
     Unmatched {
         request: Option<RequestContext>,
         auth: Option<Authenticated>,
@@ -50,7 +50,7 @@ impl Found {
         }
     }
 
-    /// The two parts, without the conclusion that they agree.
+    /// The two contexts, without the result of their comparison.
     fn into_unmatched(self) -> (Option<RequestContext>, Option<Authenticated>) {
         match self {
             Self::Unmatched { request, auth } => (request, auth),
@@ -72,7 +72,7 @@ impl Contexts {
         contexts.found = Found::Unmatched { request: Some(request), auth };
     }
 
-    /// `None` if authentication is optional and the request has no token.
+    /// Sets the auth context. `None` if authentication is optional and the request has no token.
     pub(crate) fn set_auth(extensions: &mut Extensions, auth: Option<AuthContext>) {
         let contexts = Self::of(extensions);
         let (request, _) = mem::take(&mut contexts.found).into_unmatched();
@@ -92,13 +92,13 @@ impl Contexts {
         extensions.get::<Self>()?.redeemed.as_deref().cloned()
     }
 
-    /// Compares the request with the token by the rule, and keeps the scope.
+    /// Compares request and token ([`TenantScope::agrees`]), and stores the scope.
     pub(crate) fn conclude(extensions: &mut Extensions) -> Result<(), Rejection> {
         let request = RequestContext::from_extensions(extensions)?;
         let auth = AuthContext::optional(extensions)?.ok_or(RejectionKind::AuthMissing)?;
         TenantScope::agrees(request, auth)?;
         let found = &mut Self::of(extensions).found;
-        // Both parts are moved, not cloned. The checks above made sure that they are there.
+        // Moves both contexts instead of a clone. The checks above made sure that both exist.
         if let (Some(request), Some(Authenticated::As(auth))) = mem::take(found).into_unmatched() {
             *found = Found::Agreed(TenantScope { request, auth });
         }
@@ -107,7 +107,7 @@ impl Contexts {
 }
 
 impl RequestContext {
-    /// Reads what the layers put on the request, for hosts without extractors.
+    /// Reads the request context from a request's extensions, for hosts without extractors.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl RequestContext {
 }
 
 impl AuthContext {
-    /// Reads what the layers put on the request, for hosts without extractors.
+    /// Reads the auth context from a request's extensions, for hosts without extractors.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl AuthContext {
 }
 
 impl TenantScope {
-    /// Reads what the layers put on the request, for hosts without extractors.
+    /// Reads the scope from a request's extensions, for hosts without extractors.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The scope: the rule of the tenant guard, and what the layers keep on a request.
+//! The scope: the rule of the tenant guard, and the contexts in a request's extensions.
 
 mod contexts;
 mod tenant_scope;

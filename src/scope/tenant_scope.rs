@@ -10,8 +10,8 @@ use crate::{
 /// Proof that the token allows the tenant and env that the request names.
 ///
 /// Only [`TenantEnvGuard`](crate::TenantEnvGuard) and
-/// [`RequireTenantScope`](crate::RequireTenantScope) make one. It does not hold for ever: a stream that
-/// is opened with it ends when the token expires or is revoked.
+/// [`RequireTenantScope`](crate::RequireTenantScope) make one. It is valid for a limited time: a stream
+/// that is opened with it ends when the token expires or is revoked.
 #[derive(Clone, Debug)]
 pub struct TenantScope {
     pub(super) request: RequestContext,
@@ -19,7 +19,7 @@ pub struct TenantScope {
 }
 
 impl TenantScope {
-    /// The rule: the token names the tenant and the env of the request.
+    /// Checks that the token names the tenant and the env of the request.
     pub(super) fn agrees(request: &RequestContext, auth: &AuthContext) -> Result<(), Rejection> {
         let disagree = |kind, speaks_for: Option<String>| {
             let subject = auth.subject();
@@ -27,7 +27,7 @@ impl TenantScope {
             let asks = format!("subject {subject:?} asks for {tenant}/{env}, but its token");
             Err(Rejection::new(kind).with_source(match speaks_for {
                 None => format!("{asks} names none; are the claim names right?"),
-                Some(names) => format!("{asks} speaks for {names}"),
+                Some(names) => format!("{asks} names {names}"),
             }))
         };
         if !auth.tenants().any(|tenant| tenant == request.tenant().as_str()) {
@@ -57,7 +57,7 @@ impl TenantScope {
         self.request.env()
     }
 
-    /// What the request claims, which includes the origin of the page that made it.
+    /// The request context, which includes the origin of the page that made the request.
     #[must_use]
     pub fn request(&self) -> &RequestContext {
         &self.request
@@ -75,7 +75,7 @@ impl TenantScope {
         self.auth.subject()
     }
 
-    /// What the token proves. It has the roles, for checks of the application's own, and the expiry.
+    /// The auth context, with the roles (for the application's own checks) and the expiry.
     #[must_use]
     pub fn auth(&self) -> &AuthContext {
         &self.auth

@@ -1,4 +1,4 @@
-//! When request and token agree, and what the layers keep.
+//! Tests of the comparison of request and token, and of the stored contexts.
 
 use super::{Contexts, TenantScope};
 use crate::testing::fixtures::{auth, request};
@@ -24,7 +24,7 @@ fn request_and_token_must_agree_on_tenant_and_env() {
 }
 
 #[test]
-fn a_refusal_does_not_tell_the_client_what_the_token_says() {
+fn the_client_does_not_see_the_tenants_of_the_token_in_a_refusal() {
     let rejection = TenantScope::agree(&request("t_a", "prod"), &auth(&["t_secret"], &[]));
     let rejection = rejection.unwrap_err();
     assert!(!rejection.to_string().contains("t_secret"));
@@ -32,7 +32,7 @@ fn a_refusal_does_not_tell_the_client_what_the_token_says() {
 }
 
 #[test]
-fn a_refusal_is_a_bounded_line_whatever_the_token_says() {
+fn the_log_line_of_a_refusal_is_short_even_if_the_token_names_many_tenants() {
     let long: Vec<String> = (0..512).map(|i| format!("t_{i}{}", "x".repeat(400))).collect();
     let long: Vec<&str> = long.iter().map(String::as_str).collect();
     for auth in [auth(&long, &["prod"]), auth(&["t_a"], &long)] {
@@ -44,7 +44,7 @@ fn a_refusal_is_a_bounded_line_whatever_the_token_says() {
 }
 
 #[test]
-fn what_was_concluded_is_taken_back_when_a_layer_runs_again() {
+fn the_scope_is_removed_when_a_layer_sets_a_context_again() {
     let mut extensions = Extensions::new();
     assert!(Contexts::conclude(&mut extensions).is_err());
     Contexts::set_request(&mut extensions, request("t_a", "prod"));

@@ -1,4 +1,4 @@
-//! The same layers give the same answers under axum, `ServiceBuilder` and bare hyper.
+//! The layers give the same answers with axum, with `ServiceBuilder` and with bare hyper.
 
 use crate::{
     layers::{request, verifier},
@@ -119,9 +119,9 @@ where
     addr
 }
 
-/// Status, headers and body of a refusal, without the date and `Vary`. (Each layer names in `Vary` what it
-/// reads itself. With three layers, the outermost does not name what the others read.)
-async fn told(
+/// The status, headers and body of a response, without the date and `Vary`. (Each layer adds only its own
+/// headers to `Vary`. With three layers, the refusal of the outermost layer lacks those of the others.)
+async fn answer(
     addr: SocketAddr,
     change: &(&str, &str, &str),
 ) -> (u16, BTreeMap<String, String>, String) {
@@ -146,7 +146,7 @@ async fn told(
 }
 
 #[tokio::test]
-async fn every_host_answers_alike_and_streams_the_same() {
+async fn every_host_gives_the_same_refusals_and_the_same_stream() {
     let app = App::new().await;
     let three = || {
         ServiceBuilder::new()
@@ -184,10 +184,10 @@ async fn every_host_answers_alike_and_streams_the_same() {
         ("/other", "", ""),
         ("/th?last_event_id=x", "", ""),
     ] {
-        let expected = told(hosts[0].1, &change).await;
+        let expected = answer(hosts[0].1, &change).await;
         assert!(expected.0 >= 400, "{change:?}: {expected:?}");
         for (host, addr) in &hosts[1..] {
-            assert_eq!(told(*addr, &change).await, expected, "{host}: {change:?}");
+            assert_eq!(answer(*addr, &change).await, expected, "{host}: {change:?}");
         }
     }
     for (host, addr) in hosts {
@@ -217,7 +217,7 @@ async fn a_route_whose_layer_was_forgotten_refuses_every_request() {
     let threads = axum_router(App::new().await);
     let addr = serve_axum(forgotten.merge(threads)).await;
     for path in ["/scope", "/context", "/auth", "/optional", "/th"] {
-        let (status, headers, body) = told(addr, &(path, "", "")).await;
+        let (status, headers, body) = answer(addr, &(path, "", "")).await;
         assert_eq!(status, 500, "{path}");
         assert_eq!(headers["content-type"], "application/problem+json");
         assert!(body.contains("server.misconfigured"), "{body}");
@@ -225,19 +225,19 @@ async fn a_route_whose_layer_was_forgotten_refuses_every_request() {
 }
 
 #[tokio::test]
-async fn absence_is_none_only_where_it_is_legitimate() {
+async fn option_extractors_give_none_for_an_absent_token_and_an_absent_cursor() {
     async fn who(auth: Option<AuthContext>, from: Option<LastEventId>) -> String {
         format!("{:?} {:?}", auth.map(|auth| auth.subject().to_string()), from)
     }
     let layer = RequireAuth::new(verifier()).optional();
     let addr = serve_axum(Router::new().route("/", get(who)).layer(layer)).await;
-    assert_eq!(told(addr, &("/", "authorization", "")).await.2, "None None");
-    let some = told(addr, &("/?last_event_id=earliest", "", "")).await.2;
+    assert_eq!(answer(addr, &("/", "authorization", "")).await.2, "None None");
+    let some = answer(addr, &("/?last_event_id=earliest", "", "")).await.2;
     assert_eq!(some, r#"Some("ada") Some(Earliest)"#);
 }
 
 #[tokio::test]
-async fn the_example_on_bare_hyper_is_like_the_one_on_axum() {
+async fn the_hyper_example_gives_the_same_answers_as_the_axum_example() {
     let hyper = Chat::at(Example::run("hyper_sse", &[]));
     let chat = Chat::start();
     for (thread, header, value) in [
@@ -246,20 +246,20 @@ async fn the_example_on_bare_hyper_is_like_the_one_on_axum() {
         ("only-beta", "x-other", ""),
         ("th", "last-event-id", "42"),
     ] {
-        let mut told = Vec::new();
+        let mut answers = Vec::new();
         for host in [&hyper, &chat] {
             let request = host.request("GET", &format!("/sse/chat/{thread}"), "t_alpha");
             let mut request = request.build().unwrap();
             request.headers_mut().insert(header, value.parse().unwrap());
-            told.push(refusal(host.http.execute(request).await.unwrap()).await);
+            answers.push(refusal(host.http.execute(request).await.unwrap()).await);
         }
-        assert_eq!(told[0], told[1], "{thread} {header}");
+        assert_eq!(answers[0], answers[1], "{thread} {header}");
     }
     let mut events = hyper.listen("t_alpha", "th", None).await;
     let say = hyper.post("/chat/th/messages", "t_alpha", r#"{"text":"hi"}"#);
     assert_eq!(say.send().await.unwrap().status(), 201);
     assert_eq!(events.event().await.unwrap().json()["data"]["text"], "hi");
-    // The refusals of the application itself are the same, too.
+    // The applications' own refusals are the same, too.
     let plain =
         |host: &Chat| host.request("POST", "/chat/th/messages", "t_alpha").body(r#"{"text":"hi"}"#);
     let spoof = r#"{"text":"hi","actor_id":"bob"}"#;

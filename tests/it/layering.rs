@@ -1,7 +1,7 @@
-//! The shape of the house: which module may use which, and what stands in which file.
+//! Tests of the architecture: which modules a module may use, and where tests may be.
 //!
-//! The order of the modules in `lib.rs` is the architecture. These tests read the sources with `syn`,
-//! so a path counts wherever it stands: in a `use`, in an expression, or in the arguments of a macro.
+//! A module may use only the modules above it in `lib.rs`. These tests parse the sources with `syn`, so they
+//! find each path: in a `use`, in an expression, or in the arguments of a macro.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -20,10 +20,10 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Where a module stands: `["auth", "jwt", "claims"]`. The crate's root is empty.
+/// The path of a module, such as `["auth", "jwt", "claims"]`. The crate's root is empty.
 type Place = Vec<String>;
 
-/// What these tests ask of one source file.
+/// One source file.
 struct Source {
     place: Place,
     is_mod_file: bool,
@@ -33,7 +33,7 @@ struct Source {
     only_declares: bool,
     /// Whether production code stands after a module of tests.
     tests_are_last: bool,
-    /// The paths that production code names: from the crate's root on, or `::` and a foreign crate.
+    /// The paths in production code. They start at the crate's root, or with `::` and another crate.
     paths: BTreeSet<Place>,
 }
 
@@ -95,13 +95,13 @@ fn sources() -> impl Iterator<Item = &'static Source> {
     SOURCES.iter().filter(|source| !source.is_test)
 }
 
-/// `#[cfg(test)]`, and no `any(..)` with `test` in it: that is production code as well.
+/// Whether the attribute is exactly `#[cfg(test)]`. With `any(test, ..)`, the item is also production code.
 fn is_cfg_test(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg")
         && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
 }
 
-/// Collects paths of production code.
+/// Collects the paths in production code.
 struct Paths {
     inside: Place,
     found: BTreeSet<Place>,
@@ -123,7 +123,7 @@ impl Paths {
             }
         }
         if rest.len() == segments.len() {
-            // Of this module, or of a foreign crate.
+            // A name of this module, or a path of another crate.
             from = Place::new();
             if rest.len() < 2 {
                 return;
@@ -149,7 +149,7 @@ impl Paths {
         }
     }
 
-    /// What a macro is given is no syntax yet: names that `::` joins are a path.
+    /// The arguments of a macro are tokens without syntax. Names with `::` between them are a path.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let (mut path, mut colons) = (Vec::new(), 0);
         // Nor does `pub(in crate::ws)`.
@@ -212,7 +212,7 @@ impl<'ast> Visit<'ast> for Paths {
         self.add_tree(&[], &import.tree);
     }
 
-    /// `pub(super)` takes nothing.
+    /// The path in `pub(super)` is not a use.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
@@ -263,7 +263,7 @@ fn order() -> Vec<String> {
 }
 
 #[test]
-fn modules_use_only_those_above_them() {
+fn modules_use_only_modules_above_them() {
     let order = order();
     assert!(order.len() > 10, "{order:?}");
     let place = |name: &String| order.iter().position(|module| module == name);
@@ -272,7 +272,7 @@ fn modules_use_only_those_above_them() {
         for path in &source.paths {
             let Some(other) = path.first().and_then(place) else { continue };
             let (name, path) = (source.name(), path.join("::"));
-            assert!(other <= own, "{name} uses `{path}`, which stands below it in lib.rs");
+            assert!(other <= own, "{name} uses `{path}`, which is below it in lib.rs");
         }
     }
 }
@@ -329,11 +329,11 @@ fn a_mod_file_declares_and_documents_and_holds_no_logic() {
 fn tests_stand_beside_what_they_test_or_at_the_end_of_its_file() {
     let found = sources().filter(|source| !source.tests_are_last);
     let found: Vec<_> = found.map(Source::name).collect();
-    assert!(found.is_empty(), "production code stands after the tests in {found:?}");
+    assert!(found.is_empty(), "production code follows the tests in {found:?}");
 }
 
 #[test]
-fn each_foreign_crate_has_one_door() {
+fn only_the_listed_modules_use_these_crates() {
     for (foreign, doors) in [
         ("axum_core", vec!["extract"]),
         ("axum", vec!["ws"]),
@@ -356,7 +356,7 @@ fn each_foreign_crate_has_one_door() {
                 assert_eq!(
                     found,
                     None,
-                    "{} names {foreign}: its doors are {doors:?}",
+                    "{} uses {foreign}, but only these modules may: {doors:?}",
                     source.name()
                 );
             }

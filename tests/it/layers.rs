@@ -1,4 +1,4 @@
-//! Each layer alone and in order: what passes, what is refused, and that a refused request runs no handler.
+//! Tests of each layer alone, and of all layers in order. A refused request must not reach the handler.
 
 use crate::support::{SECRET, claims, now, sign, token};
 use bytes::Bytes;
@@ -37,7 +37,7 @@ pub(crate) fn verifier() -> JwtVerifier {
     JwtVerifier::builder().key(key()).build().unwrap()
 }
 
-/// The same verdicts, but not at once.
+/// An authenticator that gives the same answers as [`verifier`], but later.
 pub(crate) fn later(request: &AuthRequest<'_>) -> Verdict {
     let token = request.bearer_token().map(str::to_owned);
     let verifier = verifier();
@@ -90,7 +90,11 @@ where
     let service = layer.layer(tower::util::BoxCloneService::new(counting(&calls)));
     let response = service.oneshot(request).await.unwrap();
     let code = response.extensions().get::<Rejection>().map(Rejection::code);
-    assert_eq!(calls.load(Ordering::Relaxed), usize::from(code.is_none()), "refused and run");
+    assert_eq!(
+        calls.load(Ordering::Relaxed),
+        usize::from(code.is_none()),
+        "only an accepted request may reach the handler"
+    );
     (response.status().as_u16(), code)
 }
 
@@ -101,7 +105,7 @@ fn refused(status: u16, code: &'static str) -> (u16, Option<&'static str>) {
 }
 
 #[tokio::test]
-async fn each_layer_alone_checks_its_part() {
+async fn each_layer_alone_does_its_own_check() {
     let context = RequireRequestContext::new;
     assert_eq!(answer(context(), without(request(), "authorization")).await, OK);
     let missing = without(request(), "x-env");
@@ -115,7 +119,7 @@ async fn each_layer_alone_checks_its_part() {
     let missing = without(request(), "authorization");
     assert_eq!(answer(auth(), missing).await, refused(401, "auth.missing"));
 
-    // The guard alone has nothing to compare.
+    // Without the other layers, the guard has no contexts to compare.
     let guard = answer(TenantEnvGuard::new(), request()).await;
     assert_eq!(guard, refused(500, "server.misconfigured"));
 }
@@ -133,7 +137,7 @@ async fn a_layer_that_is_missing_or_misplaced_refuses_everything() {
 }
 
 #[tokio::test]
-async fn three_layers_in_order_and_the_combined_one_answer_alike() {
+async fn the_combined_layer_gives_the_same_answers_as_three_layers_in_order() {
     let beta = token("t_beta", "prod", "bob");
     let dev = token("t_alpha", "dev", "ada");
     for (request, expected) in [
@@ -162,7 +166,7 @@ async fn three_layers_in_order_and_the_combined_one_answer_alike() {
 }
 
 #[tokio::test]
-async fn optional_authentication_lets_no_token_through_but_no_bad_one_and_no_scope() {
+async fn optional_authentication_accepts_requests_without_a_token_but_refuses_invalid_tokens() {
     let optional = || RequireAuth::new(verifier()).optional();
     assert_eq!(answer(optional(), without(request(), "authorization")).await, OK);
     let bad = setting(request(), "authorization", "Bearer x.y.z");
@@ -173,7 +177,7 @@ async fn optional_authentication_lets_no_token_through_but_no_bad_one_and_no_sco
 }
 
 #[tokio::test]
-async fn readiness_of_the_inner_service_is_kept() {
+async fn the_layer_calls_only_the_instance_of_the_inner_service_that_is_ready() {
     async fn exercise<A: Authenticator + 'static>(authenticator: A) {
         let calls = Arc::default();
         // A clone of a limited service is not ready. It panics when it is called without a poll.
@@ -200,7 +204,7 @@ async fn readiness_of_the_inner_service_is_kept() {
 }
 
 #[tokio::test]
-async fn errors_and_bodies_of_the_inner_service_pass_unchanged() {
+async fn errors_of_the_inner_service_pass_unchanged() {
     let failing =
         service_fn(async |_: Request<()>| Err::<Response<Body>, _>(io::Error::other("x")));
     let service = RequireTenantScope::new(verifier()).layer(failing);
@@ -208,7 +212,7 @@ async fn errors_and_bodies_of_the_inner_service_pass_unchanged() {
 }
 
 #[tokio::test]
-async fn what_the_layers_found_is_there_for_hosts_without_extractors() {
+async fn hosts_without_extractors_read_the_contexts_from_the_extensions() {
     let inner = service_fn(async |request: Request<()>| {
         let found = request.extensions();
         let scope = TenantScope::from_extensions(found).unwrap();
@@ -224,7 +228,7 @@ async fn what_the_layers_found_is_there_for_hosts_without_extractors() {
 }
 
 #[tokio::test]
-async fn a_request_id_is_echoed_on_answers_and_refusals() {
+async fn responses_and_refusals_have_the_request_id() {
     let echoed = async |request: Request<()>| {
         let service = RequireTenantScope::new(verifier()).layer(counting(&Arc::default()));
         let response = service.oneshot(request).await.unwrap();
@@ -234,11 +238,11 @@ async fn a_request_id_is_echoed_on_answers_and_refusals() {
     let refused = setting(without(request(), "x-env"), "x-request-id", "r-2");
     assert_eq!(echoed(refused).await, "r-2");
     let refused = setting(without(request(), "x-env"), "x-request-id", "a b");
-    assert_eq!(echoed(refused).await.len(), 36, "a fresh one");
+    assert_eq!(echoed(refused).await.len(), 36, "a generated id");
 }
 
 #[tokio::test]
-async fn a_request_id_that_cannot_be_taken_is_replaced_for_all_inside_and_the_log_says_why() {
+async fn an_invalid_request_id_is_replaced_for_all_inner_services_and_the_log_names_the_reason() {
     let with = |ids: &[&'static str]| {
         let mut request = request();
         for id in ids {
@@ -249,7 +253,7 @@ async fn a_request_id_that_cannot_be_taken_is_replaced_for_all_inside_and_the_lo
     let inner = service_fn(async |request: Request<()>| {
         let ids: Vec<_> = request.headers().get_all("x-request-id").iter().collect();
         let scope = TenantScope::from_extensions(request.extensions()).unwrap();
-        assert_eq!(ids, [scope.request_id().as_str()], "exactly one header, and the same id");
+        assert_eq!(ids, [scope.request_id().as_str()], "exactly one header, with the scope's id");
         #[cfg(feature = "tower-http")]
         {
             let id = request.extensions().get::<tower_http::request_id::RequestId>().unwrap();
@@ -278,11 +282,11 @@ async fn a_request_id_that_cannot_be_taken_is_replaced_for_all_inside_and_the_lo
         });
         let log = log.await;
         assert_eq!(id == "one-id", ids.first() == Some(&"one-id"), "{ids:?}: {id}");
-        let line = log.lines().find(|line| line.contains("is replaced"));
+        let line = log.lines().find(|line| line.contains("replaced the request id"));
         assert_eq!(line.is_some(), why.is_some(), "{log}");
         if let (Some(line), Some(why)) = (line, why) {
             assert!(line.contains(why) && line.contains(&id), "{line}");
-            assert!(!log.contains("secret"), "it repeats the id: {log}");
+            assert!(!log.contains("secret"), "the log must not repeat the id: {log}");
         }
         assert!(log.contains(&format!("request_id=\"{id}\"")), "{log}");
     }
@@ -290,7 +294,7 @@ async fn a_request_id_that_cannot_be_taken_is_replaced_for_all_inside_and_the_lo
 
 #[cfg(feature = "tower-http")]
 #[tokio::test]
-async fn the_request_id_is_shared_with_tower_http() {
+async fn the_layer_shares_the_request_id_with_tower_http() {
     use tower_http::request_id::{
         MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
     };
@@ -315,13 +319,13 @@ async fn the_request_id_is_shared_with_tower_http() {
         let id = response.headers()["x-request-id"].to_str().unwrap();
         assert_eq!((id == sent, id.len() == 36), (is_taken, !is_taken), "{sent}: {id}");
     }
-    // The client sent the header, so it wins over an id that a layer made.
+    // The header takes precedence over the id of an outer layer.
     let both = setting(setting(request(), "x-trace", "a"), "x-request-id", "b");
     assert_eq!(service.oneshot(both).await.unwrap().headers()["x-request-id"], "b");
 }
 
 #[tokio::test]
-async fn rejections_are_restyled_by_a_closure_and_kept_for_outer_layers() {
+async fn a_closure_makes_the_refusal_and_outer_layers_still_find_the_rejection() {
     let teapot = |rejection: &Rejection| {
         let mut response = Response::new(Body::from(rejection.code()));
         *response.status_mut() = http::StatusCode::IM_A_TEAPOT;
@@ -338,7 +342,7 @@ async fn rejections_are_restyled_by_a_closure_and_kept_for_outer_layers() {
 }
 
 #[tokio::test]
-async fn a_rejection_from_inside_is_told_in_the_style_of_the_layer_and_in_the_clients_dialect() {
+async fn the_layer_renders_an_extractors_rejection_in_its_own_style_and_the_requests_dialect() {
     use axum::{Router, body::Body, routing::any};
     use tower_tenancy::{MemoryRegistry, ThreadAccess};
     async fn handler(_: ThreadAccess<axum::extract::Path<String>, MemoryRegistry>) {}
@@ -370,13 +374,13 @@ async fn a_rejection_from_inside_is_told_in_the_style_of_the_layer_and_in_the_cl
     let router = Router::new().route("/{thread}", any(handler)).route_layer(styled);
     let response =
         router.with_state(MemoryRegistry::new()).oneshot(ask("text/plain")).await.unwrap();
-    assert_eq!(response.status(), 200, "the closure's own status");
+    assert_eq!(response.status(), 200, "the status that the closure sets");
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "thread.forbidden");
 }
 
 #[tokio::test]
-async fn bodies_that_cannot_be_made_from_bytes_are_refused_with_all_the_same() {
+async fn layers_also_refuse_for_services_whose_bodies_cannot_be_made_from_bytes() {
     #[derive(Default)]
     struct Opaque;
     let inner = service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Opaque)));
@@ -417,8 +421,8 @@ impl io::Write for Lines {
 
 /// The log lines of `run` on this thread.
 pub(crate) async fn logged(run: impl Future<Output = ()>) -> String {
-    // If another thread, without a subscriber, reaches a log statement first, tracing would switch the
-    // statement off for good.
+    // If another thread without a subscriber reached a log statement first, tracing would disable the
+    // statement permanently.
     static EVERYWHERE: std::sync::Once = std::sync::Once::new();
     EVERYWHERE.call_once(|| {
         let all = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
@@ -438,7 +442,7 @@ pub(crate) async fn logged(run: impl Future<Output = ()>) -> String {
 }
 
 #[tokio::test]
-async fn everything_inside_runs_in_a_span_that_names_tenant_env_and_request() {
+async fn inner_services_run_in_a_span_with_tenant_env_and_request_id() {
     let log = logged(async {
         let inner = service_fn(async |_: Request<()>| {
             tokio::task::yield_now().await;
@@ -456,7 +460,7 @@ async fn everything_inside_runs_in_a_span_that_names_tenant_env_and_request() {
 }
 
 #[tokio::test]
-async fn a_stream_runs_in_the_span_too_and_what_it_holds_back_is_audited() {
+async fn a_stream_runs_in_the_span_and_logs_each_event_of_another_tenant_that_it_drops() {
     let threads = MemoryRegistry::new();
     threads.register(&"t_alpha/prod/th".parse::<Routing>().unwrap());
     let inner = service_fn(move |request: Request<()>| {
@@ -464,7 +468,7 @@ async fn a_stream_runs_in_the_span_too_and_what_it_holds_back_is_audited() {
         async move {
             let scope = TenantScope::from_extensions(request.extensions()).unwrap();
             let grant = verify_thread_access(&threads, scope, "th").await.unwrap();
-            // A bug in the fan-out: an event of another tenant, whose thread has the same name.
+            // A bug in the fan-out: an event of another tenant's thread with the same id.
             let foreign: Routing = "t_beta/prod/th".parse().unwrap();
             let source = stream::once(async move {
                 tracing::info!("the source runs");
@@ -489,11 +493,11 @@ async fn a_stream_runs_in_the_span_too_and_what_it_holds_back_is_audited() {
     for part in ["ERROR", "t_alpha/prod/th", "t_beta/prod/th", "ada", "r-8"] {
         assert!(audit.contains(part), "{part} in {audit}");
     }
-    assert!(!log.contains("a secret"), "data stays out of the log");
+    assert!(!log.contains("a secret"), "the log must not contain data of events");
 }
 
 #[tokio::test]
-async fn the_log_says_why_and_names_the_missing_layer_and_holds_no_token() {
+async fn the_log_names_the_reason_or_the_missing_layer_but_contains_no_token() {
     let secret = token("t_beta", "prod", "bob");
     let log = logged(async {
         let with_token =
@@ -514,7 +518,7 @@ async fn the_log_says_why_and_names_the_missing_layer_and_holds_no_token() {
 }
 
 #[tokio::test]
-async fn what_an_authenticator_proved_too_long_ago_is_refused() {
+async fn an_expired_auth_context_of_an_authenticator_is_refused() {
     let stale = |age: u64| {
         move |_: &AuthRequest<'_>| {
             let expires_at = SystemTime::now() - Duration::from_secs(age);
@@ -529,7 +533,7 @@ async fn what_an_authenticator_proved_too_long_ago_is_refused() {
 }
 
 #[tokio::test]
-async fn trouble_of_ours_is_503_and_a_browser_is_asked_to_come_back() {
+async fn a_server_side_failure_is_a_503_and_an_event_source_gets_a_notice_to_retry() {
     let down = |_: &AuthRequest<'_>| {
         Verdict::Ready(Err(Rejection::new(RejectionKind::KeysUnavailable).with_source("no route")))
     };
@@ -547,7 +551,7 @@ async fn trouble_of_ours_is_503_and_a_browser_is_asked_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_notice_that_asks_a_browser_to_come_back_names_its_request() {
+async fn the_notice_to_an_event_source_has_the_request_id() {
     let down = |_: &AuthRequest<'_>| {
         Verdict::Ready(Err(Rejection::new(RejectionKind::KeysUnavailable).with_source("no route")))
     };
@@ -556,7 +560,7 @@ async fn a_notice_that_asks_a_browser_to_come_back_names_its_request() {
         std::future::ready(Ok::<_, Infallible>(ByContentType.reject(&full, Dialect::Http)))
     });
     let browser = || setting(without(request(), "authorization"), "accept", "text/event-stream");
-    let told = async |response: Response<Body>| {
+    let has_its_id = async |response: Response<Body>| {
         let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let text = std::str::from_utf8(&body).unwrap();
@@ -565,20 +569,20 @@ async fn a_notice_that_asks_a_browser_to_come_back_names_its_request() {
         assert_eq!(data["meta"]["trace_id"], id, "{text}");
     };
     let all = RequireTenantScope::new(down).opens_streams();
-    told(all.layer(handler).oneshot(browser()).await.unwrap()).await;
+    has_its_id(all.layer(handler).oneshot(browser()).await.unwrap()).await;
     let apart =
         (RequireRequestContext::new().opens_streams(), RequireAuth::new(down).opens_streams());
-    told(apart.layer(handler).oneshot(browser()).await.unwrap()).await;
-    // A handler refuses, and the layer next to it makes the response.
+    has_its_id(apart.layer(handler).oneshot(browser()).await.unwrap()).await;
+    // A handler refuses, and the nearest layer makes the response.
     let open = (
         RequireRequestContext::new().opens_streams(),
         RequireAuth::new(verifier()).optional().opens_streams(),
     );
-    told(open.layer(handler).oneshot(browser()).await.unwrap()).await;
+    has_its_id(open.layer(handler).oneshot(browser()).await.unwrap()).await;
 }
 
 #[test]
-fn services_futures_and_bodies_are_what_hosts_ask_for() {
+fn layers_services_and_futures_have_the_auto_traits_that_hosts_need() {
     fn host<T: Clone + Send + Sync + 'static>(_: &T) {}
     let layer = RequireTenantScope::new(verifier());
     host(&layer);
@@ -594,7 +598,7 @@ fn services_futures_and_bodies_are_what_hosts_ask_for() {
 }
 
 #[tokio::test]
-async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
+async fn a_route_requires_roles_scopes_and_kinds_of_tokens() {
     let good = || {
         let mut claims = claims("t_alpha", "prod", "ada");
         claims["roles"] = json!(["ops"]);
@@ -621,7 +625,7 @@ async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
         (any().role("ops"), OK),
         (any().any_role(["admin", "ops"]), OK),
         (any().role("admin"), insufficient),
-        // All requirements must be met, in any order.
+        // The token must meet all requirements, in any order.
         (any().role("admin").role("ops"), insufficient),
         (any().any_role(["admin"]).any_role(["ops", "admin"]), insufficient),
         (any().any_role(["ops", "x"]).role("ops"), OK),
@@ -646,7 +650,11 @@ async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
     let mut unborn = good();
     unborn.as_object_mut().unwrap().remove("iat");
     let short = any().max_lifetime(Duration::from_secs(600));
-    assert_eq!(ask(short, bearing(&unborn)).await, invalid, "nobody knows how long it lives");
+    assert_eq!(
+        ask(short, bearing(&unborn)).await,
+        invalid,
+        "its lifetime is unknown without `iat`"
+    );
 
     let service = (tenancy(), any().scope("chat:purge").scope("chat:read"))
         .layer(tower::util::BoxCloneService::new(counting(&Arc::default())));
@@ -655,7 +663,7 @@ async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
         response.headers()["www-authenticate"],
         r#"Bearer realm="tenancy", error="insufficient_scope", scope="chat:purge chat:read""#
     );
-    // Without a layer in front, and without a token if it is optional.
+    // The authentication layer is missing, or it is optional and the request has no token.
     assert_eq!(answer(any(), bearing(&good())).await, refused(500, "server.misconfigured"));
     let optional = (RequireAuth::new(verifier()).optional(), any());
     let anonymous = without(request(), "authorization");
@@ -663,7 +671,7 @@ async fn a_route_asks_for_roles_scopes_and_kinds_of_tokens() {
 }
 
 #[tokio::test]
-async fn what_an_issuer_may_not_say_is_answered_as_any_mismatch_is() {
+async fn a_tenant_or_env_beyond_the_issuers_limits_is_refused_like_any_mismatch() {
     let answer = async |verifier: JwtVerifier, claims: &serde_json::Value| {
         let request = setting(request(), "authorization", &format!("Bearer {}", sign(claims)));
         let request = setting(request, "x-request-id", "req-1");
@@ -695,7 +703,7 @@ async fn what_an_issuer_may_not_say_is_answered_as_any_mismatch_is() {
 }
 
 #[tokio::test]
-async fn preflights_pass_where_that_was_chosen_and_nothing_else_does() {
+async fn only_preflights_pass_without_a_check_and_only_if_the_layer_allows_them() {
     let preflight = || {
         let request = Request::builder().method("OPTIONS").header("origin", "https://app.test");
         request.header("access-control-request-method", "POST").body(()).unwrap()
@@ -720,7 +728,7 @@ async fn preflights_pass_where_that_was_chosen_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn what_a_handler_refuses_in_its_own_way_is_logged_once_all_the_same() {
+async fn a_rejection_that_a_handler_renders_itself_is_logged_exactly_once() {
     for dialect in [Dialect::Http, Dialect::Grpc, Dialect::EventSource] {
         let inner = service_fn(move |_: Request<()>| {
             let down = Rejection::new(RejectionKind::LogUnavailable).with_source("disk full");
@@ -752,12 +760,12 @@ fn outside_quotes(line: &str) -> String {
             _ => outside.push(char),
         }
     }
-    assert!(!quoted, "a quote is left open: {line}");
+    assert!(!quoted, "an unclosed quote: {line}");
     outside
 }
 
 #[tokio::test]
-async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
+async fn text_from_outside_cannot_forge_a_field_or_a_line_of_the_log() {
     use tower_tenancy::auth::TrustedIssuers;
     // Each of these would add a field, close a quote, colour the line or begin a new line.
     let hostile = [
@@ -784,7 +792,7 @@ async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
         let mut foreign_env = claiming("env", json!(text));
         foreign_env["sub"] = json!(subject);
         let mut path = request();
-        // A request line accepts this as a path, but a log must not read it as its own syntax.
+        // This is a valid path, but a reader of the log must not take it for fields.
         *path.uri_mut() = "/x%20request_id=forged;code=forged".parse().unwrap();
         let issuers = TrustedIssuers::new();
         let ours = JwtVerifier::builder().key(key()).issuer("https://id.test").any_tenant();
@@ -820,9 +828,9 @@ async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
         assert!(log.lines().count() >= 6, "{log}");
         for line in log.lines() {
             let outside = outside_quotes(line);
-            let ours = ["request refused", "the request id that was sent is replaced"];
+            let ours = ["request refused", "replaced the request id"];
             let is_ours = ours.iter().any(|ours| outside.contains(ours));
-            assert!(is_ours, "not a line of ours: {line}");
+            assert!(is_ours, "the crate does not log this line: {line}");
             assert!(!outside.contains("forged") && !outside.contains('\u{1b}'), "{line}");
             for field in ["request_id=", " code=", "cause=", "detail=", "method=", "path="] {
                 assert!(outside.matches(field).count() <= 1, "{field} twice: {line}");
@@ -832,7 +840,7 @@ async fn no_foreign_text_can_forge_a_field_or_a_line_of_the_log() {
 }
 
 #[tokio::test]
-async fn a_token_that_claims_more_than_its_issuer_may_say_makes_a_short_line() {
+async fn the_log_line_about_claims_beyond_the_issuers_limits_is_short() {
     use tower_tenancy::auth::{Algorithm, JwtKey, JwtVerifier};
 
     let key = JwtKey::hmac(Algorithm::HS256, crate::support::SECRET).unwrap();

@@ -1,4 +1,5 @@
-//! A shared log: no tenant loses events because of another one, and an erased thread is gone.
+//! Tests of a log that tenants share: no tenant loses events because of another tenant, and no client can
+//! read an erased thread.
 
 use crate::support::{Chat, Events, Socket, claims, refusal, sign};
 use serde_json::json;
@@ -12,13 +13,13 @@ fn id(envelope: &serde_json::Value) -> String {
 
 /// Waits for the event. Any other event fails the test.
 async fn hears(events: &mut Events, text: &str) {
-    let block = events.event().await.expect("the server does not end the stream");
-    assert_eq!(block.event, None, "no gap, no end: {block:?}");
+    let block = events.event().await.expect("the server must not end the stream");
+    assert_eq!(block.event, None, "a gap or the end of the stream: {block:?}");
     assert_eq!(block.json()["data"]["text"], text);
 }
 
 #[tokio::test]
-async fn one_tenant_that_posts_ten_times_the_budget_takes_nothing_of_another() {
+async fn a_tenant_that_posts_ten_times_the_limit_evicts_no_events_of_another_tenant() {
     let chat = Chat::start_with(&["--log-bytes", &BUDGET.to_string()]);
     let mut idle = Vec::new();
     let mut live = Vec::new();
@@ -36,7 +37,7 @@ async fn one_tenant_that_posts_ten_times_the_budget_takes_nothing_of_another() {
             idle.push((thread, first));
         }
     }
-    // Some of it is in a thread that somebody reads.
+    // The thread of the large posts has a reader.
     let mut own = chat.listen("t_alpha", "th", None).await;
     let text = "x".repeat(60_000);
     for i in 0..10 * BUDGET / text.len() {
@@ -62,7 +63,7 @@ async fn one_tenant_that_posts_ten_times_the_budget_takes_nothing_of_another() {
         hears(&mut events, "second").await;
         hears(&mut events, "0").await;
     }
-    // The tenant that posted so much has lost some of it. Otherwise the limit did not work.
+    // The tenant with the large posts must have lost events. Otherwise the limit did not work.
     let mut seqs = Vec::new();
     let last = id(&chat.say("t_alpha", "th", "last").await);
     let mut earliest = chat.listen("t_alpha", "th", Some("earliest")).await;
@@ -93,7 +94,7 @@ impl Chat {
 }
 
 #[tokio::test]
-async fn a_removed_thread_is_gone_for_its_readers_and_its_next_owner_sees_none_of_it() {
+async fn a_removed_thread_ends_its_streams_and_its_next_owner_sees_none_of_its_events() {
     let chat = Chat::start();
     let old = id(&chat.say("t_alpha", "th", "secret").await);
     let foreign = id(&chat.say("t_beta", "th", "of beta").await);
@@ -115,7 +116,7 @@ async fn a_removed_thread_is_gone_for_its_readers_and_its_next_owner_sees_none_o
     }
     assert_eq!(chat.remove("t_alpha", "th", &["admin"]).await.status(), 204);
 
-    // The waiting reader is told to stop.
+    // The server sends a notice to the waiting reader, and ends its stream.
     let end = sse.event().await.unwrap();
     assert_eq!(end.event.as_deref(), Some("access.revoked"), "{end:?}");
     assert_eq!(sse.next().await, None);

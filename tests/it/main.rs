@@ -1,4 +1,4 @@
-//! All integration tests are one binary, so that it links only once.
+//! All integration tests in one binary, so that the linker runs only once.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Over real sockets, nothing lives longer than its proof: not for a client that does not read, and not for a
-//! body that comes late.
+//! Tests over real sockets: streams and publishing end with the proof, even if the client does not read, or
+//! sends its body late.
 
 use crate::support::{Chat, claims, now, sign};
 use axum::{
@@ -22,19 +22,19 @@ use tower_tenancy::{
 };
 
 const MIB: usize = 1 << 20;
-/// How long a test waits for something that broken code never does.
+/// The timeout of a test that hangs if the code is broken.
 const HANG: Duration = Duration::from_secs(60);
 
 #[derive(Clone, axum::extract::FromRef)]
 struct App {
     threads: MemoryRegistry,
-    /// Dropped together with the last stream.
+    /// Each stream holds a clone.
     open: mpsc::Sender<()>,
 }
 
 type Thread = ThreadAccess<Path<String>, MemoryRegistry>;
 
-/// An endless stream of large events. Its argument lives as long as the stream.
+/// An endless stream of large events. It holds `open` until its drop.
 fn events(
     thread: &Thread,
     open: mpsc::Sender<()>,
@@ -60,12 +60,12 @@ async fn talk(
     thread.into_grant().guard(events).into_ws().on_upgrade(upgrade, ws::no_messages)
 }
 
-/// A server with small socket buffers, and the handle that ends its clients' proofs.
+/// A server with small socket buffers, and the means to end its clients' proofs.
 struct Server {
     addr: SocketAddr,
     clock: ManualClock,
     access: Revocation,
-    /// Ends with the last stream.
+    /// Counts the open streams.
     streams: mpsc::Receiver<()>,
 }
 
@@ -117,7 +117,7 @@ impl Server {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_dropped_when_its_proof_ends() {
+async fn the_server_drops_a_client_that_does_not_read_when_its_proof_ends() {
     let ends: [fn(&Server); 2] =
         [|server| server.access.revoke(), |server| server.clock.advance(Duration::from_secs(600))];
     for path in ["/sse/th", "/ws/th"] {
@@ -127,26 +127,29 @@ async fn a_client_that_does_not_read_is_dropped_when_its_proof_ends() {
             let mut client = server.stalled(path).await;
             assert!(server.streams.sender_strong_count() > kept_by_the_router);
             end(&server);
-            // The stream drops its part with the connection.
+            // With the connection, the server drops the stream and its sender.
             let dropped = async {
                 while server.streams.sender_strong_count() > kept_by_the_router {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             };
             let dropped = tokio::time::timeout(HANG, dropped).await;
-            assert!(dropped.is_ok(), "{path}: the connection is dropped");
-            // Only bytes that were already on their way arrive: far less than the event.
+            assert!(dropped.is_ok(), "{path}: the server must drop the connection");
+            // Only the bytes in the socket buffers still arrive: far less than the event.
             let mut rest = Vec::new();
             let _broken = tokio::time::timeout(HANG, client.read_to_end(&mut rest)).await.unwrap();
             assert!(rest.len() < MIB, "{path}: {} bytes", rest.len());
-            assert!(!rest.ends_with(b"0\r\n\r\n"), "half an event is not the end of a body");
+            assert!(
+                !rest.ends_with(b"0\r\n\r\n"),
+                "the body must not end regularly inside an event"
+            );
             server.streams.close();
         }
     }
 }
 
-/// Over HTTP/2, the server does not poll a stream whose client gives no flow-control window. So the end comes
-/// once the client reads again. The bytes that were checked before and wait are limited all the same.
+/// Over HTTP/2, the server does not poll a stream while the client gives no flow-control window. So the server
+/// resets the stream when the client reads again. Until then, it sends only a limited number of buffered bytes.
 #[tokio::test]
 async fn over_http2_a_stream_is_reset_within_64_kib_of_the_end_of_its_proof() {
     let server = Server::start().await;
@@ -176,11 +179,14 @@ async fn over_http2_a_stream_is_reset_within_64_kib_of_the_end_of_its_proof() {
         }
     };
     assert!(after <= 64 * 1024, "{after} bytes");
-    assert!(matches!(end, Some(Err(_))), "half an event is not the end of a stream: {end:?}");
+    assert!(
+        matches!(end, Some(Err(_))),
+        "the stream must not end regularly inside an event: {end:?}"
+    );
 }
 
 #[tokio::test]
-async fn a_body_that_ends_after_the_token_is_not_published() {
+async fn a_message_whose_body_ends_after_the_token_expires_is_not_published() {
     let chat = Chat::start_with(&["--leeway", "0"]);
     let addr = chat.base.strip_prefix("http://").unwrap();
     // On a busy machine, the token may expire before the request reaches the handler.
@@ -216,5 +222,5 @@ async fn a_body_that_ends_after_the_token_is_not_published() {
         assert_eq!(first["data"]["text"], "the first one");
         return;
     }
-    panic!("no handler was reached within half a minute");
+    panic!("each token expired before the request reached the handler");
 }

@@ -1,4 +1,5 @@
-//! Backpressure: which request holds a permit of the inner service, which ones wait, and in which order.
+//! Tests of backpressure: which requests hold a permit of the inner service, which ones wait, and in which
+//! order.
 
 use crate::layers::{counting, later, request, verifier, without};
 use bytes::Bytes;
@@ -35,7 +36,7 @@ fn ada() -> AuthContext {
     auth.with_tenants(["t_alpha"]).with_envs(["prod"])
 }
 
-/// Answers each request when the test tells it to, in the order of the requests.
+/// An authenticator that answers the oldest request when the test calls [`answer`](Slow::answer).
 #[derive(Clone, Default)]
 struct Slow(Arc<Mutex<Vec<oneshot::Sender<AuthContext>>>>);
 
@@ -57,7 +58,8 @@ impl Authenticator for Slow {
     }
 }
 
-/// Works on each request until the test ends it, and records which requests it began.
+/// An inner service that works on each request until the test ends the work. It records the requests that
+/// it has begun.
 #[derive(Clone, Default)]
 struct Work {
     begun: Arc<Mutex<Vec<String>>>,
@@ -107,15 +109,15 @@ async fn requests_that_wait_for_an_authenticator_hold_no_permit() {
     let mut waiting = RequireTenantScope::new(slow.clone()).layer(inner.clone());
     let mut waiters = Vec::new();
     for _ in 0..10 {
-        // If the first one held the only permit, the second one would never be ready.
-        let ready = waiting.ready().now_or_never().expect("nobody holds the permit").unwrap();
+        // If the first request held the only permit, the service would not become ready again.
+        let ready = waiting.ready().now_or_never().expect("no request holds the permit").unwrap();
         let mut response = Box::pin(ready.call(named("/waits")));
         assert!(poll!(&mut response).is_pending());
         waiters.push(response);
     }
     assert_eq!(slow.asked(), 10);
     let mut other = RequireTenantScope::new(verifier()).layer(inner);
-    let ready = other.ready().now_or_never().expect("nobody holds the permit").unwrap();
+    let ready = other.ready().now_or_never().expect("no request holds the permit").unwrap();
     let mut served = Box::pin(ready.call(named("/other")));
     assert!(poll!(&mut served).is_pending());
     assert_eq!(work.begun(), ["/other"]);
@@ -124,7 +126,7 @@ async fn requests_that_wait_for_an_authenticator_hold_no_permit() {
 }
 
 #[tokio::test]
-async fn whose_token_is_good_queues_like_any_other_and_is_not_overtaken() {
+async fn accepted_requests_wait_for_the_inner_service_in_order() {
     let (slow, work) = (Slow::default(), Work::default());
     let inner = work.limited(1);
     let mut late = RequireTenantScope::new(slow.clone()).layer(inner.clone());
@@ -155,8 +157,8 @@ async fn whose_token_is_good_queues_like_any_other_and_is_not_overtaken() {
     work.end();
     assert!(poll!(&mut before).is_ready());
     drop(before);
-    assert!(poll!(&mut after_ready).is_pending(), "it came last");
-    assert!(poll!(&mut second).is_pending(), "it came second");
+    assert!(poll!(&mut after_ready).is_pending(), "it is the last in the queue");
+    assert!(poll!(&mut second).is_pending(), "it is the second in the queue");
     assert!(poll!(&mut first).is_pending());
     assert_eq!(work.begun(), ["/before", "/first"]);
     work.end();
@@ -173,7 +175,7 @@ async fn whose_token_is_good_queues_like_any_other_and_is_not_overtaken() {
 }
 
 #[tokio::test]
-async fn a_proof_that_ends_in_the_queue_opens_nothing() {
+async fn a_request_whose_proof_ends_in_the_queue_is_refused() {
     let (slow, work) = (Slow::default(), Work::default());
     let inner = work.limited(1);
     let mut late = RequireTenantScope::new(slow.clone()).layer(inner.clone());
@@ -192,11 +194,14 @@ async fn a_proof_that_ends_in_the_queue_opens_nothing() {
     let response = waits.await.unwrap();
     assert!(response.status().is_client_error(), "{}", response.status());
     assert_eq!(work.begun(), ["/before"]);
-    assert!(prompt.ready().now_or_never().is_some(), "and it holds no permit");
+    assert!(
+        prompt.ready().now_or_never().is_some(),
+        "the refused request must not hold the permit"
+    );
 }
 
 #[tokio::test]
-async fn a_refusal_gives_its_permit_back_at_once_wherever_it_is_made() {
+async fn every_layer_releases_the_permit_at_once_when_it_refuses() {
     let limited = || ConcurrencyLimit::new(counting(&Arc::default()), 1);
     let no_token = || without(request(), "authorization");
     let no_env = || without(request(), "x-env");
@@ -207,8 +212,8 @@ async fn a_refusal_gives_its_permit_back_at_once_wherever_it_is_made() {
             let mut service = $layers.layer(inner.clone());
             let mut other = inner;
             let refused = service.ready().await.unwrap().call($request);
-            // It is not polled yet, and not dropped.
-            assert!(other.ready().now_or_never().is_some(), "the permit is held");
+            // The test has neither polled nor dropped the future of the refusal.
+            assert!(other.ready().now_or_never().is_some(), "the refused request holds the permit");
             drop(other);
             assert!(refused.await.unwrap().status().as_u16() >= 400);
         }};
@@ -224,20 +229,20 @@ async fn a_refusal_gives_its_permit_back_at_once_wherever_it_is_made() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_late_never_took_a_permit() {
+async fn a_late_refusal_does_not_wait_for_a_permit() {
     let slow = Slow::default();
     let inner = ConcurrencyLimit::new(counting(&Arc::default()), 1);
     let mut service = RequireTenantScope::new(slow.clone()).layer(inner.clone());
     let refused = service.ready().await.unwrap().call(request());
     let mut other = inner;
-    // Another request keeps the permit for ever.
+    // Another request keeps the permit until the end of the test.
     other.ready().await.unwrap();
     drop(std::mem::take(&mut *slow.0.lock().unwrap()));
-    let response = refused.now_or_never().expect("it waits for no permit").unwrap();
+    let response = refused.now_or_never().expect("a refusal needs no permit").unwrap();
     assert_eq!(response.status(), 401);
 }
 
-/// Fails to become ready, from the second clone on.
+/// An inner service whose clones do not become ready.
 struct Breaks {
     clones: Arc<AtomicUsize>,
     is_clone: bool,
@@ -266,7 +271,7 @@ impl Service<Request<()>> for Breaks {
 }
 
 #[tokio::test]
-async fn an_error_of_readiness_is_passed_on() {
+async fn an_error_of_readiness_fails_the_request() {
     let breaks = Breaks { clones: Arc::default(), is_clone: false };
     let mut service = RequireTenantScope::new(later).layer(breaks);
     let error = service.ready().await.unwrap().call(request()).await.unwrap_err();
@@ -274,7 +279,7 @@ async fn an_error_of_readiness_is_passed_on() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_ready_at_once_costs_no_clone() {
+async fn an_authenticator_that_answers_at_once_costs_no_clone() {
     let clones = Arc::<AtomicUsize>::default();
     let counts = Breaks { clones: Arc::clone(&clones), is_clone: false };
     let mut service = RequireTenantScope::new(verifier()).layer(counts);
@@ -285,7 +290,7 @@ async fn an_answer_that_is_ready_at_once_costs_no_clone() {
 }
 
 #[tokio::test]
-async fn many_who_wait_through_nested_layers_are_all_served() {
+async fn many_requests_that_wait_in_nested_layers_are_all_served() {
     let calls = Arc::default();
     let service = ServiceBuilder::new()
         .layer(RequireRequestContext::new())

@@ -1,4 +1,4 @@
-//! When the use of a thread is refused, the log says why, and the client does not learn it.
+//! When the crate refuses access to a thread, the log line names the reason, but the client does not see it.
 
 use crate::layers::verifier;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use tracing::{
 };
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-/// One line of the log: its level and its fields.
+/// The level and the fields of one log line.
 #[derive(Clone, Debug)]
 struct Line {
     level: Level,
@@ -51,7 +51,7 @@ impl Visit for Line {
     }
 }
 
-/// Keeps the lines of this crate.
+/// Keeps the log lines of this crate.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<Line>>>);
 
@@ -65,7 +65,7 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 }
 
-/// Finds threads by their id alone, in all tenants. It does not answer for one of them.
+/// A registry that finds threads of all tenants by their id alone. It fails for the id `down`.
 #[derive(Clone)]
 struct Global;
 
@@ -96,7 +96,7 @@ impl ThreadRegistry for Global {
 #[error("the database does not answer")]
 struct Down(#[source] io::Error);
 
-/// The answer that a client gets.
+/// The response to a client.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: StatusCode,
@@ -104,7 +104,7 @@ struct Answer {
     body: Bytes,
 }
 
-/// The answer to a client that asks for a thread (with a ticket, if there is one), and the log lines.
+/// Asks for a thread (with a ticket, if there is one). Returns the response and the log lines.
 fn ask(
     thread: &str,
     request_id: &str,
@@ -112,7 +112,7 @@ fn ask(
 ) -> (Answer, Vec<Line>) {
     let handler = service_fn(async |request: Request<()>| {
         let scope = TenantScope::from_extensions(request.extensions()).unwrap();
-        // Decoded, as the parameter of a path is.
+        // The decoded path parameter.
         let thread = request.extensions().get::<String>().unwrap();
         let granted = verify_thread_access(&Global, scope, thread).await;
         Ok::<_, Infallible>(match granted {
@@ -146,23 +146,23 @@ fn ask(
     (answer, lines)
 }
 
-/// The one line about a refusal.
+/// The response, and the only log line about the refusal.
 fn line(thread: &str, request_id: &str) -> (Answer, Line) {
     let (answer, lines) = ask(thread, request_id, None);
-    assert_eq!(lines.len(), 1, "one line: {lines:?}");
+    assert_eq!(lines.len(), 1, "there must be exactly one line: {lines:?}");
     (answer, lines[0].clone())
 }
 
 #[test]
-fn the_log_says_why_a_thread_is_refused_and_the_client_is_not_told() {
+fn the_log_names_the_reason_for_a_refused_thread_but_the_client_does_not_see_it() {
     let own = ask("own", "r-own", None);
     assert_eq!((own.0.status, own.1.len()), (StatusCode::OK, 0));
     let mut answers = Vec::new();
     for (thread, reason, owner) in [
         ("nowhere", "the thread is unknown", None),
-        ("foreign", "the thread is foreign", Some("t_beta/prod/foreign")),
-        ("elsewhere", "the thread is foreign", Some("t_alpha/dev/elsewhere")),
-        ("other-id", "the thread is foreign", Some("t_alpha/prod/another")),
+        ("foreign", "the registry returned another thread", Some("t_beta/prod/foreign")),
+        ("elsewhere", "the registry returned another thread", Some("t_alpha/dev/elsewhere")),
+        ("other-id", "the registry returned another thread", Some("t_alpha/prod/another")),
         ("closed", "the caller is not a member", None),
         ("mal formed\n", "the thread id is malformed", None),
         ("", "the thread id is malformed", None),
@@ -191,12 +191,15 @@ fn the_log_says_why_a_thread_is_refused_and_the_client_is_not_told() {
     let problem: serde_json::Value = serde_json::from_slice(&answers[0].body).unwrap();
     assert_eq!(problem["code"], "thread.forbidden");
     for answer in &answers {
-        assert_eq!(*answer, answers[0], "byte for byte, header for header");
+        assert_eq!(
+            *answer, answers[0],
+            "all refusals must have the same headers and the same body"
+        );
     }
 }
 
 #[test]
-fn a_registry_that_is_down_is_trouble_of_ours_and_its_cause_is_for_the_log() {
+fn an_error_of_the_registry_is_a_503_and_only_the_log_has_its_cause() {
     let (answer, line) = line("down", "r-1");
     assert_eq!(line.level, Level::ERROR, "{line:?}");
     for (field, value) in [
@@ -210,7 +213,7 @@ fn a_registry_that_is_down_is_trouble_of_ours_and_its_cause_is_for_the_log() {
     }
     let error = line.get("error").unwrap();
     assert!(error.contains("the database does not answer"), "{error}");
-    assert!(error.contains("connection reset"), "and why: {error}");
+    assert!(error.contains("connection reset"), "the line must have the source: {error}");
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers.contains_key("retry-after"));
     let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
@@ -220,7 +223,7 @@ fn a_registry_that_is_down_is_trouble_of_ours_and_its_cause_is_for_the_log() {
 }
 
 #[test]
-fn a_ticket_for_another_thread_is_refused_like_a_thread_that_is_not_there() {
+fn a_ticket_for_another_thread_is_refused_like_an_unknown_thread() {
     let tickets = TicketIssuer::in_memory();
     let threads = MemoryRegistry::new();
     threads.register(&"t_alpha/prod/own".parse::<Routing>().unwrap());

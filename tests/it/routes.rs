@@ -1,5 +1,6 @@
-//! Each route of each example refuses a request without a proof, except for the routes that are listed here.
-//! The test reads the routes from the sources of the examples, so a new open route fails until it is listed.
+//! Each route of each example must refuse a request without a proof, except for the open routes that these
+//! tests list. The tests read the routes from the sources of the examples, so they fail for a new open route
+//! that is not listed.
 
 use crate::support::{Example, token};
 use http::{HeaderMap, Method, StatusCode};
@@ -20,11 +21,11 @@ const METHODS: [Method; 7] = [
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Shows {
     Nothing,
-    /// A token, and no context.
+    /// A token without a context.
     Token,
-    /// Tenant and env, and no token.
+    /// Tenant and env without a token.
     Context,
-    /// Nothing, but it asks for a WebSocket.
+    /// Neither, in a WebSocket upgrade.
     Upgrade,
 }
 
@@ -53,7 +54,7 @@ impl Shows {
 
 /// The path of each `.route("...", ...)` in a source, with values for its parameters.
 fn routes(source: &str) -> Vec<String> {
-    // The test does not read other ways to serve a path. A source that uses one needs a closer look.
+    // The test cannot read other ways to serve a path.
     for other in ["nest", "fallback", "route_service", "Redirect", "ServeDir", "pass_preflight"] {
         assert!(!source.contains(other), "`{other}` is new: teach this test to find its routes");
     }
@@ -66,13 +67,13 @@ fn routes(source: &str) -> Vec<String> {
     found.into_iter().map(|path| with_thread(path.split('/'))).collect()
 }
 
-/// An existing thread, as the value of each parameter.
+/// The path with an existing thread as the value of each parameter.
 fn with_thread<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     let parts: Vec<_> = parts.map(|part| if part.starts_with('{') { "th" } else { part }).collect();
     parts.join("/")
 }
 
-/// For each of `paths`, the methods that answer anything but a refusal to some request without a proof.
+/// The methods and paths that do not refuse some request without a proof.
 async fn open(base: &str, paths: &[String]) -> BTreeSet<String> {
     let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let mut open = BTreeSet::new();
@@ -95,12 +96,13 @@ async fn open(base: &str, paths: &[String]) -> BTreeSet<String> {
             }
         }
         let is_open = METHODS.iter().any(|method| open.contains(&format!("{method} {path}")));
-        assert!(refused_for_context || is_open, "nothing is behind {path}: is it a route?");
+        assert!(refused_for_context || is_open, "{path} refuses all methods: is it a route?");
     }
     open
 }
 
-/// A refusal by the layer: for the context, or for the token if there is a context.
+/// Whether the layer refused the request: because of the token if it has a context, otherwise because of the
+/// context.
 fn is_refusal(status: StatusCode, headers: &HeaderMap, shows: Shows) -> bool {
     let wanted = match shows {
         Shows::Context => StatusCode::UNAUTHORIZED,
@@ -120,7 +122,7 @@ fn listed(open: &[&str]) -> BTreeSet<String> {
 async fn chat_has_four_open_routes() {
     let chat = Example::run("chat", &[]);
     let source = include_str!("../../examples/chat/api.rs");
-    // No other file of the example has routes.
+    // The other files of the example must not have routes.
     for other in
         [include_str!("../../examples/chat/main.rs"), include_str!("../../examples/common/mod.rs")]
     {
@@ -152,8 +154,12 @@ async fn hyper_sse_has_no_open_route() {
         });
         paths.push(format!("/{}", with_thread(parts)));
     }
-    assert_eq!(paths.len(), source.matches("Method::").count(), "an arm is read each time");
-    // In this example, the layer also stands in front of paths that are not routes.
+    assert_eq!(
+        paths.len(),
+        source.matches("Method::").count(),
+        "the test must read each match arm"
+    );
+    // In this example, the layer also protects paths that are not routes.
     paths.extend(["/".to_owned(), "/nowhere".to_owned()]);
     assert_eq!(open(&hyper.base, &paths).await, BTreeSet::new());
 }
@@ -170,11 +176,11 @@ async fn grpc_chat_has_no_open_call() {
     let find = |keyword: &str| proto.lines().filter_map(|line| word(line, keyword)).collect();
     let (packages, services, calls): (Vec<_>, Vec<_>, Vec<_>) =
         (find("package "), find("service "), find("rpc "));
-    assert_eq!((packages.len(), services.len()), (1, 1), "each call is of this one service");
+    assert_eq!((packages.len(), services.len()), (1, 1), "all calls must belong to one service");
     let main = include_str!("../../examples/grpc_chat/main.rs");
     let served = ["add_service(", "add_service(health)", "add_service(chat)"];
     let served = served.map(|call| main.matches(call).count());
-    assert_eq!(served, [2, 1, 1], "and no other service is served, but the health of the server");
+    assert_eq!(served, [2, 1, 1], "the server must have only this service and the health service");
     assert!(!main.contains("add_routes") && !main.contains("add_optional_service"));
     assert!(calls.len() >= 2, "{calls:?}");
     let service = format!("/{}.{}", packages[0], services[0]);
@@ -189,7 +195,7 @@ async fn grpc_chat_has_no_open_call() {
         for (method, shows) in METHODS.iter().flat_map(|method| SHOWS.map(|shows| (method, shows)))
         {
             if shows == Shows::Upgrade {
-                continue; // HTTP/2 has none
+                continue; // HTTP/2 has no upgrade
             }
             let mut request = http::Request::builder()
                 .method(method)
@@ -205,7 +211,7 @@ async fn grpc_chat_has_no_open_call() {
             // INVALID_ARGUMENT for the context, UNAUTHENTICATED for the token.
             let wanted = if shows == Shows::Context { "16" } else { "3" };
             assert_eq!(code, Some(wanted), "{method} {path} {shows:?}: {response:?}");
-            assert!(response.body().is_end_stream(), "{method} {path}: the status and no more");
+            assert!(response.body().is_end_stream(), "{method} {path}: a refusal has no body");
         }
     }
 }

@@ -21,7 +21,7 @@ use tokio_tungstenite::{
 
 pub(crate) const SECRET: &str = "a secret of more than thirty-two bytes, for tests";
 
-/// The longest wait for something that must happen, also on a busy machine.
+/// The timeout for things that must happen. It is long enough for a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn now() -> u64 {
@@ -41,9 +41,9 @@ pub(crate) fn token(tenant: &str, env: &str, sub: &str) -> String {
     sign(&claims(tenant, env, sub))
 }
 
-/// Opens something with a token of `t_alpha` that expires a few seconds later, and returns that time as
-/// well. On a busy machine the token may expire too soon: `open` returns `None` then, and is called
-/// again with a token that lives longer.
+/// Calls `open` with a token of `t_alpha` that expires after a few seconds. Returns its result and the time of
+/// expiry. On a busy machine the token may expire too soon. Then `open` returns `None`, and this calls it
+/// again with a longer lifetime.
 pub(crate) async fn with_short_token<T>(open: impl AsyncFn(String) -> Option<T>) -> (T, u64) {
     for lifetime in [2, 8, 32] {
         let mut short = claims("t_alpha", "prod", "ada");
@@ -53,10 +53,10 @@ pub(crate) async fn with_short_token<T>(open: impl AsyncFn(String) -> Option<T>)
             return (opened, over_at);
         }
     }
-    panic!("nothing was opened within half a minute");
+    panic!("each token expired too soon");
 }
 
-/// The path of an example. The same cargo builds it if it is missing.
+/// The path of an example. Builds the example if it is missing.
 pub(crate) fn example(name: &str) -> PathBuf {
     static BUILDING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,14 +78,15 @@ pub(crate) fn chat_binary() -> PathBuf {
     example("chat")
 }
 
-/// A running example server. It stops when this is dropped.
+/// A running example server. It stops at its drop.
 pub(crate) struct Example {
     process: Child,
     pub(crate) base: String,
 }
 
 impl Example {
-    /// Trusts [`SECRET`] and knows thread `th` of `t_alpha` and of `t_beta`, and `only-beta`.
+    /// Starts an example that trusts [`SECRET`] and knows thread `th` of `t_alpha` and of `t_beta`, and
+    /// `only-beta`.
     pub(crate) fn run(name: &str, args: &[&str]) -> Self {
         let threads =
             ["t_alpha/prod/th", "t_alpha/dev/th", "t_beta/prod/th", "t_beta/prod/only-beta"];
@@ -101,7 +102,7 @@ impl Example {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().expect("a first line").unwrap();
         let base = first.strip_prefix("listening on ").expect(&first).to_owned();
-        // Read the rest of the output, or the process would block on a full pipe.
+        // Read the rest of the output. Otherwise the process would block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, base }
     }
@@ -146,7 +147,7 @@ impl Chat {
             .bearer_auth(token(tenant, "prod", "ada"))
     }
 
-    /// A request with this JSON as body.
+    /// A `POST` with this JSON as its body.
     pub(crate) fn post(&self, path: &str, tenant: &str, body: impl Into<String>) -> RequestBuilder {
         let request = self.request("POST", path, tenant);
         request.header("content-type", "application/json").body(body.into())
@@ -175,11 +176,11 @@ impl Chat {
     }
 }
 
-/// The status and the code of a refusal. Checks its form as well.
+/// The status and the code of a refusal. Also checks the form of the response.
 pub(crate) async fn refusal(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     assert_eq!(response.headers()["content-type"], "application/problem+json");
-    assert!(response.headers().contains_key("x-request-id"), "refusals bear the id too");
+    assert!(response.headers().contains_key("x-request-id"), "a refusal must have the request id");
     let problem: Value = response.json().await.unwrap();
     assert_eq!(problem["status"], status);
     assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
@@ -201,8 +202,8 @@ impl Block {
     }
 }
 
-/// Reads an event stream block by block. Each block must have data, since some readers drop a block
-/// without.
+/// Reads an event stream block by block. Each block must have data, because some clients drop a block
+/// without data.
 pub(crate) struct Events {
     body: futures_util::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     buffer: String,
@@ -219,7 +220,7 @@ impl Events {
         Self::behind_proxy(response)
     }
 
-    /// For a response that came through a proxy which drops headers.
+    /// For a response from a proxy that drops headers.
     pub(crate) fn behind_proxy(response: Response) -> Self {
         assert_eq!(response.status(), 200);
         Self { body: response.bytes_stream().boxed(), buffer: String::new(), cursor: None }
@@ -237,7 +238,7 @@ impl Events {
                         "id" => block.id = value,
                         "event" => block.event = value,
                         "data" => {
-                            assert_eq!(block.data, None, "one line");
+                            assert_eq!(block.data, None, "data must be on one line");
                             block.data = value;
                         }
                         "retry" => block.retry = value,
@@ -257,7 +258,7 @@ impl Events {
         }
     }
 
-    /// The next block after the opening.
+    /// The next block, without the opening.
     pub(crate) async fn event(&mut self) -> Option<Block> {
         loop {
             let block = self.next().await?;
@@ -292,7 +293,7 @@ impl Socket {
                 .append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
         let answered = tokio::time::timeout(PATIENCE, tokio_tungstenite::connect_async(request));
-        match answered.await.expect("the upgrade is not answered") {
+        match answered.await.expect("the server does not answer the upgrade") {
             Ok((stream, response)) => Ok(Self { stream, response, cursor: None }),
             Err(tungstenite::Error::Http(refused)) => {
                 let body = refused.body().as_deref().unwrap_or_default();
@@ -304,7 +305,7 @@ impl Socket {
         }
     }
 
-    /// As `tenant` in prod, from this cursor if there is one.
+    /// Connects as `tenant` in prod, from this cursor if there is one.
     pub(crate) async fn listen(base: &str, tenant: &str, thread: &str, from: Option<&str>) -> Self {
         let bearer = format!("Bearer {}", token(tenant, "prod", "ada"));
         let mut headers = vec![("x-tenant-id", tenant), ("x-env", "prod")];
@@ -325,7 +326,7 @@ impl Socket {
         self.stream.send(message).await.unwrap();
     }
 
-    /// The next message, or the close code and its reason. Keeps track of the cursor.
+    /// The next message, or the close code and its reason. Updates the cursor.
     pub(crate) async fn next(&mut self) -> Result<Value, (u16, String)> {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;

@@ -1,4 +1,4 @@
-//! A grant is good for one stream.
+//! A grant opens only one stream.
 use futures_util::stream;
 use tower_tenancy::{StreamEvent, ThreadGrant};
 

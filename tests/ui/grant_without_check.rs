@@ -1,4 +1,4 @@
-//! A scope is not a grant: the thread must be checked.
+//! A scope is not a grant: code must check the thread first.
 use futures_util::stream;
 use tower_tenancy::{StreamEvent, TenantScope};
 

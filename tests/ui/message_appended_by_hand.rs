@@ -1,4 +1,4 @@
-//! A client's message gets into a log through its grant or a publisher, which ask the proof.
+//! Only a grant or a publisher, which check the proof, can append a client's message to a log.
 use tower_tenancy::{EventLog as _, MemoryLog, OnForeignMembers, ThreadGrant};
 
 async fn say(grant: ThreadGrant, log: MemoryLog) {

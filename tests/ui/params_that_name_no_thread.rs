@@ -1,4 +1,4 @@
-//! The compiler's first error says what is missing.
+//! The compiler's first error names the trait that the parameter must implement.
 use axum::extract::Path;
 use tower_tenancy::{MemoryRegistry, ThreadAccess};
 

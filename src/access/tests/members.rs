@@ -1,4 +1,4 @@
-//! Members of a thread, and changes of them.
+//! Tests of a thread's members, and of changes of them.
 
 use super::{Answers, auth, scope};
 use crate::{
@@ -35,7 +35,7 @@ async fn members_are_subjects_of_an_issuer_unique_subjects_or_roles() {
 }
 
 #[test]
-fn registering_a_known_thread_with_other_members_says_that_nothing_changed() {
+fn register_returns_whether_a_known_thread_has_other_members_and_changes_nothing() {
     let registry = MemoryRegistry::new();
     let with = |members: Vec<Member>| record("t_a", "th").with_members(members);
     let (ada, bob) = (Member::unique_subject("ada"), Member::unique_subject("bob"));
@@ -45,16 +45,16 @@ fn registering_a_known_thread_with_other_members_says_that_nothing_changed() {
     assert_eq!(registry.register(record("t_a", "th")), Registered::KnownWithOtherMembers);
     let scope = scope(&auth(None, "ada", &[]));
     let verify = || verify_thread_access(&registry, &scope, "th").now_or_never().unwrap();
-    assert!(verify().is_ok(), "nothing changed");
+    assert!(verify().is_ok(), "the members must not change");
     assert!(registry.set_members(with(vec![bob.clone()])));
     assert_eq!(verify().unwrap_err().code(), "thread.forbidden");
-    assert!(registry.set_members(record("t_a", "th")), "open to all");
+    assert!(registry.set_members(record("t_a", "th")), "open to everybody");
     assert!(verify().is_ok());
     assert!(!registry.set_members(record("t_a", "unknown").with_members([bob])));
 }
 
 #[test]
-fn a_thread_that_was_removed_stays_so_for_its_grants_whatever_becomes_of_its_record() {
+fn grants_of_a_removed_thread_stay_revoked_even_if_its_record_is_registered_again() {
     let registry = MemoryRegistry::new();
     registry.register(record("t_a", "th"));
     let scope = scope(&auth(None, "ada", &[]));
@@ -64,10 +64,10 @@ fn a_thread_that_was_removed_stays_so_for_its_grants_whatever_becomes_of_its_rec
     let verify = || verify_thread_access(&registry, &scope, "th").now_or_never().unwrap();
     let grant = verify().unwrap();
     registry.remove(&routing("t_a", "th"));
-    // Members are changed through a record that was found before the removal.
+    // A record that was found before the removal cannot change the members.
     assert!(!removed.replace_members(&record("t_a", "th")));
     assert_eq!(grant.proof().check().unwrap_err().code(), "access.revoked");
-    // The thread is registered again with the record that was removed.
+    // Register the thread again with the removed record.
     assert_eq!(registry.register(removed.clone()), Registered::New);
     assert!(verify().is_ok(), "it is a new thread");
     assert!(registry.set_members(removed));

@@ -1,4 +1,4 @@
-//! Access to threads.
+//! Tests of access to threads.
 
 mod members;
 mod verbs;
@@ -14,7 +14,7 @@ use crate::{
     testing::fixtures::request,
 };
 
-/// A registry that always gives the same answer, whatever it is asked for.
+/// A registry that gives the same answer for every thread.
 struct Answers(Result<Option<ThreadRecord>, &'static str>);
 
 impl ThreadRegistry for Answers {

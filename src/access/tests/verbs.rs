@@ -1,4 +1,4 @@
-//! What a grant can do, and until when.
+//! Tests of the methods of a grant, before and after the end of its proof.
 
 use super::scope;
 use crate::{
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Calls every verb of a grant, and returns the code of each.
+/// Calls every method of a grant, and returns the code of each result.
 fn verbs(grant: &ThreadGrant, publisher: &Publisher<MemoryLog>, log: &MemoryLog) -> Vec<String> {
     fn code<T>(outcome: Result<T, impl Into<Rejection>>) -> String {
         outcome.map_or_else(|error| error.into().code().to_owned(), |_| "done".to_owned())
@@ -53,12 +53,12 @@ fn verbs(grant: &ThreadGrant, publisher: &Publisher<MemoryLog>, log: &MemoryLog)
 }
 
 #[test]
-fn no_verb_of_a_grant_outlives_its_proof() {
+fn every_method_of_a_grant_refuses_after_the_end_of_its_proof() {
     let session = Revocation::new();
     let registry = MemoryRegistry::new();
     let clock = ManualClock::at(1000);
     let log = MemoryLog::new();
-    // Each way to end a proof, and the code of the verbs afterwards.
+    // Each way to end a proof, and the code of the methods afterwards.
     let ends: [(&str, &dyn Fn()); 4] = [
         ("auth.expired", &|| clock.advance(Duration::from_secs(160))),
         ("access.revoked", &|| session.revoke()),
@@ -89,9 +89,13 @@ fn no_verb_of_a_grant_outlives_its_proof() {
         let after = verbs(&grant, &publisher, &log);
         assert!(after.iter().all(|code| code == expected), "{n}: {after:?}");
         let late = grant.publish(&log, message.clone()).now_or_never().unwrap();
-        assert_eq!(late.unwrap_err().code(), expected, "received in time, published too late");
+        assert_eq!(
+            late.unwrap_err().code(),
+            expected,
+            "received before the end, published after it"
+        );
         assert!(publisher.publish_message(message).now_or_never().unwrap().is_err());
-        assert_eq!(log_len(&log), published, "nothing got into the log");
+        assert_eq!(log_len(&log), published, "the log must not store anything");
     }
 }
 
@@ -102,7 +106,7 @@ fn log_len(log: &MemoryLog) -> u64 {
 }
 
 #[test]
-fn a_publisher_takes_no_message_of_another_thread() {
+fn a_publisher_refuses_a_message_of_another_thread() {
     let log = MemoryLog::new();
     let [one, other] = ["th", "other"].map(|thread| grant(scopes::scope("t_a"), thread));
     let message = || one.receive("{}", OnForeignMembers::Refuse).unwrap();

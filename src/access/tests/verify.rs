@@ -1,4 +1,4 @@
-//! What the check of a thread refuses.
+//! Tests of `verify_thread_access`.
 
 use super::Answers;
 use crate::{
@@ -24,12 +24,12 @@ async fn verify(registry: &impl ThreadRegistry, thread: &str) -> Result<(), Stri
 }
 
 #[tokio::test]
-async fn own_thread_is_granted_and_the_same_id_elsewhere_is_another_thread() {
+async fn a_client_gets_a_grant_for_a_thread_of_its_own_tenant_only() {
     let registry = MemoryRegistry::new();
     assert_eq!(registry.register(record("t_a", "th")), Registered::New);
     assert_eq!(registry.register(record("t_a", "th")), Registered::Known);
     let elsewhere = registry.register(record("t_b", "th"));
-    assert_eq!(elsewhere, Registered::New, "another tenant's is another thread");
+    assert_eq!(elsewhere, Registered::New, "the same id in another tenant is another thread");
     registry.register(record("t_b", "foreign"));
     verify(&registry, "th").await.unwrap();
 
@@ -41,7 +41,7 @@ async fn own_thread_is_granted_and_the_same_id_elsewhere_is_another_thread() {
 }
 
 #[tokio::test]
-async fn what_the_registry_returns_is_compared_again() {
+async fn the_tenant_and_thread_of_the_returned_record_are_checked() {
     let forbidden = verify(&Answers(Ok(None)), "th").await.unwrap_err();
     let foreign = Answers(Ok(Some(record("t_b", "th"))));
     assert_eq!(verify(&foreign, "th").await.as_ref(), Err(&forbidden));
@@ -51,14 +51,14 @@ async fn what_the_registry_returns_is_compared_again() {
 }
 
 #[tokio::test]
-async fn a_registry_that_cannot_tell_is_not_a_no() {
+async fn an_error_of_the_registry_is_refused_as_registry_unavailable() {
     let error = verify(&Answers(Err("connection reset")), "th").await.unwrap_err();
     assert!(error.starts_with("registry.unavailable"));
     assert!(!error.contains("connection reset"));
 }
 
 #[tokio::test]
-async fn a_kept_scope_is_no_permission_once_its_token_is_over() {
+async fn a_kept_scope_gives_no_grant_after_its_token_has_expired() {
     let clock = ManualClock::at(1000);
     let auth = auth(&["t_a"], &["prod"]).with_clock(clock.shared());
     let scope = TenantScope::agree(&request("t_a", "prod"), &auth).unwrap();
@@ -71,13 +71,13 @@ async fn a_kept_scope_is_no_permission_once_its_token_is_over() {
 }
 
 #[tokio::test]
-async fn a_registry_that_is_chosen_at_runtime_answers_as_its_own() {
+async fn a_dyn_thread_registry_gives_the_same_answers_as_the_registry_inside() {
     let threads = MemoryRegistry::new();
     threads.register(record("t_a", "th"));
     for registry in [
         DynThreadRegistry::new(threads.clone()),
         DynThreadRegistry::new(Answers(Ok(Some(record("t_a", "th"))))),
-        // A registry that is erased twice gives the same answers.
+        // A registry in two `DynThreadRegistry`s gives the same answers.
         DynThreadRegistry::new(DynThreadRegistry::new(threads)),
     ] {
         verify(&registry, "th").await.unwrap();
@@ -105,7 +105,7 @@ impl ThreadRegistry for Slow {
 }
 
 #[tokio::test]
-async fn a_token_that_is_withdrawn_while_the_registry_is_asked_is_granted_nothing() {
+async fn a_token_that_is_revoked_while_the_registry_answers_gets_no_grant() {
     let switch = Revocation::new();
     let auth = auth(&["t_a"], &["prod"]).with_revocation(switch.clone());
     let scope = TenantScope::agree(&request("t_a", "prod"), &auth).unwrap();

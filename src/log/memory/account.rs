@@ -1,4 +1,5 @@
-//! What each tenant and env uses of the log, and how much of it each must give when room is needed.
+//! How much memory and how many threads each tenant and env uses, and how much each must free when the
+//! log makes room.
 
 use crate::{
     id::{Env, TenantId, ThreadKey},
@@ -15,14 +16,14 @@ use std::{
 
 /// The bytes that one tenant holds in one env.
 ///
-/// It is on cache lines of its own: only publishers of this tenant and env write to it.
+/// It has its own cache lines, because only publishers of this tenant and env write to it.
 #[derive(Default)]
 #[repr(align(128))]
 pub(super) struct Account {
     pub(super) bytes: AtomicUsize,
 }
 
-/// What is shared fairly.
+/// What tenants and envs share fairly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resource {
     Bytes,
@@ -37,13 +38,13 @@ struct Open {
 
 /// The accounts of all tenants and envs that have a thread.
 ///
-/// The lock is taken when a thread begins or ends and when room is made, never for an event. Nobody
-/// takes another lock while holding it.
+/// The log takes the lock when it adds or removes a thread and when it makes room, but not for each
+/// event. It takes no other lock while it holds this one.
 #[derive(Default)]
 pub(super) struct Accounts(Mutex<HashMap<(TenantId, Env), Open>>);
 
 impl Accounts {
-    /// The account of a thread that begins.
+    /// The account of a new thread. Counts the thread.
     pub(super) fn open(&self, key: &ThreadKey) -> Arc<Account> {
         let owner = (key.tenant().clone(), key.env().clone());
         let mut accounts = self.0.lock();
@@ -53,7 +54,7 @@ impl Accounts {
         Arc::clone(&open.account)
     }
 
-    /// Counts a thread that ended. The account of the last one is closed.
+    /// Counts a removed thread. Removes the account with its last thread.
     pub(super) fn close(&self, key: &ThreadKey) {
         let owner = (key.tenant().clone(), key.env().clone());
         let mut accounts = self.0.lock();
@@ -64,7 +65,7 @@ impl Accounts {
         }
     }
 
-    /// What each account uses of the resource, without those that use nothing.
+    /// How much of the resource each account uses, without the accounts that use none.
     pub(super) fn uses(&self, of: Resource) -> Vec<(Arc<Account>, usize)> {
         let accounts = self.0.lock();
         let uses = accounts.values().map(|open| {
@@ -85,19 +86,19 @@ impl Accounts {
     }
 }
 
-/// Which accounts must give when room is needed, and how much.
+/// Decides how much each account must free when the log makes room.
 ///
-/// The fair share is the limit divided by the number of accounts that use anything. Only an account
-/// above its share gives, and it keeps at least seven eighths of its share. The accounts that use most
-/// come down to one common level, until seven eighths of the limit are in use. An account gives whole
-/// threads and halves of threads, so it may give more than it must.
+/// The fair share is the limit divided by the number of accounts that use the resource. Only an account
+/// above its share must free anything, and it keeps at least seven eighths of its share. The accounts
+/// that use most go down to one common level, so that seven eighths of the limit stay in use. An account
+/// frees whole threads or halves of threads, so it may free more than it must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FairShare {
-    /// An account that uses this much or less gives nothing.
+    /// An account that uses this much or less frees nothing.
     share: usize,
-    /// What a giver comes down to.
+    /// An account above its share goes down to this.
     level: usize,
-    /// What all givers together need to free at most.
+    /// All accounts together need to free at most this.
     pub(super) excess: usize,
 }
 
@@ -109,7 +110,7 @@ impl FairShare {
         let target = limit - limit / 8;
         let share = limit / uses.len().max(1);
         let mut level = share;
-        // What the accounts that stay below the level use.
+        // The sum of what the remaining, smaller accounts use.
         let mut others = total;
         for (index, used) in uses.iter().enumerate() {
             if *used <= share {
@@ -125,7 +126,7 @@ impl FairShare {
         Self { share, level, excess: total.saturating_sub(target) }
     }
 
-    /// How much an account gives that uses this much.
+    /// How much an account must free that uses `used`.
     pub(super) fn gives(&self, used: usize) -> usize {
         if used > self.share { used.saturating_sub(self.level) } else { 0 }
     }
@@ -142,20 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_come_down_to_one_level_and_the_small_keep_all() {
-        assert_eq!(left(800, &[900]), [700], "one alone has the whole limit");
+    fn the_largest_accounts_go_down_to_one_level_and_the_small_ones_free_nothing() {
+        assert_eq!(left(800, &[900]), [700], "a single account has the whole limit");
         assert_eq!(left(800, &[700, 100, 1]), [599, 100, 1]);
         assert_eq!(left(800, &[500, 300, 100]), [300, 300, 100]);
         assert_eq!(left(800, &[400, 390, 100]), [300, 300, 100]);
-        assert_eq!(left(800, &[401, 400]), [350, 400], "a share is 400, and nobody gives of less");
+        assert_eq!(left(800, &[401, 400]), [350, 400], "the share is 400, and 400 is within it");
         assert_eq!(left(800, &[401, 401]), [350, 350]);
         assert_eq!(left(0, &[5, 0, 1]), [0, 0, 0]);
-        assert_eq!(left(1, &[1, 1]), [0, 0], "a share is nothing");
+        assert_eq!(left(1, &[1, 1]), [0, 0], "the share is 0");
     }
 
     proptest! {
         #[test]
-        fn who_is_within_its_share_gives_nothing_and_what_the_others_give_is_enough(
+        fn accounts_within_their_share_free_nothing_and_the_others_free_enough(
             limit in 0..2000_usize,
             uses in vec(1..500_usize, 0..30),
         ) {
@@ -167,7 +168,7 @@ mod tests {
                 if used * uses.len() <= limit {
                     prop_assert!(gives == 0);
                 }
-                // Nobody is pushed far below its share, or below one who has less.
+                // No account goes far below its share, or below an account that uses less.
                 prop_assert!(used - gives >= (*used).min((limit / uses.len()) * 7 / 8));
                 for other in uses.iter().filter(|other| *other < used) {
                     prop_assert!(used - gives >= (*other).min(fair.level));

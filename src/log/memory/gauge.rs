@@ -1,4 +1,4 @@
-//! How much of one resource all threads together use, and when room must be made.
+//! How much of one resource all threads together use, and when the log must make room.
 
 use crate::sync::Mutex;
 use std::{
@@ -9,17 +9,17 @@ use std::{
 pub(super) struct Gauge {
     pub(super) limit: usize,
     pub(super) used: AtomicUsize,
-    /// Room is made once more than this is in use: the limit, or an eighth more than the last
-    /// clearing left. A clearing looks at every thread, so it must be worth it.
+    /// The log makes room when more than this is in use: the limit, or an eighth more than was left
+    /// the last time. To make room is expensive, because it looks at every thread.
     clear_above: AtomicUsize,
-    /// The second of a clearing that did not free what it should have. In any later second, it may be
-    /// tried again.
+    /// The second in which the log made room, but freed less than it should have. It tries again in
+    /// another second.
     failed_at: AtomicU64,
-    /// Held by the one who makes room.
+    /// The lock of the caller that makes room.
     pub(super) clearing: Mutex<()>,
 }
 
-/// The last clearing did not fail.
+/// The value of `failed_at` if the log freed enough.
 const NEVER: u64 = u64::MAX;
 
 impl Gauge {
@@ -37,7 +37,7 @@ impl Gauge {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// The log asks this for each event, so it reads one number and no more.
+    /// The log calls this for each event, so it reads only one number.
     pub(super) fn is_exceeded(&self) -> bool {
         self.used() > self.limit
     }
@@ -49,8 +49,8 @@ impl Gauge {
             || (used > self.limit && failed_at != NEVER && failed_at != second(now))
     }
 
-    /// Decides when room is made next. `failed` says that somebody still uses what had to be freed:
-    /// that changes with time.
+    /// Decides when the log makes room next. `failed` means that threads were in use and could not be
+    /// removed. A later try may succeed.
     pub(super) fn cleared(&self, now: SystemTime, failed: bool) {
         let left = if failed { self.used().max(self.limit) } else { self.used().min(self.limit) };
         let step = left.max(self.limit) / 8;

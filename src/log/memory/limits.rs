@@ -1,4 +1,4 @@
-//! What the log keeps of one thread at most.
+//! The limits of one thread.
 
 use std::time::Duration;
 

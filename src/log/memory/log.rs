@@ -19,22 +19,22 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// An [`EventLog`] in memory, bounded in every direction. Clones share it.
+/// An [`EventLog`] in memory. It limits events, bytes, age and threads. Clones share it.
 ///
-/// Unless [built](Self::builder) otherwise, it keeps the newest 10,000 events of each thread, of at most
-/// 8 MiB together and an hour of age, and 256 MiB and 100,000 threads in total.
+/// By default it keeps the newest 10,000 events of each thread, at most 8 MiB of them, for at most one
+/// hour. In total it keeps at most 256 MiB and 100,000 threads. The [builder](Self::builder) changes
+/// these limits.
 ///
-/// When a total is exceeded, each tenant and env has a fair share of it: the limit divided by the number
-/// of tenants and envs that hold anything. Only those above their share lose something, and those that
-/// hold most lose first. A tenant and env within its share loses nothing, whatever others do. A tenant
-/// and env that must make room first loses whole threads that nobody reads, those first that were
-/// written longest ago. If that is not enough, its largest threads lose the older half of their events.
-/// A thread with a reader is never dropped as a whole, and a reader that missed events is told so by a
-/// [`Gap`](crate::Gap).
+/// If the log exceeds a total, each pair of tenant and env has a fair share of it: the limit divided by
+/// the number of pairs that use it. Only pairs above their share lose events, and those that use most
+/// lose first. A pair within its share loses nothing, however much the others publish. A pair above its
+/// share first loses whole threads that nobody reads, the least recently written first. If that is not
+/// enough, its largest threads lose the older half of their events. The log does not remove a thread
+/// that has a reader to make room. A reader that missed events gets a [`Gap`](crate::Gap).
 ///
-/// To erase a thread or a tenant frees its memory at once, and ends its readers.
+/// If the application erases a thread or a tenant, the log frees its memory at once and ends its readers.
 ///
-/// The log ends with the process: a client with a cursor of before a restart is told of a gap.
+/// The log does not survive the process: a client with a cursor from before a restart gets a gap.
 #[derive(Clone)]
 pub struct MemoryLog(pub(super) Arc<Shared>);
 
@@ -52,7 +52,7 @@ impl MemoryLog {
         });
         let thread = Arc::clone(thread);
         drop(threads);
-        // The new thread is in use here, so it is not dropped to make room.
+        // This function still holds the new thread, so `make_room` does not remove it.
         if shared.threads.is_exceeded() {
             make_room(shared, Resource::Threads, shared.clock.now());
         }
@@ -62,7 +62,7 @@ impl MemoryLog {
     pub(super) fn open_now(&self, key: &ThreadKey) -> Result<(Extent, MemoryReader), LogError> {
         loop {
             match MemoryReader::open(Arc::clone(&self.0), self.thread(key)) {
-                // It was removed from its map before, so the next turn finds or makes another.
+                // An erased thread is no longer in its map, so the next turn finds or makes another.
                 Err(LogError::Erased) => {}
                 opened => return opened,
             }
@@ -93,7 +93,7 @@ impl MemoryLog {
         if shared.bytes.is_exceeded() {
             make_room(shared, Resource::Bytes, now);
         }
-        // It is in use until here, so that the event just written is not dropped to make room.
+        // Held until here, so that `make_room` does not remove the event that was just written.
         drop(thread);
         Ok(sealed)
     }

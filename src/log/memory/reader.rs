@@ -23,7 +23,8 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-/// How much is taken from the ring at once, in bytes: what a stalled subscriber holds on to.
+/// How much a reader copies from the ring at once, in bytes. A subscriber that does not read keeps this
+/// much memory in use.
 const BATCH: usize = 16 * 1024;
 
 /// Reads one thread of a [`MemoryLog`](crate::MemoryLog).
@@ -31,13 +32,13 @@ pub struct MemoryReader {
     shared: Arc<Shared>,
     pub(super) thread: Arc<Thread>,
     at: Cursor,
-    /// Read ahead of `at`.
+    /// The events after `at` that the reader read ahead.
     batch: VecDeque<StreamEvent>,
     waiter: Option<Waiter>,
 }
 
 impl MemoryReader {
-    /// Stands at the head of the thread.
+    /// A reader at the head of the thread.
     ///
     /// # Errors
     ///
@@ -61,14 +62,14 @@ impl MemoryReader {
         Ok((extent, Self { shared, thread, at, batch: VecDeque::new(), waiter: None }))
     }
 
-    /// Reads ahead, unless there is nothing to read: then it waiter.
+    /// Reads ahead, or registers the waker if there is nothing to read.
     ///
     /// # Errors
     ///
-    /// [`Stop`], if there is something else to say.
+    /// [`Stop`], if there is a gap or the thread was erased.
     fn read_ahead(&mut self, waker: &Waker) -> Poll<Result<(), Stop>> {
         let Self { shared, thread, at, batch, waiter } = self;
-        if waiter.as_ref().is_some_and(|waiter| waiter.hold(&thread.head, *at, waker)) {
+        if waiter.as_ref().is_some_and(|waiter| waiter.is_registered(&thread.head, *at, waker)) {
             return Poll::Pending;
         }
         let mut ring = thread.ring.lock();
@@ -76,7 +77,7 @@ impl MemoryReader {
             return Poll::Ready(Err(Stop::Erased));
         }
         if *at == ring.extent().head() {
-            // There is nothing that could be too old to be served, so the time is not asked.
+            // No event is unread, so none can be too old: the clock is not needed.
             let stale = Waiter::begin(waiter, &mut ring, waker);
             drop(ring);
             drop(stale);
@@ -86,7 +87,7 @@ impl MemoryReader {
         let evicted = shared.counting(thread, &mut ring, expire);
         let extent = ring.extent();
         let served = extent.serves(*at).is_ok();
-        // A reader that has read everything begins to wait under the same lock.
+        // A reader that has copied everything begins to wait under the same lock.
         let has_all = served && ring.copy_after(*at, BATCH, batch);
         let stale = if has_all { Waiter::begin(waiter, &mut ring, waker) } else { None };
         drop(ring);

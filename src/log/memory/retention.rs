@@ -1,4 +1,4 @@
-//! Makes room: decides which threads lose what.
+//! Makes room: decides which threads lose which events.
 
 use super::{
     account::{Account, FairShare, Resource},
@@ -17,8 +17,8 @@ use std::{
 
 /// Makes room if more is in use than the limit allows.
 ///
-/// Only tenants and envs above their [fair share](FairShare) lose something. One caller at a time
-/// makes room; the others go on without.
+/// Only tenants and envs above their [fair share](FairShare) lose events. One caller at a time makes
+/// room; the other callers do not wait for it.
 pub(super) fn make_room(shared: &Shared, of: Resource, now: SystemTime) {
     let gauge = shared.gauge(of);
     if !gauge.needs_room(now) {
@@ -26,7 +26,7 @@ pub(super) fn make_room(shared: &Shared, of: Resource, now: SystemTime) {
     }
     let Some(_alone) = gauge.clearing.try_lock() else { return };
     if of == Resource::Bytes {
-        // Nobody can read what is too old, so it goes first, whoever has it.
+        // The log does not serve events that are too old, so all tenants lose these first.
         expire(shared, now);
     }
     let mut failed = false;
@@ -47,25 +47,25 @@ pub(super) fn make_room(shared: &Shared, of: Resource, now: SystemTime) {
     gauge.cleared(now, failed);
 }
 
-/// An account above its share, and its threads in the order in which they lose something.
+/// An account above its share, and its threads in the order in which they lose events.
 struct Giver {
     used: usize,
     threads: Vec<Candidate>,
 }
 
-/// A thread, as it was when the log looked at it.
+/// The state of a thread when the log looked at it.
 struct Candidate {
     key: ThreadKey,
     in_use: bool,
     written: Option<SystemTime>,
     bytes: usize,
-    /// Decides where everything else is equal. It is drawn anew each time, so that it is not always
-    /// the same thread that loses something.
+    /// Decides between threads that are otherwise equal. It is a new random number each time, so that
+    /// it is not always the same thread that loses events.
     chance: u64,
 }
 
 impl Candidate {
-    /// Threads that nobody uses come first, and among them the one that was written longest ago.
+    /// Unused threads first, and among these the least recently written ones first.
     fn order(&self) -> (bool, Option<SystemTime>, u64) {
         (self.in_use, self.written, self.chance)
     }
@@ -84,7 +84,7 @@ fn expire(shared: &Shared, now: SystemTime) {
     }
 }
 
-/// The accounts above their share, those first that use most.
+/// The accounts above their share. Those that use most come first.
 fn givers(shared: &Shared, uses: &[(Arc<Account>, usize)], fair: FairShare) -> Vec<Giver> {
     let give = uses.iter().filter(|(_, used)| fair.gives(*used) > 0);
     let mut givers: HashMap<_, _> = give
@@ -120,9 +120,9 @@ fn givers(shared: &Shared, uses: &[(Arc<Account>, usize)], fair: FairShare) -> V
     givers
 }
 
-/// Frees `wanted` of what the account uses, or all that can be freed, and gives how much it was.
+/// Frees `wanted` of what the account uses, or as much as possible, and returns how much it freed.
 ///
-/// Whole threads that nobody uses go first. Then the largest threads lose their older half.
+/// Unused threads go first, as a whole. Then the largest threads lose the older half of their events.
 fn free(shared: &Shared, of: Resource, giver: &Giver, wanted: usize) -> usize {
     let mut freed = 0;
     let mut left = BinaryHeap::new();
@@ -161,17 +161,17 @@ fn free(shared: &Shared, of: Resource, giver: &Giver, wanted: usize) -> usize {
     freed
 }
 
-/// Drops a thread unless somebody uses it, and gives the number of bytes that it held.
+/// Removes a thread unless it is in use, and returns the number of bytes that it held.
 ///
-/// A client that comes back with a cursor of the thread meets a new epoch, and is told of the gap.
+/// A client that reconnects with a cursor of the thread finds a new epoch, and gets a gap.
 fn release(shared: &Shared, of: Resource, candidate: &Candidate) -> Option<usize> {
     if of == Resource::Bytes && candidate.bytes == 0 {
-        // It would free nothing.
+        // The removal would free nothing.
         return None;
     }
     let key = &candidate.key;
     let mut threads = shared.shard(key).0.write();
-    // While the shard is locked for writing, nobody can find the thread, so nobody is cut off.
+    // The write lock keeps new readers from finding the thread, so an unused thread stays unused.
     if in_use(threads.get(key)?) {
         return None;
     }
@@ -180,7 +180,7 @@ fn release(shared: &Shared, of: Resource, candidate: &Candidate) -> Option<usize
     Some(shared.end(key, &thread))
 }
 
-/// Whether somebody reads the thread, or writes to it at this moment.
+/// Whether a reader or a publisher holds the thread at this moment.
 fn in_use(thread: &Arc<Thread>) -> bool {
     Arc::strong_count(thread) > 1
 }

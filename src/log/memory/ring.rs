@@ -12,10 +12,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// What an event costs besides its text, in bytes, about.
+/// About how many bytes an event needs in addition to its text.
 const EVENT_OVERHEAD: usize = 160;
 
-/// What an event counts for in the limits, in bytes.
+/// How many bytes an event counts for in the limits.
 pub(super) fn size(event: &StreamEvent) -> usize {
     event.encoded_len() + EVENT_OVERHEAD
 }
@@ -27,12 +27,11 @@ pub(super) struct Ring {
     pub(super) bytes: usize,
     pub(super) written: Option<SystemTime>,
     pub(super) waiting: Waiting,
-    /// Once it is erased, nothing is written to it or read from it any more.
+    /// An erased ring is not written or read any more.
     pub(super) erased: bool,
 }
 
-/// What a change leaves to do once the ring is unlocked: to drop events and to wake readers takes
-/// time.
+/// The slow part of a change, for after the unlock: to drop events and to wake readers.
 #[must_use]
 pub(super) struct Deferred {
     evicted: Vec<StreamEvent>,
@@ -100,8 +99,8 @@ impl Ring {
         evicted
     }
 
-    /// Copies the events after `after` until they take `max_bytes`, and tells whether the newest event is
-    /// among them. For a cursor outside the extent, it copies nothing.
+    /// Copies the events after `after` until they have `max_bytes`, and returns whether the newest event
+    /// is among them. For a cursor outside the extent, it copies nothing.
     pub(super) fn copy_after(
         &self,
         after: Cursor,

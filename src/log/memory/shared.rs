@@ -1,4 +1,4 @@
-//! What all clones of a log share: its threads, its accounts and its gauges.
+//! The state that all clones of a log share: its threads, its accounts and its gauges.
 
 use super::{
     account::{Accounts, Resource},
@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// The threads are divided among this many maps. To begin or end a thread locks one of them.
+/// The number of maps that hold the threads. To add or remove a thread locks only one of them.
 const SHARDS: usize = if cfg!(tenancy_loom) { 1 } else { 64 };
 
 pub(super) struct Shared {
@@ -27,7 +27,7 @@ pub(super) struct Shared {
     pub(super) threads: Gauge,
 }
 
-/// Each map has cache lines of its own, because to look up a thread writes to the lock.
+/// Each map has its own cache lines, because each lookup of a thread writes to the lock.
 #[derive(Default)]
 #[repr(align(128))]
 pub(super) struct Shard(pub(super) RwLock<HashMap<ThreadKey, Arc<Thread>>>);
@@ -59,11 +59,11 @@ impl Shared {
         }
     }
 
-    /// Changes what a ring holds, and counts the change while the ring is locked. So nobody can evict
-    /// an event before it is counted.
+    /// Changes a ring, and counts the change while the ring is locked. So no other thread of the
+    /// program can evict an event before it is counted.
     ///
-    /// A full thread often takes in as much as it evicts. Then the counters, which publishers of other
-    /// threads write to as well, are not touched.
+    /// A full ring often evicts as many bytes as it takes in. Then this leaves the counters alone,
+    /// because publishers of other threads write to them too.
     pub(super) fn counting<T>(
         &self,
         thread: &Thread,
@@ -83,9 +83,9 @@ impl Shared {
         outcome
     }
 
-    /// Ends a thread that was just removed from its map, and gives the number of bytes that it held.
+    /// Erases a thread that was just removed from its map, and returns the number of bytes that it held.
     ///
-    /// Readers and writers that still have the thread find it erased.
+    /// Readers and publishers that still hold the thread find it erased.
     pub(super) fn end(&self, key: &ThreadKey, thread: &Thread) -> usize {
         let (held, deferred) = {
             let mut ring = thread.ring.lock();

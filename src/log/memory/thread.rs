@@ -1,4 +1,4 @@
-//! What the log keeps of one thread.
+//! One thread of the log.
 
 use super::{account::Account, ring::Ring};
 use crate::sync::{AtomicU64, Mutex};
@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 pub(super) struct Thread {
     pub(super) ring: Mutex<Ring>,
-    /// The number of the newest event, or [`ERASED`]. While it stays the same, readers that wait need no
+    /// The number of the newest event, or [`ERASED`]. While it does not change, waiting readers need no
     /// lock.
     pub(super) head: AtomicU64,
     /// The account of the thread's tenant and env.
     pub(super) account: Arc<Account>,
 }
 
-/// The head of a thread that was erased. No event ever has this number.
+/// The head of an erased thread. No event has this number.
 pub(super) const ERASED: u64 = u64::MAX;
 
 impl Thread {

@@ -4,13 +4,13 @@ use super::{ring::Ring, waiting::WakerId};
 use crate::{event::Cursor, sync::AtomicU64};
 use std::{sync::atomic::Ordering, task::Waker};
 
-/// A reader that has read all events, and will be woken by the next one.
+/// The state of a reader that has read all events. The next event wakes it.
 pub(super) struct Waiter {
-    /// The head that it waits behind. Once there is another head, its place is not valid any more.
+    /// The head when the reader began to wait. When the head changes, the place is not valid any more.
     pub(super) at: Cursor,
     pub(super) place: usize,
-    /// The waker in its place. The ring keeps that waker until there is another head, so no other waker
-    /// can have the same identity meanwhile.
+    /// The waker in its place. The ring keeps that waker until the head changes, so no other waker can
+    /// have the same identity until then.
     waker: WakerId,
 }
 
@@ -28,8 +28,8 @@ impl Waiter {
         stale
     }
 
-    /// Whether the next event still wakes this task: then there is nothing to do.
-    pub(super) fn hold(&self, head: &AtomicU64, after: Cursor, waker: &Waker) -> bool {
+    /// Whether the registration is still valid for this task, so that there is nothing to do.
+    pub(super) fn is_registered(&self, head: &AtomicU64, after: Cursor, waker: &Waker) -> bool {
         self.at == after && head.load(Ordering::Acquire) == after.seq() && self.waker.is(waker)
     }
 }

@@ -19,8 +19,8 @@ impl WakerId {
     }
 }
 
-/// The wakers of the readers that wait for the next event, one place for each. The places are valid
-/// until that event.
+/// The wakers of the readers that wait for the next event. Each reader has a place, which is valid until
+/// that event.
 ///
 /// A reader that waits again before that event replaces its own waker, so there are never more wakers
 /// than readers.
@@ -32,8 +32,8 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Gives the reader's place, and a waker to drop once the ring is unlocked: to drop a waker may run
-    /// any code.
+    /// Returns the reader's place, and a waker that the caller drops after the unlock of the ring: the
+    /// drop of a waker may run any code.
     pub(super) fn wait(&mut self, place: Option<usize>, waker: &Waker) -> (usize, Option<Waker>) {
         let place = place.or_else(|| self.free.pop()).unwrap_or(self.wakers.len());
         let stale = match self.wakers.get_mut(place) {
@@ -47,7 +47,7 @@ impl Waiting {
         (place, stale)
     }
 
-    /// Frees a place. The caller drops the waker once the ring is unlocked.
+    /// Frees a place. The caller drops the waker after the unlock of the ring.
     pub(super) fn leave(&mut self, place: usize) -> Option<Waker> {
         let slot = self.wakers.get_mut(place)?;
         self.free.push(place);

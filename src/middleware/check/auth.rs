@@ -1,4 +1,4 @@
-//! The check that asks an authenticator.
+//! The check that calls an authenticator.
 
 use super::step::{AfterAuth, Check, FirstLook, Step};
 use crate::{
@@ -25,9 +25,9 @@ impl AuthCheck {
         Self { authenticator, sources: TokenSources::header(), optional: false, ticket: false }
     }
 
-    /// Asks the authenticator, and shows it one token only. If the token was found outside the
-    /// `Authorization` header, that header may hold a password for a gateway in front. The authenticator
-    /// does not see it.
+    /// Calls the authenticator, and gives it only one token. If the token comes from another place than
+    /// the `Authorization` header, that header may hold a password for a gateway. This hides it from the
+    /// authenticator.
     fn ask<B>(&self, request: &mut Request<B>, found: &FoundToken) -> Verdict {
         let aside = match found {
             FoundToken::Elsewhere(_) => request.headers_mut().remove(header::AUTHORIZATION),
@@ -42,7 +42,7 @@ impl AuthCheck {
 }
 
 impl AuthCheck {
-    /// Checks the token, or starts to.
+    /// Checks the token, or starts the check.
     pub(super) fn step<B>(&self, request: &mut Request<B>) -> Step {
         mark_sensitive(request.headers_mut());
         let rest = AfterAuth { optional: self.optional, guard: false };
@@ -65,10 +65,10 @@ impl AuthCheck {
                 Verdict::Ready(Err(two_tokens()))
             }
             Some(redeemed) if self.ticket => Verdict::Ready(redeemed),
-            // A ticket is good for a stream of one thread only, and this route may do something else.
+            // A ticket is valid only for the stream of one thread, and this route may do something else.
             Some(redeemed) => Verdict::Ready(redeemed.and_then(|_| {
                 Err(Rejection::new(RejectionKind::InsufficientScope)
-                    .with_detail("A ticket opens streams only. Send the token here."))
+                    .with_detail("A ticket only opens streams. Send the token here."))
             })),
         }
     }
@@ -102,7 +102,7 @@ impl fmt::Debug for AuthCheck {
 /// Marks the `Authorization` headers as sensitive, so that their values are not logged.
 fn mark_sensitive(headers: &mut HeaderMap) {
     if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
-        // `entry` reserves room in the map, so it is not used for the common case of one header.
+        // `entry` may grow the map, so the common case of one header does not use it.
         if let header::Entry::Occupied(mut values) = headers.entry(header::AUTHORIZATION) {
             values.iter_mut().for_each(|value| value.set_sensitive(true));
         }

@@ -1,4 +1,4 @@
-//! The check of the requirements that some routes have of a token.
+//! The check of the requirements for tokens on some routes.
 
 use super::step::{Check, FirstLook, Step};
 use crate::{
@@ -28,19 +28,19 @@ impl ClaimsCheck {
                 .with_detail(format!("The token needs {what}: {needed}."));
             match has.unread() {
                 Some(found) => rejection.with_source(format!(
-                    "the token has none, since the claim is malformed: found {found}"
+                    "the token has none, because the claim is malformed: found {found}"
                 )),
                 None => rejection,
             }
         };
         match self.0.check(auth) {
             Ok(()) => Ok(()),
-            Err(Unmet::Audience) => invalid("The token is for another audience than this route's."),
+            Err(Unmet::Audience) => invalid("This route needs a token with another audience."),
             Err(Unmet::AccessToken) => invalid(
-                "The token is not an access token of RFC 9068: its `typ` is not `at+jwt`, or it lacks a claim.",
+                "The token is not an access token of RFC 9068: its `typ` is not `at+jwt`, or a claim is missing.",
             ),
             Err(Unmet::Lifetime) => {
-                invalid("The token has a longer lifetime than is allowed here, or no `iat`.")
+                invalid("The lifetime of the token is too long for this route, or it has no `iat`.")
             }
             Err(Unmet::Scopes(scopes)) => {
                 let scope = scopes.join(" ");

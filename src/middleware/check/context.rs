@@ -67,10 +67,7 @@ impl Check for ContextCheck {
         if let Some(why) = replaced {
             span.in_scope(|| {
                 let why = why.to_string();
-                tracing::debug!(
-                    why = why.as_str(),
-                    "the request id that was sent is replaced by a generated one"
-                );
+                tracing::debug!(why = why.as_str(), "replaced the request id with a generated one");
             });
         }
         let echo = sent.or_else(|| HeaderValue::try_from(id.as_str()).ok());
@@ -79,7 +76,7 @@ impl Check for ContextCheck {
             span.record("env", context.env().as_str());
             if let Some(id) = &echo {
                 if !is_only_header {
-                    // Replaces all values that were sent.
+                    // Replaces all values of the header.
                     request.headers_mut().insert(X_REQUEST_ID, id.clone());
                 }
                 share_with_tower_http(request.extensions_mut(), id);

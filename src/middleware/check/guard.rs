@@ -10,7 +10,7 @@ use http::Request;
 pub struct GuardCheck;
 
 impl GuardCheck {
-    /// Makes the scope, if request and token agree.
+    /// Makes the scope if request and token agree.
     pub(super) fn step<B>(request: &mut Request<B>) -> Step {
         Step::Decided(Contexts::conclude(request.extensions_mut()))
     }

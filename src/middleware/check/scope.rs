@@ -1,4 +1,4 @@
-//! The three checks of a scope, one after the other.
+//! The three checks of [`RequireTenantScope`](crate::RequireTenantScope), one after the other.
 
 use super::{
     auth::AuthCheck,

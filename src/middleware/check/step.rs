@@ -1,4 +1,4 @@
-//! The trait of checks, and what a check returns.
+//! The trait of checks, and its results.
 
 use crate::{
     auth::{AuthContext, AuthFuture},
@@ -8,9 +8,9 @@ use crate::{
 use http::{Extensions, HeaderName, HeaderValue, Request};
 use tracing::Span;
 
-/// A check of one request, done by a layer. It is private, so there are no checks outside the crate.
+/// The check of a layer. The trait is private, so other crates cannot add checks.
 pub(in crate::middleware) trait Check: Clone {
-    /// Checks the request as far as that is possible without waiting.
+    /// Checks the request as far as possible without waiting.
     fn begin<B>(&self, request: &mut Request<B>) -> FirstLook;
 
     /// The headers that the verdict depends on.
@@ -19,12 +19,12 @@ pub(in crate::middleware) trait Check: Clone {
     }
 }
 
-/// What a check returns at once.
+/// The immediate result of a check.
 pub(in crate::middleware) struct FirstLook {
     pub(in crate::middleware) step: Step,
-    /// The span that everything inside the layer runs in.
+    /// The span for everything inside the layer.
     pub(in crate::middleware) span: Span,
-    /// The request id, which the response will have.
+    /// The request id for the response.
     pub(in crate::middleware) echo: Option<HeaderValue>,
 }
 
@@ -50,7 +50,7 @@ impl Step {
         }
     }
 
-    /// Changes what is left to do after the answer of an authenticator.
+    /// Changes the rest of the check, after the answer of an authenticator.
     pub(super) fn map_rest(self, change: impl FnOnce(AfterAuth) -> AfterAuth) -> Self {
         match self {
             Self::Waiting(answer, rest) => Self::Waiting(answer, change(rest)),
@@ -59,12 +59,12 @@ impl Step {
     }
 }
 
-/// What is left to do after the answer of an authenticator.
+/// The rest of the check, after the answer of an authenticator.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::middleware) struct AfterAuth {
-    /// A request without a token passes.
+    /// Whether a request without a token passes.
     pub(super) optional: bool,
-    /// The token is then compared with the request context.
+    /// Whether the check then compares the token with the request context.
     pub(super) guard: bool,
 }
 

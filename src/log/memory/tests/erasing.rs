@@ -1,4 +1,4 @@
-//! What is left of a thread that was erased.
+//! Tests of erasing threads and tenants.
 
 use super::{
     super::MemoryLog,
@@ -22,7 +22,7 @@ use std::{
     task::{Context, Waker},
 };
 
-/// The last word of a reader of an erased thread.
+/// Whether the subscription ends with [`Ending::AccessRevoked`], and then returns nothing more.
 fn is_told(reading: &mut Reading) -> bool {
     let told = reading.next().now_or_never();
     let told = matches!(told, Some(Some(Ok(Delivery(Item::End(Ending::AccessRevoked))))));
@@ -30,7 +30,7 @@ fn is_told(reading: &mut Reading) -> bool {
 }
 
 #[test]
-fn an_erased_thread_begins_anew_and_no_reader_goes_on() {
+fn an_erased_thread_begins_a_new_epoch_and_its_readers_end() {
     let log = MemoryLog::new();
     let thread = routing("t_a", "th");
     let old = publish(&log, "th", "secret").unwrap();
@@ -51,7 +51,7 @@ fn an_erased_thread_begins_anew_and_no_reader_goes_on() {
     erase(&log, &thread);
     assert_eq!((log.0.bytes.used(), log.0.threads.used()), (0, 0));
     recount(&log);
-    assert!(task.0.load(Ordering::Relaxed), "who waits is woken");
+    assert!(task.0.load(Ordering::Relaxed), "the erasure wakes a reader that waits");
     for reading in [&mut unread, &mut missing, &mut midway, &mut waits] {
         assert!(is_told(reading));
     }
@@ -59,7 +59,7 @@ fn an_erased_thread_begins_anew_and_no_reader_goes_on() {
     late.seek(old);
     assert!(matches!(late.next().now_or_never(), Some(Some(Err(LogError::Erased)))));
 
-    // The next owner of the id sees its own, and the old cursor is of nothing.
+    // The next owner of the id sees only its own events. The old cursor is unknown.
     let (events, gaps) = read_after(&log, old);
     assert_eq!((events.len(), gaps.len(), gaps[0].reason()), (0, 1, GapReason::Unknown));
     let new = publish(&log, "th", "mine").unwrap();
@@ -76,7 +76,7 @@ fn read_after(log: &MemoryLog, cursor: Cursor) -> (Vec<u64>, Vec<Gap>) {
 }
 
 #[test]
-fn only_what_was_named_is_erased() {
+fn the_log_erases_only_the_thread_or_the_tenant_that_is_named() {
     let log = Arc::new(MemoryLog::new());
     let all = ["t_a/prod/th-1", "t_a/prod/th-2", "t_a/dev/th-1", "t_b/prod/th-1"];
     let threads: [Routing; 4] = all.map(|thread| thread.parse().unwrap());
@@ -93,7 +93,7 @@ fn only_what_was_named_is_erased() {
 }
 
 #[test]
-fn to_erase_a_thread_that_was_never_written_is_fine() {
+fn a_thread_without_events_can_be_erased() {
     let log = MemoryLog::new();
     erase(&log, &routing("t_a", "th"));
     let mut reading = subscribe(&log, "th", LastEventId::Live);
@@ -103,7 +103,7 @@ fn to_erase_a_thread_that_was_never_written_is_fine() {
 }
 
 #[test]
-fn an_erased_thread_is_refused_like_one_that_never_was() {
+fn an_erased_thread_is_refused_like_one_that_does_not_exist() {
     let refused = crate::Rejection::from(LogError::Erased);
     let unknown = crate::Rejection::new(crate::RejectionKind::ThreadForbidden);
     assert_eq!(refused.to_string(), unknown.to_string());
@@ -111,7 +111,7 @@ fn an_erased_thread_is_refused_like_one_that_never_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whoever_publishes_while_a_thread_is_erased_is_read_or_erased_and_never_lost() {
+async fn an_event_published_during_an_erasure_is_either_erased_or_readable() {
     let log = MemoryLog::builder().max_events(usize::MAX).max_bytes(usize::MAX).build();
     let thread = path("t_a/prod", 0);
     let done = Arc::new(AtomicBool::new(false));
@@ -133,7 +133,7 @@ async fn whoever_publishes_while_a_thread_is_erased_is_read_or_erased_and_never_
     }
     done.store(true, Ordering::Relaxed);
     erasing.await.unwrap();
-    // Nobody erases any more: what is told now is there.
+    // The erasures have stopped, so all events of the current epoch must be readable.
     let last = post(&log, &thread, 1);
     let (seqs, gap) = resume(&log, &thread, Cursor::new(last.epoch(), 0));
     assert!(!gap);

@@ -1,7 +1,7 @@
-//! No wake-up is lost, in whatever order threads of the processor come to the log.
+//! No wake-up is lost, in any interleaving of the program's threads.
 //!
-//! A reader that waits is told by its waker and by nothing else, and it looks at the head without the
-//! lock. Loom runs each model through all orders of its locks and atomics.
+//! Only its waker tells a waiting reader that there is an event, and the reader checks the head without
+//! the lock. Loom runs each model in all orders of its locks and atomics.
 
 use super::super::{MemoryLog, MemoryReader};
 use crate::{
@@ -44,12 +44,12 @@ impl Reading {
         Self { reader, task: Arc::default(), seqs: Vec::new(), erased: false }
     }
 
-    /// Goes on in another task.
+    /// Moves the reader to another task.
     fn move_on(&mut self) {
         self.task = Arc::default();
     }
 
-    /// Reads all there is. Then it waits, unless the thread was erased.
+    /// Reads all events. Then it waits, unless the thread was erased.
     fn read(&mut self) {
         self.task.0.store(false, Ordering::SeqCst);
         let waker = Waker::from(Arc::clone(&self.task));
@@ -58,12 +58,12 @@ impl Reading {
             match item.unwrap() {
                 Ok(LogItem::Event(event)) => self.seqs.push(event.cursor().unwrap().seq()),
                 Err(LogError::Erased) => return self.erased = true,
-                other => panic!("nothing else happens here: {other:?}"),
+                other => panic!("unexpected item: {other:?}"),
             }
         }
     }
 
-    /// As an executor does: polls the task again if it was woken, and only then.
+    /// Polls the task again only if it was woken, as an executor does.
     fn finish(&mut self) -> &[u64] {
         while !self.erased && self.task.0.load(Ordering::SeqCst) {
             self.read();
@@ -105,7 +105,7 @@ fn a_reader_that_reads_while_others_publish_misses_nothing() {
 }
 
 #[test]
-fn the_task_that_polled_last_is_the_one_that_is_woken() {
+fn an_event_wakes_the_task_that_polled_last() {
     model(|log| {
         let mut reading = Reading::of(&log);
         let publisher = thread::spawn(move || _ = publish(&log));
@@ -118,11 +118,11 @@ fn the_task_that_polled_last_is_the_one_that_is_woken() {
 }
 
 #[test]
-fn a_reader_that_leaves_takes_no_wake_up_with_it() {
+fn a_dropped_reader_does_not_take_the_wake_up_of_another() {
     model(|log| {
         let (mut leaves, mut stays) = (Reading::of(&log), Reading::of(&log));
         leaves.read();
-        // Behind the second event, the one that stays may have the place that the other had.
+        // After the first event, the reader that stays may get the place that the other reader had.
         let publisher = thread::spawn(move || [publish(&log), publish(&log)].map(drop));
         let leaver = thread::spawn(move || drop(leaves.reader));
         stays.read();
@@ -145,7 +145,7 @@ fn a_reader_that_waits_is_woken_when_its_thread_is_erased() {
 }
 
 #[test]
-fn what_is_published_while_its_thread_is_erased_is_erased_or_begins_anew() {
+fn an_event_published_during_an_erasure_is_erased_or_belongs_to_the_new_epoch() {
     model(|log| {
         let mut reading = Reading::of(&log);
         let publisher = {

@@ -1,6 +1,6 @@
-//! What the log in memory promises.
+//! Tests of the log in memory.
 //!
-//! With `--cfg tenancy_loom`, loom runs the readers that wait through every interleaving instead:
+//! With `--cfg tenancy_loom`, loom instead runs the waiting readers in every interleaving:
 //! `scripts/test loom`.
 
 #[cfg(not(tenancy_loom))]

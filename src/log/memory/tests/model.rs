@@ -1,4 +1,4 @@
-//! The log against a model in which nobody has to make room.
+//! Compares the log with a model that never makes room.
 
 use super::{
     super::{MemoryLog, ring},
@@ -53,11 +53,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One thread, as it is kept if nobody has to make room.
+/// What the log keeps of one thread if it never makes room.
 struct Kept {
     epoch: Epoch,
     head: u64,
-    /// Size and time of each event, the newest last.
+    /// The size and time of each event. The newest is the last.
     events: VecDeque<(usize, u64)>,
 }
 
@@ -77,9 +77,8 @@ impl Kept {
 }
 
 proptest! {
-    /// Against a model in which nobody makes room.
     #[test]
-    fn who_never_held_more_than_its_share_lost_nothing(
+    fn an_owner_that_never_exceeded_its_share_loses_nothing(
         total_bytes in prop_oneof![select(vec![0, 1, 500]), 1000..20_000_usize],
         max_threads in prop_oneof![select(vec![0, 1, 2]), 3..40_usize],
         steps in vec(step(), 1..150),
@@ -95,7 +94,7 @@ proptest! {
             .build();
         let mut now = 1000;
         let mut kept: HashMap<(usize, usize), Kept> = HashMap::new();
-        // Whoever was above its share at any time: it may have lost something.
+        // The owners that were above their share at some time. They may have lost events.
         let mut above = HashSet::new();
         let mut readers: VecDeque<(usize, Reading)> = VecDeque::new();
         let mut most_in_use = 0;
@@ -148,7 +147,7 @@ proptest! {
                     kept.retain(|(owner, _), _| path(OWNERS[*owner], 0).tenant() != &tenant);
                 }
             }
-            // Who was above its share, counted as when the step had been done and room was not yet made.
+            // Find who was above its share after the step, but before the log made room.
             let using = |by: fn(&(usize, usize)) -> usize, own: &dyn Fn(usize) -> usize| {
                 let held = |owner: usize| {
                     let at = path(OWNERS[owner], 0);
@@ -180,7 +179,7 @@ proptest! {
                 shard.0.read().values().filter(|thread| Arc::strong_count(thread) > 1).count()
             }).sum();
             most_in_use = in_use.max(most_in_use);
-            // And the one that was written just now.
+            // 1 for the thread that was just written.
             let most = max_threads + most_in_use + 1;
             prop_assert!(log.0.threads.used() <= most + most / 8);
             for (owner, reading) in &mut readers {

@@ -1,4 +1,4 @@
-//! Replay, live reading, gaps and waiting.
+//! Tests of replay, live reading, gaps and waiting.
 
 use super::{
     super::MemoryLog,
@@ -19,7 +19,7 @@ use std::{
 };
 
 #[test]
-fn replay_and_live_are_one_read() {
+fn a_subscription_replays_events_and_then_reads_live() {
     let log = MemoryLog::new();
     let cursors: Vec<_> = (0..3).map(|_| publish(&log, "th", "x").unwrap()).collect();
     let mut live = subscribe(&log, "th", LastEventId::Live);
@@ -36,7 +36,7 @@ fn replay_and_live_are_one_read() {
 }
 
 #[test]
-fn live_means_live_from_the_moment_of_the_request() {
+fn a_live_subscription_starts_at_the_moment_of_the_request() {
     let log = MemoryLog::new();
     let mut live = subscribe(&log, "th", LastEventId::Live);
     publish(&log, "th", "x").unwrap();
@@ -44,7 +44,7 @@ fn live_means_live_from_the_moment_of_the_request() {
 }
 
 #[test]
-fn a_trimmed_cursor_is_answered_with_a_gap_and_reading_goes_on_where_chosen() {
+fn a_trimmed_cursor_gives_a_gap_and_reading_continues_where_on_gap_says() {
     for (choice, resumes, expected) in [
         (OnGap::Oldest, Some(3), vec![4, 5, 6, 7, 8]),
         (OnGap::Live, Some(8), vec![]),
@@ -70,7 +70,7 @@ fn a_trimmed_cursor_is_answered_with_a_gap_and_reading_goes_on_where_chosen() {
 }
 
 #[test]
-fn a_reader_that_falls_behind_retention_is_told() {
+fn a_reader_that_falls_behind_retention_gets_a_gap() {
     let log = small().build();
     let mut slow = subscribe(&log, "th", LastEventId::Live);
     publish(&log, "th", "x").unwrap();
@@ -84,7 +84,7 @@ fn a_reader_that_falls_behind_retention_is_told() {
 }
 
 #[test]
-fn foreign_made_up_and_earlier_cursors_are_all_unknown() {
+fn cursors_of_other_threads_and_epochs_or_ahead_of_the_head_are_unknown() {
     let log = MemoryLog::new();
     let own = publish(&log, "th", "x").unwrap();
     let foreign = publish(&log, "other", "secret").unwrap();
@@ -113,7 +113,7 @@ fn wakers_do_not_pile_up_while_readers_come_and_go() {
 }
 
 #[test]
-fn the_task_that_waits_last_is_woken_also_if_another_read() {
+fn an_event_wakes_only_the_task_that_polled_last() {
     let log = MemoryLog::new();
     let mut reading = subscribe(&log, "th", LastEventId::Live);
     let [first, second] = [Arc::new(Task::default()), Arc::default()];
@@ -125,13 +125,13 @@ fn the_task_that_waits_last_is_woken_also_if_another_read() {
     assert!(reading.poll_next_unpin(&mut Context::from_waker(&reads)).is_pending());
     assert!(reading.poll_next_unpin(&mut Context::from_waker(&waits)).is_pending());
     publish(&log, "th", "two").unwrap();
-    assert!(second.0.load(Ordering::Relaxed), "it waits");
-    assert!(!first.0.load(Ordering::Relaxed), "it does not wait any more");
+    assert!(second.0.load(Ordering::Relaxed), "the second task waits");
+    assert!(!first.0.load(Ordering::Relaxed), "the first task no longer waits");
     assert_eq!(seqs(&mut reading), [2]);
 }
 
 #[test]
-fn a_reader_that_leaves_late_takes_nobody_elses_place() {
+fn a_reader_that_is_dropped_late_does_not_free_the_place_of_another() {
     let log = MemoryLog::new();
     let mut leaves = subscribe(&log, "th", LastEventId::Live);
     assert!(seqs(&mut leaves).is_empty());
@@ -141,22 +141,22 @@ fn a_reader_that_leaves_late_takes_nobody_elses_place() {
     let task = Arc::new(Task::default());
     let waker = Waker::from(Arc::clone(&task));
     assert!(stays.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
-    // What it had was the first place, which is the other one's now.
+    // It had the first place, which the other reader has now.
     drop(leaves);
     publish(&log, "th", "two").unwrap();
     assert!(task.0.load(Ordering::Relaxed));
 }
 
 #[test]
-fn a_reader_that_waits_is_still_told_that_another_cursor_is_foreign() {
+fn a_waiting_reader_that_seeks_an_unknown_cursor_gets_a_gap() {
     let log = MemoryLog::new();
     let head = publish(&log, "th", "one").unwrap();
     let mut reader = open(&log, &routing("t_a", "th"));
     assert!(reader.next().now_or_never().is_none());
     reader.seek(Cursor::new(Epoch::random(), head.seq()));
-    for _ in ["at once", "and until it seeks another"] {
+    for _ in ["at once", "and until it seeks another cursor"] {
         let Some(Some(Ok(LogItem::Gap(extent)))) = reader.next().now_or_never() else {
-            panic!("it is told");
+            panic!("the reader must get a gap");
         };
         assert_eq!(extent.head(), head);
     }
@@ -198,9 +198,9 @@ async fn readers_that_join_while_a_publisher_writes_see_every_event_once() {
 }
 
 proptest! {
-    /// Against a model: what was published after the cursor, or a gap and then what is left.
+    /// The model: all events after the cursor, or a gap and then the events that the log still holds.
     #[test]
-    fn any_history_is_read_without_loss_or_double_or_is_told(
+    fn a_reader_gets_each_event_exactly_once_or_a_gap(
         steps in vec((0..4_u8, 0..2_usize), 1..80),
     ) {
         let log = small().build();
@@ -232,7 +232,7 @@ proptest! {
 }
 
 #[test]
-fn the_key_of_a_thread_is_all_three_parts() {
+fn threads_of_two_tenants_with_one_id_are_different_threads() {
     let log = MemoryLog::new();
     let here = open(&log, &routing("t_a", "th"));
     let there = open(&log, &routing("t_b", "th"));

@@ -1,4 +1,4 @@
-//! What the log keeps, and who makes room for others.
+//! Tests of retention and of making room.
 
 use super::{
     super::{MemoryLog, account::Resource, retention::make_room},
@@ -13,7 +13,7 @@ use crate::{
 use std::{collections::HashSet, time::Duration};
 
 #[test]
-fn retention_counts_bytes_and_age() {
+fn retention_limits_bytes_and_age() {
     let log = MemoryLog::builder().max_bytes(2000).build();
     for _ in 0..20 {
         publish(&log, "th", &"x".repeat(100)).unwrap();
@@ -22,7 +22,7 @@ fn retention_counts_bytes_and_age() {
     assert!(kept.len() < 6 && kept.last() == Some(&20), "{kept:?}");
     let refused = publish(&log, "th", &"x".repeat(3000));
     assert!(matches!(refused, Err(PublishError::Log(LogError::TooLarge { max: 2000 }))));
-    // A large event that makes room for several, and is let go of for a small one.
+    // A large event evicts several events, and a small event later evicts the large one.
     for length in [1200, 100, 100] {
         publish(&log, "th", &"x".repeat(length)).unwrap();
         let thread = log.thread(routing("t_a", "th").key());
@@ -38,7 +38,11 @@ fn retention_counts_bytes_and_age() {
     publish(&log, "th", "x").unwrap();
     clock.advance(Duration::from_secs(6));
     assert_eq!(seqs(&mut subscribe(&log, "th", LastEventId::Earliest)), [2]);
-    assert_eq!(seqs(&mut subscribe(&log, "th", first)), [2], "nothing after it was lost");
+    assert_eq!(
+        seqs(&mut subscribe(&log, "th", first)),
+        [2],
+        "the log still holds all events after it"
+    );
     clock.advance(Duration::from_secs(6));
     let (events, gaps) = read(&mut subscribe(&log, "th", first));
     assert_eq!((events.len(), gaps.len()), (0, 1));
@@ -55,8 +59,8 @@ fn memory_is_bounded_over_all_threads_and_readers_are_never_cut_off() {
     assert!(log.0.threads.used() <= 9);
     assert!(log.0.bytes.used() <= 20_000);
     publish(&log, "watched", "x").unwrap();
-    assert_eq!(seqs(&mut watched), [1], "its thread was in use");
-    // One thread that is being read may not take more than the whole log either.
+    assert_eq!(seqs(&mut watched), [1], "the log must not remove a thread that is in use");
+    // A single thread with a reader must not exceed the total limit either.
     for _ in 0..200 {
         publish(&log, "watched", &"x".repeat(200)).unwrap();
     }
@@ -66,7 +70,7 @@ fn memory_is_bounded_over_all_threads_and_readers_are_never_cut_off() {
 }
 
 #[test]
-fn a_thread_that_was_let_go_of_comes_back_with_another_epoch() {
+fn a_removed_thread_comes_back_with_another_epoch() {
     let log = MemoryLog::builder().max_threads(2).build();
     let before = publish(&log, "th", "x").unwrap();
     for i in 0..10 {
@@ -79,9 +83,9 @@ fn a_thread_that_was_let_go_of_comes_back_with_another_epoch() {
 }
 
 #[test]
-fn what_one_tenant_posts_takes_nothing_of_another_or_of_its_other_env() {
+fn the_events_of_one_tenant_and_env_evict_nothing_of_other_tenants_or_envs() {
     let log = MemoryLog::builder().max_total_bytes(100_000).build();
-    // Some are being read, and some are not; one is in the other env of the tenant that posts.
+    // Some threads have readers. One owner is the other env of the tenant that posts.
     let quiet = ["t_b/prod", "t_c/prod", "t_a/prod"];
     let first: Vec<_> = quiet
         .iter()
@@ -104,7 +108,7 @@ fn what_one_tenant_posts_takes_nothing_of_another_or_of_its_other_env() {
 }
 
 #[test]
-fn how_many_threads_one_tenant_makes_takes_no_thread_of_another() {
+fn the_threads_of_one_tenant_remove_no_thread_of_another() {
     let log = MemoryLog::builder().max_threads(100).build();
     let theirs: Vec<_> = (0..50)
         .map(|thread| path("t_b/prod", thread))
@@ -112,7 +116,7 @@ fn how_many_threads_one_tenant_makes_takes_no_thread_of_another() {
         .collect();
     for i in 0..1000 {
         post(&log, &path("t_a/prod", i), 1);
-        assert!(log.0.threads.used() <= 112, "an eighth more at most");
+        assert!(log.0.threads.used() <= 112, "at most an eighth more");
     }
     for (cursor, thread) in &theirs {
         assert_eq!(resume(&log, thread, *cursor), (vec![], false), "{}", thread.to_path());
@@ -121,7 +125,7 @@ fn how_many_threads_one_tenant_makes_takes_no_thread_of_another() {
 }
 
 #[test]
-fn the_threads_that_were_written_longest_ago_give_first_wherever_they_lie() {
+fn the_least_recently_written_threads_go_first_in_all_shards() {
     let clock = ManualClock::at(1000);
     let log = MemoryLog::builder().max_threads(80).clock(clock.shared()).build();
     let threads: Vec<_> = (0..81).map(|thread| path("t_a/prod", thread)).collect();
@@ -130,15 +134,15 @@ fn the_threads_that_were_written_longest_ago_give_first_wherever_they_lie() {
         clock.advance(Duration::from_millis(1));
         cursors.push(post(&log, thread, 1));
     }
-    // One too many made a look, which left seven eighths. To look for a thread that is gone makes it
-    // anew, so these come last.
+    // The 81st thread made the log go down to seven eighths: 70 threads. A read of a removed thread
+    // creates it again, so read these last.
     for (i, (thread, cursor)) in threads.iter().zip(cursors).enumerate().rev() {
         assert_eq!(resume(&log, thread, cursor).1, i < 11, "{i}");
     }
 }
 
 #[test]
-fn where_all_else_is_equal_it_is_not_always_the_same_thread_that_gives() {
+fn between_equal_threads_chance_decides_which_one_goes() {
     let mut first_to_give = HashSet::new();
     for _ in 0..40 {
         let clock = ManualClock::at(1000);
@@ -152,7 +156,7 @@ fn where_all_else_is_equal_it_is_not_always_the_same_thread_that_gives() {
 }
 
 #[test]
-fn the_largest_of_the_threads_that_are_read_gives_its_older_half() {
+fn of_the_threads_with_readers_the_largest_loses_its_older_half() {
     let log = MemoryLog::builder().max_total_bytes(100_000).build();
     let [small, large] = [path("t_a/prod", 1), path("t_a/prod", 2)];
     let _readers = [open(&log, &small), open(&log, &large)];
@@ -174,7 +178,7 @@ fn the_largest_of_the_threads_that_are_read_gives_its_older_half() {
 }
 
 #[test]
-fn limits_of_nothing_and_more_accounts_than_the_limit_are_kept_to() {
+fn the_log_keeps_tiny_limits_even_with_more_accounts_than_the_limit() {
     for limit in [0, 1, 7] {
         let log = MemoryLog::builder().max_total_bytes(limit).max_threads(limit).build();
         let watched = open(&log, &path("t_w/prod", 0));
@@ -183,12 +187,12 @@ fn limits_of_nothing_and_more_accounts_than_the_limit_are_kept_to() {
             let cursor = post(&log, &thread, 10);
             assert_eq!(cursor.seq(), 1);
             assert!(log.0.bytes.used() <= limit);
-            assert!(log.0.threads.used() <= limit + 2, "one is read, and one was written just now");
+            assert!(log.0.threads.used() <= limit + 2, "one has a reader, one was just written");
         }
         recount(&log);
-        assert!(!watched.is_erased(), "it was read, so it was not let go of");
+        assert!(!watched.is_erased(), "the log must not remove a thread that has a reader");
     }
-    // One event a tenant, and more tenants than fit: the newest stay, and not only one of them.
+    // One event for each tenant, and more tenants than the limit: the newest threads stay.
     let clock = ManualClock::at(1000);
     let log = MemoryLog::builder().max_threads(80).clock(clock.shared()).build();
     let mut cursors = Vec::new();
@@ -203,7 +207,7 @@ fn limits_of_nothing_and_more_accounts_than_the_limit_are_kept_to() {
 }
 
 #[test]
-fn an_event_larger_than_the_share_costs_only_its_own_tenant() {
+fn an_event_larger_than_the_share_evicts_only_events_of_its_own_tenant() {
     let log = MemoryLog::builder().max_total_bytes(20_000).build();
     let quiet: Vec<_> = (0..9)
         .map(|i| path(&format!("t_{i}/prod"), 0))
@@ -220,7 +224,7 @@ fn an_event_larger_than_the_share_costs_only_its_own_tenant() {
 }
 
 #[test]
-fn what_is_too_old_makes_room_before_anybody_has_to_give() {
+fn the_log_drops_events_that_are_too_old_before_it_evicts_others() {
     let clock = ManualClock::at(1000);
     let log = MemoryLog::builder()
         .max_total_bytes(20_000)
@@ -242,16 +246,19 @@ fn what_is_too_old_makes_room_before_anybody_has_to_give() {
     let epoch = post(&log, &thread, 60).epoch();
     posted.push(31);
     let held = log.thread(thread.key()).ring.lock().bytes;
-    assert!(held > 10_000 && log.0.bytes.used() < 20_000, "more than half of the limit");
+    assert!(
+        held > 10_000 && log.0.bytes.used() < 20_000,
+        "one tenant must be able to use most of it"
+    );
     assert_eq!(resume(&log, &thread, Cursor::new(epoch, 0)), (posted, false));
 }
 
 #[test]
-fn threads_that_were_being_read_make_room_once_they_are_not() {
+fn the_log_removes_threads_once_their_readers_are_gone() {
     let clock = ManualClock::at(1000);
     let log = MemoryLog::builder().max_threads(8).clock(clock.shared()).build();
     let readers: Vec<_> = (0..40).map(|i| open(&log, &path("t_a/prod", i))).collect();
-    assert_eq!(log.0.threads.used(), 40, "readers are never cut off");
+    assert_eq!(log.0.threads.used(), 40, "the log must not remove threads that have readers");
     drop(readers);
     clock.advance(Duration::from_secs(1));
     post(&log, &path("t_a/prod", 99), 1);
@@ -260,7 +267,7 @@ fn threads_that_were_being_read_make_room_once_they_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_publishers_at_once_keep_the_counts_and_hurt_nobody_else() {
+async fn concurrent_publishers_keep_the_counts_right_and_evict_nothing_of_another_tenant() {
     let log = MemoryLog::builder().max_total_bytes(60_000).max_threads(40).build();
     let theirs = path("t_b/prod", 0);
     let cursor = post(&log, &theirs, 10);
@@ -286,7 +293,7 @@ async fn many_publishers_at_once_keep_the_counts_and_hurt_nobody_else() {
     }
     recount(&log);
     assert_eq!(resume(&log, &theirs, cursor), (vec![2], false));
-    // Whoever came last may have left the look to another, who had looked by then.
+    // The last publisher may have skipped this, because another one held the lock.
     make_room(&log.0, Resource::Bytes, log.0.clock.now());
     assert!(log.0.bytes.used() <= 60_000 * 9 / 8);
     log.erase_tenant(theirs.tenant()).await.unwrap();

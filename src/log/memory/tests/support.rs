@@ -1,4 +1,4 @@
-//! What the tests of the log in memory have in common.
+//! Helpers of the tests of the log in memory.
 
 use super::super::{MemoryLog, MemoryLogBuilder, MemoryReader};
 use crate::{
@@ -22,7 +22,7 @@ pub(super) type Reading = Subscription<MemoryReader>;
 pub(super) fn publish(log: &MemoryLog, thread: &str, text: &str) -> Result<Cursor, PublishError> {
     let publisher = Publisher::without_proof(log.clone(), routing("t_a", thread));
     let event = publisher.publish("x", text).now_or_never().expect("memory does not wait");
-    event.map(|event| event.cursor().expect("a log's event has one"))
+    event.map(|event| event.cursor().expect("a stored event has a cursor"))
 }
 
 pub(super) fn subscribe(log: &MemoryLog, thread: &str, from: impl Into<LastEventId>) -> Reading {
@@ -30,7 +30,7 @@ pub(super) fn subscribe(log: &MemoryLog, thread: &str, from: impl Into<LastEvent
     grant.subscribe(log, from).now_or_never().expect("memory does not wait").unwrap()
 }
 
-/// All that is there now: numbers of events, the first position, gaps.
+/// Reads until the subscription is pending or ends: the numbers of the events, and the gaps.
 pub(super) fn read(subscription: &mut Reading) -> (Vec<u64>, Vec<Gap>) {
     let (mut seqs, mut gaps) = (Vec::new(), Vec::new());
     while let Some(Some(item)) = subscription.next().now_or_never() {
@@ -63,7 +63,7 @@ impl Wake for Task {
     }
 }
 
-/// Counters are what they count, and no account is left without a thread.
+/// Asserts that the counters are right, and that each account has a thread.
 pub(super) fn recount(log: &MemoryLog) {
     let mut counted = HashMap::new();
     for shard in &log.0.shards {
@@ -96,7 +96,7 @@ pub(super) fn open(log: &MemoryLog, thread: &Routing) -> MemoryReader {
     log.open_now(thread.key()).unwrap().1
 }
 
-/// What a reader of the thread gets after `cursor`: numbers, and whether there was a gap.
+/// Reads the thread after `cursor`: the numbers of the events, and whether there was a gap.
 pub(super) fn resume(log: &MemoryLog, thread: &Routing, cursor: Cursor) -> (Vec<u64>, bool) {
     let mut reader = open(log, thread);
     reader.seek(cursor);
