@@ -6,7 +6,7 @@ use tower_tenancy::BoxError;
 
 pub(crate) const SECRET: &str = "a secret of more than thirty-two bytes, for benches";
 
-/// A token for the bench's tenant, signed with HS256.
+/// Makes a token for the tenant of the benches, signed with HS256.
 pub(crate) fn mint() -> Result<String, BoxError> {
     let claims = r#"{"sub":"ada","tenant_id":"t_alpha","env":"prod","exp":9999999999}"#;
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#);
