@@ -214,7 +214,7 @@ async def refusals_come_in_order_and_before_any_delivery(chat):
         await foreign.event("allowed in beta")
 
 
-async def metadata_sent_twice_is_refused_and_not_chosen_from(chat):
+async def metadata_that_is_sent_twice_is_refused(chat):
     metadata = chat.metadata(request_id="r-1")
     invalid = (grpc.StatusCode.INVALID_ARGUMENT, "context.invalid")
     unauthenticated = (grpc.StatusCode.UNAUTHENTICATED, "auth.invalid")
@@ -247,7 +247,7 @@ async def unknown_and_foreign_threads_answer_the_same(chat):
 # Deliveries, and their receivers.
 
 
-async def every_event_is_of_its_thread_and_bears_the_id_of_its_call(chat):
+async def each_event_belongs_to_its_thread_and_has_the_id_of_its_call(chat):
     alpha, dev, beta = homes = [("t_alpha", "prod"), ("t_alpha", "dev"), ("t_beta", "prod")]
     async with (
         chat.listen(*alpha, request_id="call-0") as of_alpha,
@@ -346,7 +346,7 @@ async def reading_starts_where_the_client_says(chat):
             equal(event.meta.seq, seq, "from the oldest, without a hole")
 
 
-async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign(chat):
+async def a_foreign_or_unknown_cursor_gets_a_gap_and_no_foreign_event(chat):
     mine = (await chat.say("mine")).id
     of_beta = (await chat.say("secret of beta", "t_beta")).id
     of_dev = (await chat.say("secret of dev", env="dev")).id
@@ -376,7 +376,7 @@ async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign
 # Messages of clients.
 
 
-async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
+async def a_sender_cannot_choose_the_routing_of_a_message(chat):
     # Values without a field in the request are sent in unknown fields and in metadata.
     spoofed = chat.messages.Event()
     spoofed.routing.tenant_id, spoofed.routing.env = "t_beta", "prod"
@@ -469,14 +469,14 @@ async def a_stream_ends_with_its_token_and_says_so(chat):
 
 CHECKS = [
     refusals_come_in_order_and_before_any_delivery,
-    metadata_sent_twice_is_refused_and_not_chosen_from,
+    metadata_that_is_sent_twice_is_refused,
     unknown_and_foreign_threads_answer_the_same,
-    every_event_is_of_its_thread_and_bears_the_id_of_its_call,
+    each_event_belongs_to_its_thread_and_has_the_id_of_its_call,
     a_generated_request_id_is_echoed_and_stamped,
     each_event_is_seen_once_across_cuts,
     reading_starts_where_the_client_says,
-    a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign,
-    whose_a_message_is_is_not_for_its_sender_to_say,
+    a_foreign_or_unknown_cursor_gets_a_gap_and_no_foreign_event,
+    a_sender_cannot_choose_the_routing_of_a_message,
     a_stream_ends_with_its_token_and_says_so,
 ]
 

@@ -404,7 +404,7 @@ const checks = {
     }
   },
 
-  async "a browser needs no headers: query and subprotocol"() {
+  async "a browser can use the query and a subprotocol instead of headers"() {
     const thread = await newThread();
     const query = { tenant: "t_alpha", env: "prod" };
     const bearer = token({ sub: "brow|ser" });
@@ -428,7 +428,7 @@ const checks = {
     }
   },
 
-  async "every event is of its thread and bears the id of its connection"() {
+  async "each event belongs to its thread and has the id of its connection"() {
     const homes = [
       { tenant: "t_alpha", env: "prod" },
       { tenant: "t_alpha", env: "dev" },
@@ -471,7 +471,7 @@ const checks = {
 
   "each event is seen once across cuts, by query": () => cutAndResumed(true),
 
-  async "whose a message is, is not for its sender to say"() {
+  async "a sender cannot choose the routing of a message"() {
     const thread = await newThread({}, { env: "dev" }, { tenant: "t_beta" });
     const bearer = token({ sub: "eve|really" });
     const sender = await listen(thread, { bearer, requestId: "of-eve" });
@@ -506,7 +506,7 @@ const checks = {
     await named.event("of only-beta");
   },
 
-  async "a ticket opens one web socket once, for its thread, and stands alone"() {
+  async "a ticket opens one WebSocket once, for its thread, and without other credentials"() {
     const thread = await newThread();
     const other = await newThread();
     const ticket = await ticketFor(thread, { bearer: token({ sub: "bea" }) });
@@ -534,7 +534,7 @@ const checks = {
     assert.equal(await refusedUpgrade(thread, {}, madeUp), "401 auth.invalid");
   },
 
-  async "a ticket is for pages of the origin that asked for it"() {
+  async "a ticket works only for pages of the origin that asked for it"() {
     const thread = await newThread();
     const stolen = await ticketFor(thread, { origin: base });
     const evil = { Origin: "https://evil.example" };
@@ -543,7 +543,7 @@ const checks = {
     await upgrade(thread, { Origin: base }, { ticket }).opening();
   },
 
-  async "of many who use a ticket at once, one succeeds"() {
+  async "if many clients use a ticket at once, one succeeds"() {
     const thread = await newThread();
     const lost = Array(RACERS - 1).fill("401 auth.invalid");
     const racers = Array.from({ length: RACERS });
@@ -564,7 +564,7 @@ const checks = {
     assert.deepEqual(streams.filter((end) => !(end instanceof EventStream)), lost);
   },
 
-  async "a ticket reopens its event stream for who has read it, and nothing else"() {
+  async "a ticket reopens its event stream with a cursor of that stream, and nothing else"() {
     const thread = await newThread();
     const ticket = await ticketFor(thread);
     const first = await eventStream(thread, {}, ticket);

@@ -316,7 +316,7 @@ async def refusals_come_in_order_and_before_the_upgrade(chat):
     equal(refused, (400, "cursor.invalid"))
 
 
-async def headers_sent_twice_are_refused_and_not_chosen_from(chat):
+async def headers_that_are_sent_twice_are_refused(chat):
     headers = chat.headers(request_id="r-1", resume="earliest")
     other = f"Bearer {chat.token('t_beta')}"
     for name, value, refusal in [
@@ -342,7 +342,7 @@ async def unknown_and_foreign_threads_answer_the_same(chat):
     equal(answers[0], answers[1])
 
 
-async def tenant_and_env_may_be_in_the_query_and_not_in_two_places(chat):
+async def tenant_and_env_may_be_in_the_query_but_not_in_two_places(chat):
     thread = await chat.new_thread(("t_alpha", "prod"), ("t_alpha", "dev"))
     bearer = {"Authorization": f"Bearer {chat.token()}"}
     both = {"tenant": "t_alpha", "env": "prod"}
@@ -399,7 +399,7 @@ async def a_token_may_be_a_subprotocol_and_is_never_echoed(chat):
 # Deliveries, and their receivers.
 
 
-async def every_event_is_of_its_thread_and_bears_the_id_of_its_connection(chat):
+async def each_event_belongs_to_its_thread_and_has_the_id_of_its_connection(chat):
     homes = [("t_alpha", "prod"), ("t_alpha", "dev"), ("t_beta", "prod")]
     thread = await chat.new_thread(*homes)
     async with AsyncExitStack() as stack:
@@ -442,7 +442,7 @@ async def a_generated_request_id_is_echoed_and_stamped(chat):
         true(ids[0] != ids[1], "each connection has its own id")
 
 
-async def a_quiet_connection_answers_pings_and_a_goodbye(chat):
+async def a_quiet_connection_answers_a_ping_and_a_close_frame(chat):
     async with chat.listen("th") as socket:
         await within(await socket.connection.ping())
         await within(socket.connection.close(1000, "bye"))
@@ -538,7 +538,7 @@ async def reading_starts_where_the_client_says(chat):
                 await socket.event(text)
 
 
-async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign(chat):
+async def a_foreign_or_unknown_cursor_gets_a_gap_and_no_foreign_event(chat):
     thread = await chat.new_thread(("t_alpha", "prod"), ("t_alpha", "dev"), ("t_beta", "prod"))
     other = await chat.new_thread()
     mine = (await chat.say(thread, "mine"))["id"]
@@ -569,7 +569,7 @@ async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign
 # Messages of clients.
 
 
-async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
+async def a_sender_cannot_choose_the_routing_of_a_message(chat):
     homes = [("t_alpha", "prod"), ("t_alpha", "dev"), ("t_beta", "prod")]
     thread = await chat.new_thread(*homes)
     eve = chat.token(sub="eve|really")
@@ -604,7 +604,7 @@ async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
         await named.event("of only-beta")
 
 
-async def nor_is_it_by_post(chat):
+async def a_post_cannot_choose_the_routing_of_a_message(chat):
     thread = await chat.new_thread(("t_alpha", "prod"), ("t_beta", "prod"))
     headers = chat.headers(request_id="of-post")
     async with chat.listen(thread) as own, chat.listen(thread, "t_beta") as foreign:
@@ -624,7 +624,7 @@ async def nor_is_it_by_post(chat):
         await foreign.event("of beta")
 
 
-async def what_is_no_message_is_refused_and_the_connection_stays(chat):
+async def a_frame_without_a_message_is_refused_and_the_connection_stays_open(chat):
     thread = await chat.new_thread()
     async with chat.listen(thread) as socket:
         for reserved in RESERVED_TYPES:
@@ -730,7 +730,7 @@ async def a_ticket_opens_one_web_socket_once(chat):
     equal(await chat.refusal(thread, resuming, ticket), (401, "auth.invalid"))
 
 
-async def a_ticket_is_for_its_thread_and_stands_alone(chat):
+async def a_ticket_works_only_for_its_thread_and_without_other_credentials(chat):
     thread, other = await chat.new_thread(), await chat.new_thread()
     for target in (other, "nowhere", "only-beta"):
         ticket = {"ticket": await chat.ticket(thread)}
@@ -746,7 +746,7 @@ async def a_ticket_is_for_its_thread_and_stands_alone(chat):
     equal(await chat.refusal(thread, {}, twice), (400, "context.invalid"))
 
 
-async def a_ticket_is_given_to_who_may_use_the_thread(chat):
+async def only_a_caller_that_may_use_the_thread_gets_a_ticket(chat):
     for thread, headers, refusal in [
         ("th", {}, (400, "context.missing")),
         ("th", {"X-Tenant-Id": "t_alpha", "X-Env": "prod"}, (401, "auth.missing")),
@@ -758,7 +758,7 @@ async def a_ticket_is_given_to_who_may_use_the_thread(chat):
         equal(answer.refusal(), refusal)
 
 
-async def a_ticket_is_for_pages_of_the_origin_that_asked_for_it(chat):
+async def a_ticket_works_only_for_pages_of_the_origin_that_asked_for_it(chat):
     thread = await chat.new_thread()
     for evil in ("https://evil.example", "null"):
         ticket = {"ticket": await chat.ticket(thread, origin=chat.base)}
@@ -772,7 +772,7 @@ async def a_ticket_is_for_pages_of_the_origin_that_asked_for_it(chat):
         await socket.opening()
 
 
-async def of_many_who_use_a_ticket_at_once_one_succeeds(chat):
+async def if_many_clients_use_a_ticket_at_once_one_succeeds(chat):
     thread = await chat.new_thread()
     ticket = {"ticket": await chat.ticket(thread)}
 
@@ -804,7 +804,7 @@ async def of_many_who_use_a_ticket_at_once_one_succeeds(chat):
     equal(lost, [(401, "auth.invalid")] * (RACERS - 1))
 
 
-async def a_ticket_reopens_its_event_stream_for_who_has_read_it(chat):
+async def a_ticket_reopens_its_event_stream_with_a_cursor_of_that_stream(chat):
     thread, other = await chat.new_thread(), await chat.new_thread()
     foreign = (await chat.say(other, "of another thread"))["id"]
     ticket = {"ticket": await chat.ticket(thread)}
@@ -848,29 +848,29 @@ async def a_ticket_opens_streams_and_nothing_else(chat):
 
 CHECKS = [
     refusals_come_in_order_and_before_the_upgrade,
-    headers_sent_twice_are_refused_and_not_chosen_from,
+    headers_that_are_sent_twice_are_refused,
     unknown_and_foreign_threads_answer_the_same,
-    tenant_and_env_may_be_in_the_query_and_not_in_two_places,
+    tenant_and_env_may_be_in_the_query_but_not_in_two_places,
     a_token_may_be_a_subprotocol_and_is_never_echoed,
-    every_event_is_of_its_thread_and_bears_the_id_of_its_connection,
+    each_event_belongs_to_its_thread_and_has_the_id_of_its_connection,
     a_generated_request_id_is_echoed_and_stamped,
-    a_quiet_connection_answers_pings_and_a_goodbye,
+    a_quiet_connection_answers_a_ping_and_a_close_frame,
     each_event_is_seen_once_across_cuts_by_header,
     each_event_is_seen_once_across_cuts_by_query,
     reading_starts_where_the_client_says,
-    a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign,
-    whose_a_message_is_is_not_for_its_sender_to_say,
-    nor_is_it_by_post,
-    what_is_no_message_is_refused_and_the_connection_stays,
+    a_foreign_or_unknown_cursor_gets_a_gap_and_no_foreign_event,
+    a_sender_cannot_choose_the_routing_of_a_message,
+    a_post_cannot_choose_the_routing_of_a_message,
+    a_frame_without_a_message_is_refused_and_the_connection_stays_open,
     frames_that_are_too_large_or_binary_end_the_connection,
     a_stream_ends_with_its_token_and_says_so,
     a_quiet_stream_ends_with_its_token_too,
     a_ticket_opens_one_web_socket_once,
-    a_ticket_is_for_its_thread_and_stands_alone,
-    a_ticket_is_given_to_who_may_use_the_thread,
-    a_ticket_is_for_pages_of_the_origin_that_asked_for_it,
-    of_many_who_use_a_ticket_at_once_one_succeeds,
-    a_ticket_reopens_its_event_stream_for_who_has_read_it,
+    a_ticket_works_only_for_its_thread_and_without_other_credentials,
+    only_a_caller_that_may_use_the_thread_gets_a_ticket,
+    a_ticket_works_only_for_pages_of_the_origin_that_asked_for_it,
+    if_many_clients_use_a_ticket_at_once_one_succeeds,
+    a_ticket_reopens_its_event_stream_with_a_cursor_of_that_stream,
     a_ticket_opens_streams_and_nothing_else,
 ]
 
