@@ -212,7 +212,7 @@ class Socket {
     }
   }
 
-  /** The next message, of whatever type. */
+  /** The next message, of any type. */
   async next() {
     const arrival = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
     this.#serve();

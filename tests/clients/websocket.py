@@ -87,7 +87,7 @@ class Socket:
         return self.connection.response.headers
 
     async def next(self):
-        """The next message, of whatever type."""
+        """The next message, of any type."""
         frame = await within(self.connection.recv())
         true(isinstance(frame, str), "messages are text frames")
         message = json.loads(frame)
