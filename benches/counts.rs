@@ -1,4 +1,4 @@
-//! The instructions and allocations of the hot paths, each next to its baselines of the same run. The load of
+//! Counts the instructions and allocations of the hot paths, and those of baselines in the same run. The load of
 //! the machine does not change these figures.
 //!
 //! ```sh
@@ -8,10 +8,10 @@
 //! It needs Valgrind, and in the `PATH` a `gungraun-runner` of the same version as the library.
 //! `scripts/test counts` installs both.
 //!
-//! It counts the second run of each path, because the first one initialises things. Valgrind's processor has
-//! AVX2 but no SHA instructions. So an HMAC takes more instructions than on most servers.
+//! It counts the second run of each path, because the first run initialises things. Valgrind simulates a
+//! processor with AVX2 but without SHA instructions. So an HMAC takes more instructions than on most servers.
 //!
-//! In a comparison, the later one is the baseline.
+//! In each group, the benchmarks are compared with the later ones in the list.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
@@ -40,7 +40,7 @@ use tower_tenancy::{
 };
 use variant::{Variant, eddsa, es256, hs256, rs256};
 
-/// Never drops the value, so that the drop is not counted.
+/// Never drops the value: the bench must not count the drop.
 fn leak<T>(value: T) -> &'static mut T {
     Box::leak(Box::new(value))
 }
@@ -53,7 +53,7 @@ impl<S> Answers for S where
 {
 }
 
-/// A service, and its request.
+/// A service and its request.
 struct Ask<S: 'static>(&'static mut S, Request<()>);
 
 impl<S: Answers> Ask<S> {
@@ -70,7 +70,7 @@ impl<S: Answers> Ask<S> {
 
 fn static_bearer() -> impl Answers {
     let header = paths::request().headers()["authorization"].to_str().unwrap().to_owned();
-    #[expect(deprecated, reason = "too little for an application, and so a baseline")]
+    #[expect(deprecated, reason = "too weak for an application, but a baseline")]
     let layer = ValidateRequestHeaderLayer::bearer(header.strip_prefix("Bearer ").unwrap());
     layer.layer(service_fn(no_op))
 }
@@ -132,7 +132,7 @@ impl Verify {
 }
 
 fn decode_again(variant: Variant) -> &'static Variant {
-    assert!(DEFAULT_PROVIDER.install_default().is_ok(), "one a process");
+    assert!(DEFAULT_PROVIDER.install_default().is_ok(), "only one provider for each process");
     variant.decode();
     leak(variant)
 }

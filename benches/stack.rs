@@ -1,5 +1,4 @@
-//! What the full stack costs, from the guards to the frames: each figure next to a baseline of the
-//! same run.
+//! Measures the full stack, from the guards to the frames, and baselines in the same run.
 //!
 //! ```sh
 //! cargo bench -p tower-tenancy-benches --bench stack
@@ -68,7 +67,7 @@ fn adapter(c: &mut Criterion) {
     group.finish();
 }
 
-/// One event to all subscribers of a thread, until each has its frame.
+/// Measures one event to all subscribers of a thread, until each has its frame.
 fn fan_out(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _in_runtime = runtime.enter();
@@ -123,8 +122,8 @@ fn fan_out(c: &mut Criterion) {
     group.finish();
 }
 
-/// The time that one publisher takes for an event. Each publisher has its own core. A publisher to another
-/// thread of the log should cost it nothing.
+/// Measures the time that one publisher takes for an event. Each publisher has its own core. A second publisher to
+/// another thread of the log should not slow down the first.
 fn publishers(c: &mut Criterion) {
     let mut group = c.benchmark_group("publishers");
     let log = MemoryLog::new();

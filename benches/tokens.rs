@@ -1,12 +1,12 @@
-//! What it costs to verify a token without a cache, with a cache that does not have it, and with a cache that
-//! does. The baseline is `jsonwebtoken::decode`, which checks less.
+//! Measures how long it takes to verify a token without a cache, with a cache that does not have the token, and with
+//! a cache that has it. The baseline is `jsonwebtoken::decode`, which checks less.
 //!
 //! ```sh
 //! cargo bench -p tower-tenancy-benches --bench tokens
 //! BACKEND=rust-crypto cargo bench -p tower-tenancy-benches --bench tokens
 //! ```
 //!
-//! A run has one backend, because `decode` has one for the whole process.
+//! A run measures one backend, because `decode` uses one backend for the whole process.
 
 #![allow(clippy::unwrap_used, reason = "a bench")]
 
@@ -28,7 +28,7 @@ fn tokens(criterion: &mut Criterion) {
         }
         _ => ("aws-lc-rs", Backend::aws_lc_rs(), &crypto::aws_lc::DEFAULT_PROVIDER),
     };
-    assert!(provider.install_default().is_ok(), "one a process");
+    assert!(provider.install_default().is_ok(), "only one provider for each process");
     for variant in [hs256(), rs256(), es256(), eddsa()] {
         let token = &variant.token;
         let mut group = criterion.benchmark_group(format!("{:?} by {name}", variant.algorithm));

@@ -1,4 +1,4 @@
-//! Streams an agent's tokens directly to the client: a guarded stream without a log.
+//! Streams an agent's words directly to the client: a guarded stream without a log.
 //!
 //! ```sh
 //! cargo run --example agent [ADDR]
@@ -6,8 +6,8 @@
 //!   -H "Authorization: Bearer $(cargo run -q --example chat -- token --tenant t_alpha --env prod --sub ada)"
 //! ```
 //!
-//! Such a stream has no cursors. A page that uses `EventSource` must close it on `stream.complete`, or
-//! the browser asks the agent again.
+//! Such a stream has no cursors. A page that uses `EventSource` must close it on `stream.complete`.
+//! Otherwise the browser reconnects, and the agent starts again.
 
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
@@ -28,7 +28,7 @@ use tower_tenancy::{
 
 /// An agent's answer, word by word. The agent knows nothing about tenants.
 fn think() -> impl Stream<Item = String> {
-    stream::iter("Each of these words was checked once more as it was written.".split(' ')).then(
+    stream::iter("Each of these words was checked again before it was written.".split(' ')).then(
         |word| async move {
             tokio::time::sleep(Duration::from_millis(120)).await;
             format!("{word} ")

@@ -1,4 +1,4 @@
-//! Chat events over server-sent events, on bare hyper: no framework, the same checks.
+//! Chat events over server-sent events, on bare hyper: the same checks without a framework.
 //!
 //! ```sh
 //! cargo run --example hyper_sse [-- --addr ADDR ...]
@@ -52,7 +52,7 @@ impl App {
     /// `GET /sse/chat/{thread}` reads a thread, `POST /chat/{thread}/messages` publishes to it.
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let head = RequestHead::of(&request);
-        // Decode the segment: a client may write `a:b` as `a%3Ab`.
+        // `segment` decodes: a client may write `a:b` as `a%3Ab`.
         let parts = [0, 1, 2, 3].map(|at| head.segment(at).map(Cow::into_owned));
         let answer = match (request.method(), parts.each_ref().map(Option::as_deref)) {
             (&Method::GET, [Some("sse"), Some("chat"), Some(thread), None]) => {
@@ -107,7 +107,7 @@ impl App {
     }
 }
 
-/// A body that is not cut off.
+/// A body that is never cut off.
 fn whole(body: Full<Bytes>) -> Body {
     body.map_err(|never| match never {}).boxed_unsync()
 }
@@ -122,7 +122,7 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     let Setup { verifier, envs, threads, log, .. } = options.set_up()?;
     let app = App { threads, log };
     let service = ServiceBuilder::new()
-        // hyper's own bodies cannot be made from bytes, so refusals need a wrapper.
+        // A layer cannot make hyper's bodies from bytes, so `WrapBody` makes the bodies of refusals.
         .layer(RequireTenantScope::new(verifier).envs(envs).opens_streams().reject_with(WrapBody))
         .service(service_fn(move |request| app.clone().answer(request)));
 
@@ -137,7 +137,7 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
             "-H 'X-Tenant-Id: {tenant}' -H 'X-Env: {env}' -H \"Authorization: Bearer {token}\""
         );
         let json = "-H 'Content-Type: application/json'";
-        println!("\n# {tenant}: read from the start, and publish (in another terminal)");
+        println!("\n# {tenant}: read from the start, and publish a message (in another terminal)");
         println!("curl -sSN http://{addr}/sse/chat/{thread} -H 'Last-Event-ID: earliest' {who}");
         println!(
             "curl -sS http://{addr}/chat/{thread}/messages {json} -d '{{\"text\":\"hi\"}}' {who}"
@@ -147,8 +147,8 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
         let tcp = match listener.accept().await {
             Ok((tcp, _)) => tcp,
             Err(error) => {
-                // For example, the process has no file descriptor left. Wait: other connections will end.
-                tracing::warn!(error = error.to_string(), "a connection was not accepted");
+                // For example, the process has no file descriptor left. Wait until other connections end.
+                tracing::warn!(error = error.to_string(), "could not accept a connection");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 continue;
             }
@@ -157,8 +157,8 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
             tracing::debug!(error = error.to_string(), "TCP_NODELAY");
         }
         let service = TowerToHyperService::new(service.clone());
-        // Only HTTP/1, and the connection itself is the task. This takes half the memory of a server
-        // that also accepts HTTP/2 on the same port.
+        // Serve only HTTP/1, and spawn the connection itself. This takes half the memory of a server that also
+        // accepts HTTP/2 on the same port.
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .serve_connection(TokioIo::new(tcp), service);

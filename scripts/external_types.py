@@ -30,7 +30,7 @@ def shown(item):
     """The signature of an item, if it has one."""
     (kind, inner), = item["inner"].items()
     if kind == "impl":
-        # Skip what the compiler writes, and `impl<T> Trait for T` of other crates.
+        # Skip the impls that the compiler derives by itself, and `impl<T> Trait for T` of other crates.
         if inner["is_synthetic"] or inner["blanket_impl"]:
             return None
         return [inner["trait"], inner["for"], inner["generics"]]
@@ -56,7 +56,7 @@ def main(rustdoc, manifest):
             if summary is None or summary["crate_id"] == 0 or summary["path"][0] in OWN:
                 continue
             path = "::".join(summary["path"])
-            # A macro of the other crate uses this. Nobody else can.
+            # Only macros of the other crate use this path.
             if "__private" in summary["path"]:
                 continue
             globs = [glob for glob in allowed if fnmatchcase(path, glob)]

@@ -1,4 +1,4 @@
-"""Reads `cargo metadata`, and lists the packages that need a newer Rust than the given one.
+"""Reads `cargo metadata`, and lists the packages that need a newer Rust than the given version.
 
 Run by scripts/test. It skips packages that only tests and benches need.
 """

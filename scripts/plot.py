@@ -1,4 +1,4 @@
-"""Draws each curve that has measurements. Run by scripts/plot."""
+"""Draws each curve that has a CSV file. Run by scripts/plot."""
 
 import csv
 import sys
@@ -10,7 +10,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter
 
-# The same measurements give the same file.
+# The same measurements must give the same file.
 plt.rcParams.update(
     {"svg.hashsalt": "tower-tenancy", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}
 )
@@ -73,7 +73,7 @@ def draw(folder, name, title, x, x_label, y, y_label, log_x, log_y):
     axes.spines[["top", "right"]].set_visible(False)
     if len(axes.lines) > 1:
         axes.legend(frameon=False, fontsize=9)
-    # A white background, also on a dark page.
+    # The background must be white on a dark page, too.
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, facecolor="white")
     plt.close(figure)
     print(folder / f"{name}.svg")

@@ -1,4 +1,4 @@
-//! Runs every server once and quickly. All subscribers must get all events, in order and once.
+//! Runs every server once, with few events. All subscribers must get all events, in order and once.
 
 use crate::{
     load::{Plan, marker, tally},

@@ -1,5 +1,5 @@
-//! Servers side by side. Every round measures each server once, so that the load of the machine affects all
-//! alike.
+//! Compares servers. Every round measures each server once, so that the load of the machine affects all servers
+//! equally.
 
 use crate::{
     load::Plan,
@@ -16,10 +16,10 @@ use tower_tenancy::BoxError;
 pub(crate) struct Compare {
     #[arg(long, default_value_t = 1000)]
     subscribers: usize,
-    /// The most events that are published and have not reached everybody yet.
+    /// The most events that are published and have not reached all subscribers yet.
     #[arg(long, default_value_t = 1)]
     window: usize,
-    /// Events of each run, after a warm-up.
+    /// The number of events in each run, after a warm-up.
     #[arg(long, default_value_t = 300)]
     events: usize,
     /// Bytes of data in each event, without its envelope.
@@ -35,7 +35,7 @@ pub(crate) struct Compare {
     /// Leave `TCP_NODELAY` off in the servers under `axum::serve`.
     #[arg(long)]
     nagle: bool,
-    /// Write each run here.
+    /// Write the figures of each run to this file.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 }
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Compare) -> Result<(), BoxError> {
     let options = if args.nagle { vec!["--nagle".to_owned()] } else { Vec::new() };
     let mut samples: BTreeMap<usize, Vec<Sample>> = BTreeMap::new();
     for round in 0..rounds {
-        // No server is always the first.
+        // Rotate the order, so that no server is always the first.
         for turn in 0..kinds.len() {
             let at = (turn + round) % kinds.len();
             samples.entry(at).or_default().push(measure(kinds[at], &options, plan, protocol)?);
@@ -100,7 +100,7 @@ fn table(samples: &[(Kind, Vec<Sample>)]) -> String {
     text
 }
 
-/// Compares the first server with each other one, round by round, and also the tuned one.
+/// Compares the first server with each other server, round by round. It also compares the tuned server.
 fn ratios(samples: &[(Kind, Vec<Sample>)]) -> String {
     let mut text = String::new();
     for (at, (ours, _)) in samples.iter().enumerate() {

@@ -1,11 +1,11 @@
-//! The envelope of tower-tenancy, for the servers that do not use it: all servers send about the same
+//! The envelope of tower-tenancy, for the servers that do not use the crate. So all servers send about the same
 //! bytes for an event.
 
 use bytes::Bytes;
 use serde::Serialize;
 use std::time::SystemTime;
 
-/// A trace id for servers with one id for all connections.
+/// The trace id of the servers that use one id for all connections.
 pub(crate) const TRACE: &str = "0190b3e0-0000-7000-8000-000000000000";
 const EPOCH: &str = "5f3c9a71d20be846";
 
@@ -80,7 +80,7 @@ impl Event {
         serde_json::to_string(&self.envelope(TRACE)).unwrap_or_default()
     }
 
-    /// The event as it is sent, the same for every connection.
+    /// The block that is sent, the same for every connection.
     pub(crate) fn to_frame(&self) -> Bytes {
         format!("id: {}\ndata: {}\n\n", self.id, self.to_json()).into()
     }

@@ -1,5 +1,4 @@
-//! What an open and quiet stream costs, and whether many such streams all get an event that is published
-//! later.
+//! Measures the memory of open and quiet streams, and checks that all of them get an event that is published later.
 
 use crate::{
     load::{Client, Load as _, http1::Http1, phase, tally::Tally},
@@ -19,7 +18,7 @@ pub(crate) struct Idle {
     servers: Vec<Kind>,
 }
 
-/// Events that are published to all streams once they are measured.
+/// The number of events that are published to all streams after the memory is measured.
 const BURST: usize = 5;
 
 /// The memory of a server in KiB.

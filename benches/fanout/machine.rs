@@ -1,14 +1,15 @@
-//! Limits of a process, and figures about it.
+//! Sets the limits of a process, and reads figures about it.
 
 use std::{collections::HashSet, fs, time::Duration};
 use tower_tenancy::BoxError;
 
-/// The core of the server, and the core of the load generator.
+/// The core of the server.
 pub(crate) const SERVER_CORE: usize = 0;
+/// The core of the load generator.
 pub(crate) const LOAD_CORE: usize = 1;
 
-/// Keeps this thread, and the threads and processes that it starts, on one core. Does nothing on a machine with a
-/// single core, or without such a call.
+/// Keeps this thread, and the threads and processes that it starts, on one core. If this fails, the thread stays
+/// where it is. Does nothing on systems other than Linux.
 pub(crate) fn pin(core: usize) {
     #[cfg(target_os = "linux")]
     {
@@ -22,7 +23,7 @@ pub(crate) fn pin(core: usize) {
     let _ = core;
 }
 
-/// Ends this process when its parent ends, in whatever way.
+/// Ends this process when its parent ends, even if the parent crashes.
 pub(crate) fn end_with_parent() -> Result<(), BoxError> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
@@ -37,17 +38,17 @@ pub(crate) fn raise_open_files() -> Result<u64, BoxError> {
     Ok(maximum.unwrap_or(u64::MAX))
 }
 
-/// Whether `sockets` fit under the limit of open files.
+/// Fails if the limit of open files is too low for `sockets`.
 pub(crate) fn room_for(sockets: usize) -> Result<(), BoxError> {
     let limit = raise_open_files()?;
     let needed = sockets as u64 + 64;
     if needed > limit {
-        return Err(format!("{needed} open files are needed; the hard limit is {limit}").into());
+        return Err(format!("this needs {needed} open files; the hard limit is {limit}").into());
     }
     Ok(())
 }
 
-/// A process and those that it started.
+/// A process and its descendants.
 pub(crate) fn family(pid: u32) -> Vec<u32> {
     let mut family = vec![pid];
     let mut seen: HashSet<u32> = family.iter().copied().collect();
@@ -69,7 +70,7 @@ fn tasks(pid: u32) -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The processor time of a process and its children, in user space and in the kernel.
+/// The processor time of a process and its descendants, in user space and in the kernel.
 pub(crate) fn cpu(pid: u32) -> Duration {
     family(pid).into_iter().map(cpu_of_process).sum()
 }
@@ -83,7 +84,7 @@ pub(crate) fn cpu_of_process(pid: u32) -> Duration {
     tasks(pid).into_iter().filter_map(of_task).sum()
 }
 
-/// The memory of a process and its children in KiB. Shared memory counts in proportion.
+/// The memory of a process and its descendants in KiB. Shared memory counts in proportion (PSS).
 pub(crate) fn pss_kib(pid: u32) -> u64 {
     let of = |pid: u32| {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;

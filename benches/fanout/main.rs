@@ -1,4 +1,4 @@
-//! What it costs to deliver one event to many subscribers over real sockets. It compares this crate with
+//! Measures what it costs to deliver one event to many subscribers over real sockets. It compares this crate with
 //! other servers for the same task.
 //!
 //! ```sh
@@ -6,8 +6,8 @@
 //! cargo bench -p tower-tenancy-benches --bench fanout -- help
 //! ```
 //!
-//! Each server runs in its own process on one core, the load generator on another. Without a command, the
-//! bench quickly checks once that every server works.
+//! Each server runs in its own process on one core, and the load generator runs on another core. Without a command,
+//! the bench only checks that every server works.
 
 #![allow(
     clippy::indexing_slicing,
@@ -39,7 +39,7 @@ use tower_tenancy::BoxError;
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// An argument that cargo gives to benches.
+    /// An argument that cargo passes to benches.
     #[arg(long, global = true, hide = true)]
     bench: bool,
 }
@@ -50,9 +50,9 @@ enum Command {
     Compare(compare::Compare),
     /// Measure the memory of open and quiet streams.
     Idle(idle::Idle),
-    /// Measure how cost grows.
+    /// Measure how the cost grows.
     Curve(curve::Curve),
-    /// Be one of the servers.
+    /// Run one of the servers.
     #[command(hide = true)]
     Serve(serve::Serve),
 }

@@ -1,4 +1,4 @@
-//! One run of one server, to measure what a delivery costs.
+//! Runs one server once, to measure what a delivery costs.
 
 use crate::{
     load::{Client, Load, Plan, http1::Http1, http2::Http2, phase, tally::Tally},
@@ -9,7 +9,7 @@ use crate::{
 use std::{thread::sleep, time::Duration};
 use tower_tenancy::BoxError;
 
-/// How subscribers are connected.
+/// The protocol of the subscribers' connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
@@ -25,14 +25,14 @@ impl Protocol {
     }
 }
 
-/// The figures of one run. There is a sample only if all deliveries came, in order and once.
+/// The figures of one run. There is a sample only if all deliveries arrived, in order and once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     /// Deliveries per second, by wall-clock time.
     pub(crate) rate: f64,
     /// Processor time of the server per delivery, in microseconds.
     pub(crate) cpu: f64,
-    /// From the publisher's write until a subscriber had the event, in microseconds.
+    /// The time from the publisher's write until a subscriber had the event, in microseconds: the median.
     pub(crate) p50: u32,
     pub(crate) p99: u32,
     pub(crate) max: u32,
@@ -42,7 +42,7 @@ pub(crate) struct Sample {
     pub(crate) load_busy: f64,
 }
 
-/// Runs a fresh server.
+/// Starts a new server, and measures it.
 pub(crate) fn measure(
     kind: Kind,
     options: &[String],
@@ -59,7 +59,7 @@ pub(crate) fn measure(
 }
 
 fn drive(server: &Server, load: &mut impl Load, plan: Plan) -> Result<Sample, BoxError> {
-    // A server may announce a stream a moment before it is open.
+    // A server may send the head of a stream a moment before it adds the subscriber.
     sleep(Duration::from_millis(50));
     let mut tally = Tally::new(plan.subscribers, plan.window);
     phase(load, &mut tally, plan.warm_up)?;

@@ -1,4 +1,4 @@
-//! A server in its own process, seen from outside.
+//! A handle of a server that runs in its own process.
 
 use crate::{
     machine,
@@ -14,14 +14,14 @@ use std::{
 };
 use tower_tenancy::BoxError;
 
-/// Ended when it is dropped.
+/// A server process. Dropping this value ends it.
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
 }
 
 impl Server {
-    /// Why this machine cannot run such a server.
+    /// Why this machine cannot run such a server, or `None` if it can.
     pub(crate) fn missing(kind: Kind) -> Option<&'static str> {
         let missing = kind == Kind::Nchan && nchan::module().is_none();
         missing.then_some("not run: nginx with nchan is not installed")
@@ -56,12 +56,12 @@ impl Server {
         self.address
     }
 
-    /// Its processor time so far.
+    /// The processor time of the server so far.
     pub(crate) fn cpu(&self) -> Duration {
         machine::cpu(self.child.id())
     }
 
-    /// Its memory, in KiB.
+    /// The memory of the server, in KiB.
     pub(crate) fn pss_kib(&self) -> u64 {
         machine::pss_kib(self.child.id())
     }
@@ -70,7 +70,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let pid = self.child.id();
-        // Do not kill it at once: nginx must end its worker.
+        // TERM and not KILL, because nginx must end its worker.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(nchan::prefix(pid));

@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 
 pub(crate) const SECRET: &str = "a secret of more than thirty-two bytes, for benches";
 
-/// A token for the bench's tenant, signed with HS256.
+/// Makes a token for the tenant of the benches, signed with HS256.
 pub(crate) fn mint() -> String {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     Minter::new(&DEFAULT_PROVIDER, Algorithm::HS256, key).sign(

@@ -1,16 +1,15 @@
-//! What authentication costs a request: the layer of this crate next to those of other crates, each
-//! around a service that does nothing.
+//! Measures what authentication costs a request. It compares the layer of this crate with the layers of other
+//! crates, each around a service that does nothing.
 //!
 //! ```sh
 //! cargo bench --manifest-path benches/peers/Cargo.toml
 //! BACKEND=rust-crypto cargo bench --manifest-path benches/peers/Cargo.toml
 //! ```
 //!
-//! All rows get the same request, with the same token under the same key, and are driven alike:
-//! called and polled once, on one thread, without a runtime and without a subscriber for logs. The
-//! time goes from the call until request and response are dropped. Each verifier has one fixed
-//! key, so none of them waits for the network. Before a row is measured, it must accept the request,
-//! and refuse one with another signature.
+//! All rows get the same request, with the same token and the same key. The bench calls and polls each service
+//! once, on one thread, without a runtime and without a subscriber for logs. The time includes the drop of
+//! request and response. Each verifier has one fixed key, so none of them waits for the network. Before the bench
+//! measures a row, the row must accept the request, and refuse a request with another signature.
 //!
 //! The rows do not do the same work:
 //!
@@ -18,11 +17,11 @@
 //! - `by hand`, `axum-jwt-auth`, `jwt-authorizer` and `tower-oauth2-resource-server` check
 //!   signature, `exp`, `iss` and `aud`, and store the claims in the request's extensions.
 //!   axum-jwt-auth is an extractor, not a layer: its row is a service that calls it and stores its
-//!   result. This row and `by hand` do without the boxes of axum's `from_fn`.
-//! - `tower-tenancy` also checks that the token is for the tenant and the environment that the
-//!   headers name, reads the request's id, opens a span, and stores its results as contexts.
-//! - `tower-tenancy, cached` has verified the token before, as for every request of a
-//!   client but the first. It does not check the signature a second time, which is why it has no peer here.
+//!   result. This row and `by hand` do not need the boxes of axum's `from_fn`.
+//! - `tower-tenancy` also checks that the token is for the tenant and the env that the headers name,
+//!   reads the request id, opens a span, and stores its results as contexts.
+//! - `tower-tenancy, cached` has verified the token before, as for every request of a client except the
+//!   first. It does not check the signature again, so no other row does the same work.
 //!
 //! `BACKEND` names the library that verifies signatures: aws-lc-rs (the default) or rust-crypto. All
 //! rows use it, except jwt-authorizer, which always uses ring. By default, axum-jwt-auth and
@@ -78,7 +77,7 @@ macro_rules! pem {
 type Reply = Response<Full<Bytes>>;
 
 #[derive(Clone, Deserialize)]
-#[expect(dead_code, reason = "they are parsed, as an application would have them")]
+#[expect(dead_code, reason = "the bench parses the claims that an application would use")]
 struct Claims {
     sub: String,
     exp: u64,
@@ -167,7 +166,7 @@ fn forged(token: &str) -> String {
     format!("{}{other}{}", &token[..at], &token[at + 1..])
 }
 
-/// The answer of the service that does nothing. No layer answers so.
+/// The response of the service that does nothing. No layer makes such a response.
 fn reached() -> Reply {
     let mut response = Reply::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -195,7 +194,7 @@ impl From<FromAuthError> for Reply {
     }
 }
 
-/// The code that people write into their application, without the boxes of axum's `from_fn`.
+/// Typical code of an application, without the boxes of axum's `from_fn`.
 fn by_hand<S>(
     inner: S,
     key: DecodingKey,
@@ -243,7 +242,7 @@ fn call<S>(service: &mut S, request: Request<()>) -> StatusCode
 where
     S: Service<Request<()>, Response: Into<Reply>, Error = Infallible>,
 {
-    let response = service.call(request).now_or_never().expect("nothing to wait for");
+    let response = service.call(request).now_or_never().expect("the layer must not wait");
     black_box(response.unwrap().into()).status()
 }
 
@@ -262,13 +261,13 @@ where
     });
 }
 
-/// `measure`, for rows that must refuse a token with another signature.
+/// Like `measure`, but the row must first refuse a token with another signature.
 fn guarded<S>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, token: &str, mut service: S)
 where
     S: Service<Request<()>, Response: Into<Reply>, Error = Infallible>,
 {
     let status = call(&mut service, request(&forged(token)));
-    assert!(status.is_client_error(), "{name} let a forged token through: {status}");
+    assert!(status.is_client_error(), "{name} accepted a forged token: {status}");
     measure(group, name, token, service);
 }
 
@@ -288,8 +287,8 @@ fn layers(criterion: &mut Criterion) {
         ),
     };
     // With two backends in the tree, jsonwebtoken panics unless the process chooses one.
-    assert!(provider.install_default().is_ok(), "one a process");
-    assert!(provider_10.install_default().is_ok(), "one a process");
+    assert!(provider.install_default().is_ok(), "only one provider for each process");
+    assert!(provider_10.install_default().is_ok(), "only one provider for each process");
     let no_op = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(reached())));
 
     for variant in variants() {

@@ -45,7 +45,7 @@ pub(crate) fn no_op(_: Request<()>) -> Answer {
     ready(Ok(Response::default()))
 }
 
-/// The least that a layer does before `no_op`: it stores one context.
+/// Does the least that a layer can do before `no_op`: it stores one context.
 pub(crate) fn stores_one_context(mut request: Request<()>) -> Answer {
     request.extensions_mut().insert([0_u8; 200]);
     no_op(request)
@@ -59,7 +59,7 @@ where
     black_box(service.call(request).now_or_never().unwrap().unwrap());
 }
 
-/// A grant, made by the layers and the thread check.
+/// Makes a grant with the layers and the thread check.
 pub(crate) fn grant() -> ThreadGrant {
     let thread: Routing = "t_alpha/prod/th".parse().unwrap();
     let registry = MemoryRegistry::new();

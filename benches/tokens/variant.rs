@@ -19,7 +19,7 @@ const ISSUER: &str = "https://id.example.com";
 const AUDIENCE: &str = "chat";
 
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "they are parsed, as an application would have them")]
+#[expect(dead_code, reason = "the bench parses the claims that an application would use")]
 struct Claims {
     sub: String,
     exp: u64,
@@ -90,13 +90,13 @@ impl Variant {
         builder.issuer(ISSUER).audience(AUDIENCE)
     }
 
-    /// With the default backend of the process.
+    /// Decodes the token with the default backend of the process.
     pub(crate) fn decode(&self) {
         let token = black_box(&self.token);
         black_box(jsonwebtoken::decode::<Claims>(token, &self.bare, &self.validation).unwrap());
     }
 
-    /// The crypto library's own work on the same token. No verifier can avoid it.
+    /// Verifies the signature of the same token with the crypto library alone. Each verifier has to do this.
     pub(crate) fn signature_alone(&self, provider: &CryptoProvider) {
         let algorithm = self.algorithm.name().parse().unwrap();
         let verifier = (provider.verifier_factory)(&algorithm, &self.bare).unwrap();

@@ -32,7 +32,7 @@ pub(crate) struct App {
 #[derive(Clone)]
 pub(crate) struct Keys(pub(crate) Arc<Vec<(String, KeySet)>>);
 
-/// Makes the identities that the page gets. There are none unless this is a demo.
+/// Makes the identities that the page gets. Outside the demo, there are none.
 #[derive(Clone)]
 pub(crate) struct Demo(pub(crate) Arc<dyn Fn() -> Vec<Identity> + Send + Sync>);
 
@@ -52,7 +52,7 @@ pub(crate) fn router(
 ) -> Router {
     let by_token = Router::new()
         .route("/threads/{thread_id}", delete(remove))
-        // It applies to the routes before it only.
+        // It applies only to the routes that are added before it.
         .route_layer(RequireClaims::new().role("admin"))
         .route("/threads/{thread_id}", put(create))
         .route("/chat/{thread_id}/messages", post(say))
@@ -73,7 +73,7 @@ pub(crate) fn router(
     by_token.merge(streams).merge(open).with_state(app)
 }
 
-/// Registers a thread in the caller's own tenant and env. Other tenants may have a thread of that name.
+/// Registers a thread in the caller's own tenant and env. Other tenants may have a thread with the same id.
 async fn create(
     scope: TenantScope,
     Path(thread): Path<String>,
@@ -94,16 +94,16 @@ async fn create(
 /// Removes a thread of the caller's own tenant and env, and all its events.
 async fn remove(thread: Thread, State(app): State<App>) -> Result<StatusCode, Rejection> {
     let routing = thread.routing();
-    // First the registry: then nobody can open the thread again.
+    // Remove it from the registry first, so that nobody can open the thread again.
     if !app.threads.remove(routing) {
-        // Somebody else has removed it meanwhile, and erases its log.
+        // Another request has removed it meanwhile, and erases its log.
         return Err(RejectionKind::ThreadForbidden.into());
     }
     erase_thread(&app.log, routing).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A message. It does not say to whom it belongs: the grant does.
+/// The data of a message. The grant, and not the message, says to which tenant and thread it belongs.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Message {
@@ -111,7 +111,7 @@ struct Message {
     _text: String,
 }
 
-/// Checks the shape of a message, over HTTP and WebSocket alike.
+/// Checks the data of a message, over HTTP and over WebSocket.
 fn checked(message: ClientMessage) -> Result<ClientMessage, Rejection> {
     let data = serde_json::from_str::<Message>(message.data());
     data.map(|_| message).map_err(|error| {
@@ -132,7 +132,7 @@ async fn say(
     Ok((StatusCode::CREATED, json, stamped.to_json()).into_response())
 }
 
-/// The thread's events, after the client's cursor.
+/// Streams the thread's events after the client's cursor.
 async fn listen(
     thread: Thread,
     from: LastEventId,
@@ -143,7 +143,7 @@ async fn listen(
     Ok(grant.guard(events).into_sse())
 }
 
-/// The same events, and messages from the client.
+/// Streams the same events over a WebSocket, and publishes the client's messages.
 async fn talk(
     thread: Thread,
     from: LastEventId,
@@ -164,11 +164,11 @@ async fn talk(
 #[serde(deny_unknown_fields)]
 struct TicketFor {
     thread_id: String,
-    /// Where its stream starts. It stands here, and not in a URL next to the ticket.
+    /// The cursor at which the ticket's stream starts. It must not be in a URL next to the ticket.
     last_event_id: Option<String>,
 }
 
-/// A ticket for a thread of the caller. A browser opens a stream with it.
+/// Issues a ticket for a thread of the caller. A browser opens a stream with it.
 async fn ticket(
     scope: TenantScope,
     State(app): State<App>,
@@ -186,12 +186,12 @@ async fn ticket(
     Ok((StatusCode::CREATED, nobody_stores_it, Json(ticket)).into_response())
 }
 
-/// Whether tokens can be verified. The server is ready if each issuer has keys, even if they are old.
+/// Says whether tokens can be verified. The server is ready if it has keys of each issuer, even if they are old.
 async fn ready(State(Keys(sets)): State<Keys>) -> impl IntoResponse {
     let health: Vec<_> = sets.iter().map(|(issuer, keys)| (issuer, keys.health())).collect();
     let ready = health.iter().all(|(_, health)| health.keys > 0);
     let issuers = health.iter().map(|(issuer, health)| {
-        // The log says why a fetch fails. The reason may name internal hosts.
+        // Do not show the error: it may name internal hosts. The log has it.
         serde_json::json!({
             "issuer": issuer,
             "keys": health.keys,

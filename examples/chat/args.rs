@@ -27,17 +27,17 @@ pub(crate) struct Serve {
     pub(crate) addr: SocketAddr,
     #[command(flatten)]
     pub(crate) options: Options,
-    /// Accept refused WebSocket upgrades and close them at once, with a code that browsers show.
+    /// If a WebSocket upgrade is refused, accept it and close it at once, with a close code that the page can read.
     #[arg(long)]
     pub(crate) close_refused_upgrades: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct TokenArgs {
-    /// The tenant that the token speaks for.
+    /// The tenant in the token.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) tenant: String,
-    /// The env that the token speaks for.
+    /// The env in the token.
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) env: String,
     /// The token's subject.
@@ -46,7 +46,7 @@ pub(crate) struct TokenArgs {
     /// A role in the token. Repeatable.
     #[arg(long = "role", allow_hyphen_values = true)]
     pub(crate) roles: Vec<String>,
-    /// How long the token is valid. Negative: how long ago it expired.
+    /// How long the token is valid. A negative number makes a token that expired so long ago.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, allow_negative_numbers = true)]
     pub(crate) ttl: i64,
     #[command(flatten)]

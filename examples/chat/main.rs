@@ -44,7 +44,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
     let Setup { verifier, keys, envs, threads, log } = options.set_up()?;
     let tenancy = RequireTenantScope::new(verifier)
         .envs(envs)
-        // For browsers: their WebSocket cannot set headers.
+        // For browsers, whose WebSocket cannot set headers.
         .or_query()
         .token_sources(TokenSources::header().or_subprotocol());
     let tickets = TicketIssuer::in_memory();
@@ -53,7 +53,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
     for demo in &DEMO {
         curls += &curl(demo, options.demo_env(), &options.demo_token(demo)?);
     }
-    // Tokens for the page: only with the development secret, and only on a loopback address.
+    // The page gets tokens only with the development secret, and only on a loopback address.
     let identities = options.development() && addr.ip().is_loopback();
     let demo = Demo(Arc::new(move || {
         let identity = |demo: &common::Demo| {
@@ -71,7 +71,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
     let listener = tokio::net::TcpListener::bind(addr).await;
     let listener = listener.map_err(|error| format!("--addr {addr}: {error}"))?;
     let addr = listener.local_addr()?;
-    // Without it, small events wait for the acknowledgement of earlier ones.
+    // Without TCP_NODELAY, small events wait for the acknowledgement of earlier ones.
     let listener = listener.tap_io(|tcp| {
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(error = error.to_string(), "TCP_NODELAY");
@@ -83,7 +83,7 @@ async fn serve(args: Serve) -> Result<(), BoxError> {
     Ok(axum::serve(listener, service).await?)
 }
 
-/// Commands to copy, with `$BASE` for the server's address.
+/// The commands to copy, with `$BASE` for the server's address.
 fn curl(demo: &common::Demo, env: &str, token: &str) -> String {
     let common::Demo { tenant, thread, .. } = demo;
     let who = format!(
@@ -92,7 +92,7 @@ fn curl(demo: &common::Demo, env: &str, token: &str) -> String {
     let json = "-H 'Content-Type: application/json'";
     format!(
         "
-# {tenant}: make the thread, listen from its start, and (elsewhere) say something
+# {tenant}: register the thread, read it from the start, and publish a message (in another terminal)
 curl -sS -X PUT $BASE/threads/{thread} {who}
 curl -sSN $BASE/sse/chat/{thread} -H 'Last-Event-ID: earliest' {who}
 curl -sS $BASE/chat/{thread}/messages {json} -d '{{\"text\":\"hi\"}}' {who}

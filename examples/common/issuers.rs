@@ -1,4 +1,4 @@
-//! Issuers with rotating keys, as the command line names them.
+//! Issuers with rotating keys, which the command line names.
 
 use std::{net::IpAddr, str::FromStr};
 use tower_tenancy::{
@@ -85,7 +85,7 @@ impl FromStr for TrustedIssuer {
     }
 }
 
-/// `A|B`
+/// Splits `A|B` into names.
 fn several(names: &str, is_good: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
     match names.split('|').find(|name| !is_good(name)) {
         Some(bad) => Err(format!("`{bad}` in `{names}` is not a valid name")),
@@ -108,20 +108,20 @@ impl TrustedIssuer {
         &self.issuer
     }
 
-    /// Starts to fetch its keys.
+    /// Starts to fetch the keys of the issuer.
     pub(crate) fn keys(&self) -> Result<KeySet, BoxError> {
         let source = JwksUrl::new(&self.jwks, HttpClient::new()?);
         let source = if is_loopback(&self.jwks) { source.allow_http() } else { source };
         Ok(KeySet::builder(source).start()?)
     }
 
-    /// Whether the command line names its tenants.
+    /// Whether the command line names the tenants of the issuer.
     pub(crate) fn names_tenants(&self) -> bool {
         self.tenants.is_some()
     }
 
-    /// Verifies its tokens. An issuer without `tenants=` may speak for any tenant: it is the only one that is
-    /// trusted.
+    /// Makes the verifier of the issuer's tokens. An issuer without `tenants=` may speak for any tenant, because it
+    /// is the only one that is trusted.
     pub(crate) fn verifier(
         &self,
         builder: JwtVerifierBuilder,

@@ -1,4 +1,4 @@
-//! Shared by the example servers: their options, their setup, and tokens.
+//! What the example servers share: options, setup and tokens.
 
 mod issuers;
 mod token;
@@ -26,18 +26,18 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) trust: Trust,
     /// Trust this issuer with rotating keys: `issuer=ISS,jwks=URL,audience=AUD,tenants=T1|T2,envs=E1|E2`.
-    /// The issuer may only speak for these tenants and envs; `tenants=*` is any tenant. If you trust another
-    /// issuer or a key, too, you must give tenants. Plain http on loopback only. Repeatable.
+    /// The issuer may speak only for these tenants and envs; `tenants=*` means any tenant. `tenants=` is required if
+    /// you also trust another issuer or a key. The URL must be https, except on loopback. Repeatable.
     #[arg(long = "trust", value_name = "ISSUER")]
     issuers: Vec<TrustedIssuer>,
     /// Remember at most this many verified tokens.
     #[arg(long, value_name = "N")]
     token_cache: Option<NonZeroUsize>,
-    /// Trust tokens signed by the owner of this public key, in PEM. Repeatable.
+    /// Trust tokens that the private key of this public key has signed. The file is PEM. Repeatable.
     #[arg(long = "public-key", value_name = "FILE.pem")]
     public_keys: Vec<PathBuf>,
-    /// Let tokens signed with --hs256-secret or --public-key speak for these tenants only. Default: any;
-    /// with --trust, a warning at start reminds you of it.
+    /// Let tokens of --hs256-secret or --public-key speak only for these tenants. Default: any tenant; if you also
+    /// use --trust, the server warns at start.
     #[arg(long, value_name = "T1|T2", allow_hyphen_values = true)]
     key_tenants: Option<Tenants>,
     /// Serve this env. Repeatable; default: dev, staging and prod.
@@ -55,7 +55,7 @@ pub(crate) struct Options {
     /// Keep at most this many bytes of all threads together, shared fairly among tenants and envs.
     #[arg(long, value_name = "N")]
     log_bytes: Option<usize>,
-    /// How far the issuer's clock may differ from the server's.
+    /// How many seconds the issuer's clock may differ from the server's.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     leeway: u64,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Options {
 pub(crate) struct Setup {
     pub(crate) verifier: Arc<dyn Authenticator>,
     /// The rotating keys of each issuer.
-    #[allow(dead_code, reason = "one example shows their health")]
+    #[allow(dead_code, reason = "only one example shows the health of the keys")]
     pub(crate) keys: Vec<(String, KeySet)>,
     pub(crate) envs: Envs,
     pub(crate) threads: MemoryRegistry,
@@ -111,7 +111,7 @@ impl Options {
         if self.development() {
             tracing::warn!(
                 "tokens are signed with the built-in development secret, which everybody knows; \
-                 give --hs256-secret or --public-key before anybody else can reach this"
+                 use --hs256-secret or --public-key before others can reach this server"
             );
         }
         let threads = MemoryRegistry::new();
@@ -168,8 +168,8 @@ impl Options {
         if self.has_fixed_keys() {
             if self.key_tenants.is_none() {
                 tracing::warn!(
-                    "the key of --hs256-secret or --public-key speaks for every tenant, also for the tenants \
-                     of the issuers of --trust; limit it with --key-tenants T1|T2"
+                    "tokens of --hs256-secret or --public-key may speak for every tenant, also for the tenants \
+                     of the issuers of --trust; limit them with --key-tenants T1|T2"
                 );
             }
             let fixed = self.fixed(builder)?;
@@ -194,15 +194,15 @@ impl Options {
         let silent = self.issuers.iter().find(|issuer| !alone && !issuer.names_tenants());
         if let Some(silent) = silent {
             return Err(format!(
-                "--trust issuer={}: other issuers or keys are trusted, too, so name the tenants that this \
-                 one may speak for: add `,tenants=T1|T2`, or `,tenants=*` for any",
+                "--trust issuer={}: you also trust other issuers or keys, so name the tenants that this \
+                 issuer may speak for: add `,tenants=T1|T2`, or `,tenants=*` for any tenant",
                 silent.issuer()
             )
             .into());
         }
         if self.key_tenants.is_some() && !self.has_fixed_keys() {
             return Err(
-                "--key-tenants binds a key: give --hs256-secret or --public-key, too".into()
+                "--key-tenants limits a key: give --hs256-secret or --public-key, too".into()
             );
         }
         Ok(())
@@ -242,7 +242,7 @@ pub(crate) fn outcome(result: Result<(), BoxError>) -> ExitCode {
     }
 }
 
-/// Logs to standard error, as `RUST_LOG` says or from level `info` on.
+/// Logs to standard error, with the filter in `RUST_LOG`. The default filter is `info`.
 pub(crate) fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()

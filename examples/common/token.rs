@@ -1,11 +1,11 @@
-//! Tokens for demos. A real deployment has an issuer.
+//! Tokens for demos. In production, an issuer makes the tokens.
 
 use clap::Args;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto::aws_lc::DEFAULT_PROVIDER};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tower_tenancy::BoxError;
 
-/// The values that issuer and verifier share.
+/// The values that the issuer and the verifier share.
 #[derive(Args, Clone)]
 pub(crate) struct Trust {
     /// The `iss` of tokens.
@@ -14,15 +14,15 @@ pub(crate) struct Trust {
     /// The `aud` of tokens.
     #[arg(long, value_name = "AUD")]
     pub(crate) audience: Option<String>,
-    /// The secret shared with the issuer, at least 32 bytes.
+    /// The secret that the server shares with the issuer: at least 32 bytes.
     #[arg(long, value_name = "S")]
     pub(crate) hs256_secret: Option<String>,
 }
 
-/// Everybody can read this secret in the source, so it proves nothing.
+/// Everybody can read this secret in the source, so a token that it signs proves nothing.
 pub(crate) const DEVELOPMENT_SECRET: &str = "development-secret-that-everybody-knows";
 
-/// Who a token is for.
+/// The person for whom a token is made.
 pub(crate) struct Bearer<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) env: &'a str,
@@ -51,7 +51,7 @@ pub(crate) fn sign(bearer: &Bearer<'_>, ttl: i64, trust: &Trust) -> Result<Strin
     let message = format!("{header}.{}", part(claims.to_string()));
     let secret = trust.hs256_secret.as_deref().unwrap_or(DEVELOPMENT_SECRET);
     let key = EncodingKey::from_secret(secret.as_bytes());
-    // With an explicit provider: the process-wide one panics if two are compiled in.
+    // Use an explicit provider: the process-wide default panics if two providers are compiled in.
     let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::HS256, &key)?;
     let signature = signer.try_sign(message.as_bytes())?;
     Ok(format!("{message}.{}", base64url(&signature)))

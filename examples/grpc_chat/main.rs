@@ -1,12 +1,12 @@
-//! Chat threads over gRPC: the layers, the grant and the log are those of the `chat` example.
+//! Chat threads over gRPC, with the same layers, grant and log as the `chat` example.
 //!
 //! ```sh
 //! cargo run --example grpc_chat
 //! ```
 //!
-//! The service is `tenancy.v1.Chat` in `examples/grpc_chat/tenancy.v1.proto`. Context and token are
-//! in metadata, under the names of the HTTP headers. `grpc.health.v1.Health` is for probes, which have
-//! neither of them.
+//! The service is `tenancy.v1.Chat` in `examples/grpc_chat/tenancy.v1.proto`. Tenant, env and token are
+//! in metadata, under the names of the HTTP headers. `grpc.health.v1.Health` is for probes, which send
+//! none of them.
 
 #![allow(clippy::print_stdout, reason = "a command-line program")]
 
@@ -52,7 +52,7 @@ async fn serve(Cli { addr, options }: Cli) -> Result<(), BoxError> {
     }
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<ChatServer<Threads>>().await;
-    // The layer goes around this service and not around the server: a probe names no tenant.
+    // Put the layer around this service and not around the server, because a probe names no tenant.
     let chat = tenancy.layer(service::chat(threads, log));
     let server = Server::builder().add_service(health).add_service(chat);
     Ok(server.serve_with_incoming(incoming).await?)

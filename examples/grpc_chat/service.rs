@@ -1,6 +1,6 @@
-//! The service, and its messages for the envelope.
+//! The service, and the conversion of events to its messages.
 
-/// Generated from `tenancy.v1.proto`. A test compares the two.
+/// Generated from `tenancy.v1.proto`. A test checks that it is up to date.
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, unnameable_types)]
 pub(crate) mod pb {
     include!("tenancy.v1.rs");
@@ -104,7 +104,7 @@ fn event(stamped: &StampedEvent) -> Event {
 }
 
 impl Notice {
-    /// Where reading goes on, and the request that receives the notice.
+    /// Sets the cursor at which reading continues, and the request that receives the notice.
     fn at(mut self, cursor: Option<Cursor>, trace_id: &RequestId) -> Self {
         self.id = cursor.map(|cursor| cursor.to_string()).unwrap_or_default();
         self.meta = Some(pb::Meta { trace_id: trace_id.to_string(), ..pb::Meta::default() });

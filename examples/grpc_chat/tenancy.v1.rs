@@ -16,8 +16,8 @@ pub struct PublishResponse {
 pub struct SubscribeRequest {
     #[prost(string, tag = "1")]
     pub thread_id: ::prost::alloc::string::String,
-    /// Resumes after the event or notice with this id. `earliest`: from the oldest event in the
-    /// log. Empty: live from now.
+    /// The stream resumes after the event or notice with this id. `earliest`: from the oldest event in
+    /// the log. Empty: live from now.
     #[prost(string, tag = "2")]
     pub last_event_id: ::prost::alloc::string::String,
 }
@@ -36,7 +36,7 @@ pub mod delivery {
         Notice(super::Notice),
     }
 }
-/// The envelope.
+/// The envelope of an event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Event {
     #[prost(uint32, tag = "1")]
@@ -79,8 +79,8 @@ pub struct Meta {
     #[prost(uint64, tag = "3")]
     pub seq: u64,
 }
-/// What the server says about the stream. The status says how the stream ended. Its metadata
-/// `x-request-id` names the request.
+/// A notice about the stream. The end of the stream is not a notice but the status of the call, with the
+/// request id in the metadata `x-request-id`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Notice {
     /// `open`, or `stream.gap`.
@@ -88,7 +88,7 @@ pub struct Notice {
     pub code: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub detail: ::prost::alloc::string::String,
-    /// Where reading goes on: resume from here if no event follows.
+    /// The cursor at which reading continues: resume from here if no event follows.
     #[prost(string, tag = "3")]
     pub id: ::prost::alloc::string::String,
     /// The reason of a gap: `trimmed` or `unknown`.

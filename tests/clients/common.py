@@ -1,4 +1,4 @@
-"""Shared by both Python clients: tokens, refusals, bounded waits, and named checks."""
+"""What both Python clients share: tokens, refusals, waits with a time limit, and named checks."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 WAIT = 60
 CHECK_LIMIT = 120
 TOTAL_LIMIT = 600
-# The lifetime of a token whose expiry ends a stream: long enough to open the stream on a busy machine.
+# The lifetime of a token whose expiry ends a stream. It is long enough to open the stream on a busy machine.
 SHORT_LIFE = 6
 
 
@@ -41,7 +41,7 @@ def token(secret, tenant="t_alpha", env="prod", sub="ada", ttl=600):
 
 @dataclass(frozen=True)
 class Refused:
-    """A request and its refusal. `None` means that a value is not sent."""
+    """A request and its refusal. If a value is `None`, the request does not have it."""
 
     status: int
     code: str
@@ -53,10 +53,10 @@ class Refused:
 
 
 def refusals(secret):
-    """The requests that are refused, whatever the transport.
+    """The requests that are refused over every transport.
 
-    Many are wrong in more than one way: they show that the context is looked at first, then the
-    token, then whether the two match, and the thread last.
+    Many have more than one fault. They show the order of the checks: first the context, then the token, then the
+    match of both, and last the thread.
     """
     good = token(secret)
     beta = token(secret, "t_beta", sub="bob")
@@ -108,7 +108,7 @@ def refusals(secret):
 
 
 def equal(actual, expected, about=""):
-    """An `assert` that shows both sides, and that `python -O` keeps."""
+    """Like `assert`, but it shows both values, and `python -O` does not remove it."""
     if actual != expected:
         raise AssertionError(f"{about}\n  expected {expected!r}\n  but got  {actual!r}")
 
@@ -119,15 +119,15 @@ def true(condition, about):
 
 
 async def within(awaitable, seconds=WAIT):
-    """Waits for a limited time."""
+    """Waits for at most this time."""
     async with asyncio.timeout(seconds):
         return await awaitable
 
 
 def run(checks, server):
-    """Runs the checks in order, each with what the async context manager `server` gives.
+    """Runs the checks in order, each with the value of the async context manager `server`.
 
-    Ends the process: with 0, or with 1 at the first check that fails.
+    Ends the process with 0, or with 1 after the first check that fails.
     """
     sys.exit(asyncio.run(_run(checks, server)))
 
@@ -139,7 +139,7 @@ async def _run(checks, server):
             name = check.__name__
             try:
                 await within(check(chat), min(CHECK_LIMIT, ends - time.monotonic()))
-            # This includes `CancelledError`, which is no `Exception`: a cancelled call fails its check.
+            # `CancelledError` is not an `Exception`. A cancelled call fails its check, too.
             except (Exception, asyncio.CancelledError):
                 traceback.print_exc()
                 print(f"FAILED {name}", flush=True)

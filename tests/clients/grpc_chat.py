@@ -1,13 +1,13 @@
-"""An independent client checks what the gRPC chat example promises.
+"""Checks the gRPC chat example with an independent client.
 
     python grpc_chat.py 127.0.0.1:3000 SECRET path/to/tenancy.v1.proto
 
-The server is started for this run alone, with these options:
+The server must run only for these checks, with these options:
 
     --hs256-secret SECRET --retain 100000 --leeway 0 --thread t_alpha/prod/th
     --thread t_alpha/dev/th --thread t_beta/prod/th --thread t_beta/prod/only-beta
 
-All checks share its threads: each listens from now on, or from a cursor of its own.
+All checks share its threads. Each check reads live, or from its own cursor.
 """
 
 import asyncio
@@ -38,13 +38,13 @@ EVENTS = 200
 
 
 def stubs(proto):
-    """Generates the modules of messages and of stubs, and imports them."""
+    """Generates the Python modules of messages and stubs, and imports them."""
     with tempfile.TemporaryDirectory() as folder:
-        # With another name: a dot in the name of a file would become a package.
+        # Rename the file: protoc would make a package of a name with a dot.
         shutil.copy(proto, Path(folder) / "chat.proto")
         outputs = [f"--{option}={folder}" for option in ("python_out", "grpc_python_out")]
         if protoc.main(["protoc", f"--proto_path={folder}", *outputs, "chat.proto"]) != 0:
-            raise RuntimeError(f"protoc does not take {proto}")
+            raise RuntimeError(f"protoc cannot compile {proto}")
         sys.path.insert(0, folder)
         try:
             return importlib.import_module("chat_pb2"), importlib.import_module("chat_pb2_grpc")
@@ -53,7 +53,7 @@ def stubs(proto):
 
 
 class Subscription:
-    """A stream of deliveries that remembers the last id, to resume from there."""
+    """A stream of deliveries. It remembers the last id, to resume from it."""
 
     def __init__(self, call):
         self.call = call
@@ -62,7 +62,7 @@ class Subscription:
     async def next(self):
         """The next delivery: an event or a notice."""
         delivery = await within(self.call.read())
-        true(delivery is not grpc.aio.EOF, "the stream goes on")
+        true(delivery is not grpc.aio.EOF, "the stream must not end")
         kind = delivery.WhichOneof("delivery")
         true(kind is not None, "a delivery is an event or a notice")
         delivery = getattr(delivery, kind)
@@ -73,14 +73,14 @@ class Subscription:
         """The first delivery: where reading starts."""
         kind, notice = await self.next()
         equal((kind, notice.code), ("notice", "open"))
-        true(notice.id, "there is a place to resume from before there is any event")
+        true(notice.id, "there is a cursor to resume from before the first event")
         return self
 
     async def gap(self):
         """The notice of a gap."""
         kind, notice = await self.next()
         equal((kind, notice.code), ("notice", "stream.gap"))
-        true(notice.id, "a gap says where reading goes on")
+        true(notice.id, "a gap has the cursor at which reading continues")
         return notice
 
     async def event(self, text=None):
@@ -92,7 +92,7 @@ class Subscription:
         return event
 
     async def request_id(self):
-        """As the response echoes it."""
+        """The request id in the response."""
         return metadatum(await within(self.call.initial_metadata()), "x-request-id")
 
     async def end(self):
@@ -116,10 +116,10 @@ def metadatum(metadata, name):
 
 
 def refusal(error):
-    """Status and code. A refusal has a single block of headers: initial or trailing."""
+    """Status and code. A refusal has only one block of metadata: initial or trailing."""
     places = (error.initial_metadata(), error.trailing_metadata())
     codes = {metadatum(metadata, "tenancy-code") for metadata in places} - {None}
-    true(len(codes) == 1, f"one code, and not {codes}: {error}")
+    true(len(codes) == 1, f"expected one code, but got {codes}: {error}")
     true(error.details(), "a refusal says why")
     return error.code(), codes.pop()
 
@@ -154,12 +154,12 @@ class Chat:
         try:
             yield Subscription(call)
         finally:
-            # A reset of the stream, at any point.
+            # This resets the stream if it is still open.
             call.cancel()
 
     @asynccontextmanager
     async def listen(self, *args, thread="th", resume="", **metadata):
-        """Subscribes and reads where reading starts."""
+        """Subscribes, and reads the opening notice."""
         async with self.subscribe(self.metadata(*args, **metadata), thread, resume) as subscription:
             yield await subscription.opening()
 
@@ -179,7 +179,7 @@ class Chat:
 
 
 def check_envelope(event, tenant, env, thread, trace):
-    """The fields of every event, in every call."""
+    """Checks the fields that every event has, in every call."""
     equal(event.v, 1)
     equal(event.routing.tenant_id, tenant)
     equal(event.routing.env, env)
@@ -207,14 +207,14 @@ async def refusals_come_in_order_and_before_any_delivery(chat):
             if case.last_event_id is None:
                 error = await chat.refused_to_publish(metadata, case.thread)
                 equal(refusal(error), expected, f"publishing: {case}")
-        # Nothing was published meanwhile.
+        # No refused call has published anything.
         await chat.say("allowed")
         await own.event("allowed")
         await chat.say("allowed in beta", "t_beta", thread="only-beta")
         await foreign.event("allowed in beta")
 
 
-async def metadata_sent_twice_is_refused_and_not_chosen_from(chat):
+async def metadata_that_is_sent_twice_is_refused(chat):
     metadata = chat.metadata(request_id="r-1")
     invalid = (grpc.StatusCode.INVALID_ARGUMENT, "context.invalid")
     unauthenticated = (grpc.StatusCode.UNAUTHENTICATED, "auth.invalid")
@@ -244,10 +244,10 @@ async def unknown_and_foreign_threads_answer_the_same(chat):
         equal(answer(foreign), answer(unknown))
 
 
-# Deliveries, and their receivers.
+# Deliveries reach the right receivers.
 
 
-async def every_event_is_of_its_thread_and_bears_the_id_of_its_call(chat):
+async def each_event_belongs_to_its_thread_and_has_the_id_of_its_call(chat):
     alpha, dev, beta = homes = [("t_alpha", "prod"), ("t_alpha", "dev"), ("t_beta", "prod")]
     async with (
         chat.listen(*alpha, request_id="call-0") as of_alpha,
@@ -255,7 +255,7 @@ async def every_event_is_of_its_thread_and_bears_the_id_of_its_call(chat):
         chat.listen(*beta, request_id="call-2") as of_beta,
         chat.listen(*alpha, request_id="call-3") as of_alpha_too,
     ):
-        # One thread id in three places names three threads.
+        # The same thread id in three places names three threads.
         for i in range(5):
             for tenant, env in homes:
                 text = f"{tenant} {env} {i}"
@@ -290,7 +290,7 @@ async def each_event_is_seen_once_across_cuts(chat):
 
     async def publish():
         for i in range(EVENTS):
-            # Pauses in which a reader may be cut off.
+            # In these pauses, a reader may be cut off.
             await asyncio.sleep(random.uniform(0, 0.01))
             await chat.say(f"cut {i}")
 
@@ -304,10 +304,10 @@ async def each_event_is_seen_once_across_cuts(chat):
                         seen.append(await subscription.event())
                         cursor = subscription.cursor
         except TimeoutError:
-            # The piece is over: the cut may come anywhere, before the opening too.
-            true(piece.expired(), "only the piece ends, nothing else takes too long")
+            # The time of this piece is over. The cut may come at any point, even before the opening.
+            true(piece.expired(), "only the time of the piece may run out")
 
-    # Before the first event, the opening says where reading starts.
+    # Before the first event, the opening has the cursor.
     async with chat.listen() as subscription:
         cursor = subscription.cursor
     publisher = asyncio.create_task(publish())
@@ -316,11 +316,11 @@ async def each_event_is_seen_once_across_cuts(chat):
     await publisher
     await listen_for_a_piece(WAIT)
     texts = [said(event) for event in seen]
-    equal(texts, [f"cut {i}" for i in range(EVENTS)], f"each once, over {calls} calls")
+    equal(texts, [f"cut {i}" for i in range(EVENTS)], f"each event once, over {calls} calls")
     first = seen[0].meta.seq
     equal([event.meta.seq for event in seen], list(range(first, first + EVENTS)))
     equal(len({event.id for event in seen}), EVENTS)
-    true(calls > 5, f"{calls} calls cut nothing")
+    true(calls > 5, f"only {calls} calls: there were too few cuts")
     # After the last event, nothing is repeated.
     async with chat.listen(resume=cursor) as subscription:
         await chat.say("last")
@@ -335,7 +335,7 @@ async def reading_starts_where_the_client_says(chat):
         await chat.say("three")
         await live.event("three")
     async with chat.listen(resume=first) as subscription:
-        equal(subscription.cursor, first, "the accepted cursor, not the head")
+        equal(subscription.cursor, first, "the cursor that was sent, not the head")
         for text in ("two", "three"):
             await subscription.event(text)
     async with chat.listen(resume="earliest") as subscription:
@@ -343,16 +343,16 @@ async def reading_starts_where_the_client_says(chat):
         while text != "three":
             event = await subscription.event()
             seq, text = seq + 1, said(event)
-            equal(event.meta.seq, seq, "from the oldest, without a hole")
+            equal(event.meta.seq, seq, "from the oldest event on, without a gap")
 
 
-async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign(chat):
+async def a_foreign_or_unknown_cursor_gets_a_gap_and_no_foreign_event(chat):
     mine = (await chat.say("mine")).id
     of_beta = (await chat.say("secret of beta", "t_beta")).id
     of_dev = (await chat.say("secret of dev", env="dev")).id
     of_another_thread = (await chat.say("of another thread", "t_beta", thread="only-beta")).id
-    # One cursor of no log, and one of this log, but after its head. (Both rely on how a cursor is
-    # written, which clients otherwise do not.)
+    # The first cursor belongs to no log. The second belongs to this log, but is after its head. (Both depend on the
+    # form of a cursor, which clients should not do.)
     made_up = ["0123456789abcdef-7", mine.rpartition("-")[0] + "-1000000"]
     gaps = []
     for cursor in (of_beta, of_dev, of_another_thread, *made_up):
@@ -366,25 +366,25 @@ async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign
                 event = await subscription.event()
                 check_envelope(event, "t_alpha", "prod", "th", "gap")
                 text = said(event)
-                true("secret" not in text and "another" not in text, "nothing foreign")
+                true("secret" not in text and "another" not in text, "no foreign event")
         # A client can resume from the end of the gap, without another gap.
         async with chat.listen(resume=gap.id) as subscription:
             await subscription.event()
-    equal(gaps, gaps[:1] * len(gaps), "unknown and foreign alike")
+    equal(gaps, gaps[:1] * len(gaps), "the same gap for unknown and foreign cursors")
 
 
 # Messages of clients.
 
 
-async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
-    # Values without a field in the request are sent in unknown fields and in metadata.
+async def a_sender_cannot_choose_the_routing_of_a_message(chat):
+    # The request has no fields for these values, so send them as unknown fields and in metadata.
     spoofed = chat.messages.Event()
     spoofed.routing.tenant_id, spoofed.routing.env = "t_beta", "prod"
     spoofed.routing.thread_id, spoofed.routing.actor_id = "only-beta", "ada"
     spoofed.routing.actor_type = "agent"
     spoofed.meta.trace_id = spoofed.meta.origin_trace_id = "spoofed"
     honest = chat.messages.PublishRequest(thread_id="th", text="honest")
-    # In Protocol Buffers, two messages in a row are one message with the fields of both.
+    # In Protocol Buffers, two concatenated messages are one message with the fields of both.
     request = spoofed.SerializeToString() + honest.SerializeToString()
     claims = ("tenant", "tenant-id", "env", "thread-id", "actor-id", "actor-type", "trace-id")
     claims = tuple((name, "t_beta") for name in (*claims, "origin-trace-id", "routing"))
@@ -407,13 +407,13 @@ async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
             check_envelope(event, "t_alpha", "prod", "th", trace)
             equal(said(event), "honest")
             equal(event.routing.actor_id, "eve|really")
-            true(event.routing.actor_type != "agent", "the actor type is not the sender's to say")
+            true(event.routing.actor_type != "agent", "a sender cannot choose the actor type")
             equal(event.meta.origin_trace_id, "of-eve")
             equal(event.meta.seq, before + 1)
-        # Naming another tenant's thread as its own does not help, either.
+        # The sender cannot name a thread of another tenant, either.
         error = await chat.refused_to_publish(eve, "only-beta")
         equal(refusal(error), (grpc.StatusCode.PERMISSION_DENIED, "thread.forbidden"))
-        # Nobody else has received anything: the first event of each client is its own.
+        # Nobody else has received anything: the first event of each other client is one of its own thread.
         await chat.say("of dev", env="dev")
         await elsewhere.event("of dev")
         await chat.say("of beta", "t_beta")
@@ -435,7 +435,7 @@ async def a_stream_ends_with_its_token_and_says_so(chat):
     async def to_the_end(listening):
         async with listening as subscription:
             deliveries, error = await subscription.end()
-            true(expires <= time.time(), "not before its time")
+            true(expires <= time.time(), "the stream must not end before the token")
             equal(refusal(error), over)
             return [event for kind, event in deliveries if kind == "event"], subscription.cursor
 
@@ -452,10 +452,10 @@ async def a_stream_ends_with_its_token_and_says_so(chat):
         (heard, cursor), count = await asyncio.gather(
             to_the_end(chat.listen(token=token)), chatter()
         )
-        true(heard, "events flow until then")
+        true(heard, "events arrive until the token expires")
         numbers = [int(said(event).removeprefix("chatter ")) for event in heard]
-        true(numbers[-1] <= count, "only what was said")
-        equal(numbers, list(range(numbers[0], numbers[-1] + 1)), "each once, in order")
+        true(numbers[-1] <= count, "only published events")
+        equal(numbers, list(range(numbers[0], numbers[-1] + 1)), "each event once, in order")
         deliveries, error = await silent.end()
         equal([kind for kind, _ in deliveries if kind == "event"], [])
         equal(refusal(error), over)
@@ -469,14 +469,14 @@ async def a_stream_ends_with_its_token_and_says_so(chat):
 
 CHECKS = [
     refusals_come_in_order_and_before_any_delivery,
-    metadata_sent_twice_is_refused_and_not_chosen_from,
+    metadata_that_is_sent_twice_is_refused,
     unknown_and_foreign_threads_answer_the_same,
-    every_event_is_of_its_thread_and_bears_the_id_of_its_call,
+    each_event_belongs_to_its_thread_and_has_the_id_of_its_call,
     a_generated_request_id_is_echoed_and_stamped,
     each_event_is_seen_once_across_cuts,
     reading_starts_where_the_client_says,
-    a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign,
-    whose_a_message_is_is_not_for_its_sender_to_say,
+    a_foreign_or_unknown_cursor_gets_a_gap_and_no_foreign_event,
+    a_sender_cannot_choose_the_routing_of_a_message,
     a_stream_ends_with_its_token_and_says_so,
 ]
 
@@ -484,7 +484,7 @@ CHECKS = [
 @asynccontextmanager
 async def server(address, secret, proto):
     messages, services = stubs(proto)
-    # The server is on this machine, so do not use a proxy.
+    # The server is on this machine: do not use a proxy.
     options = [("grpc.enable_http_proxy", 0)]
     address = address.removeprefix("http://").rstrip("/")
     async with grpc.aio.insecure_channel(address, options=options) as channel:

@@ -1,7 +1,7 @@
-// Reads an event stream with a reader of another maker, and prints every event that it dispatches.
+// Reads an event stream with a third-party reader, and prints every event that the reader dispatches.
 //
 // Usage: sse.mjs <eventsource-parser|fetch-event-source|event-source-polyfill> <url> <headers as JSON>
-// Ends with `stream.complete`.
+// It ends after `stream.complete`.
 
 import { fetchEventSource } from '@microsoft/fetch-event-source';
 import polyfill from 'event-source-polyfill';
@@ -23,7 +23,7 @@ const readers = {
     for await (const chunk of body) parser.feed(decoder.decode(chunk, { stream: true }));
   },
 
-  // This reader is made for browsers.
+  // This reader expects a browser's `window`.
   async 'fetch-event-source'() {
     globalThis.window = globalThis;
     await fetchEventSource(url, { headers, openWhenHidden: true, onmessage: print });

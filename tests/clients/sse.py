@@ -1,4 +1,4 @@
-"""Reads an event stream with a decoder that others wrote, and prints every event.
+"""Reads an event stream with a third-party decoder, and prints every event.
 
 Usage: sse.py <httpx-sse|openai> <url> <headers as JSON>
 """

@@ -1,8 +1,8 @@
-// What the chat example promises, shown to it over WebSocket by an independent client.
+// Checks the chat example over WebSocket with an independent client.
 //
 //     node websocket.mjs http://127.0.0.1:3000 SECRET
 //
-// The server is started for this run alone, with these options:
+// The server must run only for these checks, with these options:
 //
 //     --hs256-secret SECRET --retain 100000 --leeway 0 --thread t_alpha/prod/th
 //     --thread t_alpha/dev/th --thread t_beta/prod/th --thread t_beta/prod/only-beta
@@ -13,7 +13,7 @@ import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import WebSocket from "ws";
 
-// Milliseconds. A wait for one answer, a whole check, and all checks.
+// Limits in milliseconds: for one answer, for one check, and for all checks.
 const WAIT = 60_000;
 const CHECK_LIMIT = 120_000;
 const TOTAL_LIMIT = 600_000;
@@ -21,7 +21,7 @@ const TOTAL_LIMIT = 600_000;
 const EVENTS = 200;
 const RACERS = 20;
 
-// What only the server says of a message: a client that names any of it is refused.
+// The members that only the server sets: a message with any of them is refused.
 const CLAIMS = {
   routing: { tenant_id: "t_beta", env: "prod", thread_id: "th", actor_id: "eve" },
   tenant: "t_beta",
@@ -64,7 +64,7 @@ function token({ tenant = "t_alpha", env = "prod", sub = "ada", ttl = 600 } = {}
   return sign(claims(tenant, env, sub, ttl));
 }
 
-/** Waits, but not for ever. */
+/** Waits for at most this time. */
 async function within(promise, milliseconds = WAIT) {
   const over = new AbortController();
   const late = sleep(milliseconds, undefined, { signal: over.signal }).then(() => {
@@ -80,7 +80,7 @@ async function within(promise, milliseconds = WAIT) {
 
 // Requests.
 
-/** What a request bears; `ada` sends it unless a token says otherwise. */
+/** The headers of a request. The caller is `ada`, unless a token is given. */
 function headers({ tenant = "t_alpha", env = "prod", requestId, resume, bearer } = {}) {
   return {
     "X-Tenant-Id": tenant,
@@ -99,17 +99,17 @@ async function answer(response) {
   return { status: response.statusCode, headers: response.headers, json: () => JSON.parse(body) };
 }
 
-/** Status and code of an answer, after the shape of the refusal was looked at. */
+/** Checks the form of a refusal, and returns its status and code. */
 function refusal({ status, headers, json }) {
   assert.equal(headers["content-type"], "application/problem+json");
-  assert.ok(headers["x-request-id"], "refusals bear the request id too");
+  assert.ok(headers["x-request-id"], "refusals have the request id, too");
   const problem = json();
   assert.equal(problem.status, status);
   assert.ok(problem.detail, "a refusal says why");
   return `${status} ${problem.code}`;
 }
 
-/** The head of the response. */
+/** Sends a request, and returns the response once its head has arrived. */
 function open(method, path, headers, body) {
   const request = http.request(`http://${host}${path}`, { method, headers, agent: false });
   const response = new Promise((resolve, reject) => {
@@ -130,7 +130,7 @@ async function exchange(method, path, headers, body) {
 
 let threads = 0;
 
-/** A thread that no other check uses, in each of these homes. */
+/** Registers a thread that no other check uses, in each of these tenants and envs. */
 async function newThread(...homes) {
   const thread = `node-${threads++}`;
   for (const home of homes.length ? homes : [{}]) {
@@ -139,7 +139,7 @@ async function newThread(...homes) {
   return thread;
 }
 
-/** Publishes by POST, and gives the envelope. */
+/** Publishes with a POST, and returns the envelope. */
 async function say(thread, text, options) {
   const stored = await exchange("POST", `/chat/${thread}/messages`, headers(options), { text });
   assert.equal(stored.status, 201);
@@ -151,13 +151,13 @@ async function ticketFor(thread, { origin, ...options } = {}) {
   const issued = await exchange("POST", "/tickets", whole, { thread_id: thread });
   assert.equal(issued.status, 201);
   const { ticket, expires_at } = issued.json();
-  assert.ok(expires_at > Date.now() / 1000, "a ticket is good for a while");
+  assert.ok(expires_at > Date.now() / 1000, "a ticket is valid for a while");
   return ticket;
 }
 
 // Connections.
 
-/** The server answered an upgrade with something else than 101. */
+/** The server answered an upgrade with another status than 101. */
 class Refused extends Error {
   constructor(answer) {
     super(`refused with ${answer.status}`);
@@ -165,7 +165,7 @@ class Refused extends Error {
   }
 }
 
-/** A WebSocket that remembers the last id it was told, to resume from there. */
+/** A WebSocket that remembers the last id, to resume from it. */
 class Socket {
   cursor;
   #arrived = [];
@@ -192,7 +192,7 @@ class Socket {
         this.#end(new Error(`closed with ${code} ${reason}`));
       });
     });
-    // It may be cut before anything waits for it.
+    // The socket may be cut before anything waits for this promise.
     this.opened.catch(() => {});
     this.socket.on("message", (data, isBinary) => {
       this.#arrived.push({ data, isBinary });
@@ -212,7 +212,7 @@ class Socket {
     }
   }
 
-  /** The next message, of whatever type. */
+  /** The next message, of any type. */
   async next() {
     const arrival = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
     this.#serve();
@@ -230,19 +230,19 @@ class Socket {
     assert.equal(message.type, "open");
     assert.equal(message.v, 1);
     assert.equal(message.meta.trace_id, this.headers["x-request-id"], "the request's own id");
-    assert.ok(message.id, "there is a place to resume from before there is any event");
+    assert.ok(message.id, "there is a cursor to resume from before the first event");
     return this;
   }
 
-  /** The next message, which is an event (with this text). */
+  /** Reads the next message, which must be an event (with this text). */
   async event(text) {
     const message = await this.next();
-    assert.ok(message.routing, `an event, and not ${JSON.stringify(message)}`);
+    assert.ok(message.routing, `expected an event, but got ${JSON.stringify(message)}`);
     if (text !== undefined) assert.deepEqual(message.data, { text });
     return message;
   }
 
-  /** The next message, which says that ours was refused. */
+  /** Reads the next message, which must say that the server refused ours. */
   async refused() {
     const message = await this.next();
     assert.equal(message.type, "error", JSON.stringify(message));
@@ -254,28 +254,28 @@ class Socket {
     this.socket.send(JSON.stringify({ type: "message", text, ...members }));
   }
 
-  /** Breaks the connection as a network does: no close frame, nothing flushed. */
+  /** Breaks the connection like a network: without a close frame or a flush. */
   cut() {
     this.socket.terminate();
   }
 }
 
-/** What is open while a check runs, to be cut off when it is over. */
+/** The connections that are open during a check. They are cut after it. */
 const connections = new Set();
 
-/** Opens a WebSocket, with nothing on the request but this. */
+/** Opens a WebSocket. The request has only these headers, parameters and subprotocols. */
 function upgrade(thread, headers, query, protocols) {
   const socket = new Socket(thread, headers, query, protocols);
   connections.add(socket);
   return socket;
 }
 
-/** Opens a WebSocket and reads where it starts. */
+/** Opens a WebSocket, and reads the opening message. */
 function listen(thread, { query, ...options } = {}) {
   return upgrade(thread, headers(options), query).opening();
 }
 
-/** Status and code of a refused upgrade. */
+/** Expects that the upgrade is refused, and returns status and code. */
 async function refusedUpgrade(thread, headers, query, protocols) {
   const outcome = await within(upgrade(thread, headers, query, protocols).opened).catch((e) => e);
   if (!(outcome instanceof Refused)) throw new Error(`not refused: ${outcome}`);
@@ -313,12 +313,12 @@ class EventStream {
     return value;
   }
 
-  /** The next block after the opening, which is an event with this text. */
+  /** Reads the next block after the opening, which must be an event with this text. */
   async event(text) {
     let block;
     do {
       block = await this.block();
-      assert.ok(block, "the stream goes on");
+      assert.ok(block, "the stream must not end");
     } while (block.event === "stream.open");
     assert.deepEqual(JSON.parse(block.data).data, { text });
   }
@@ -328,13 +328,13 @@ class EventStream {
   }
 }
 
-/** An `EventStream`, or the status and code that refuse it. */
+/** An `EventStream`, or status and code if the server refuses it. */
 async function eventStream(thread, headers, ticket) {
   const response = await open("GET", `/sse/chat/${thread}?ticket=${ticket}`, headers);
   return response.statusCode === 200 ? new EventStream(response) : refusal(await answer(response));
 }
 
-/** What every event bears, on every connection. */
+/** Checks the fields that every event has, on every connection. */
 function checkEnvelope(event, tenant, env, thread, trace) {
   assert.equal(event.v, 1);
   assert.equal(event.routing.tenant_id, tenant);
@@ -357,7 +357,7 @@ const checks = {
     const foreign = sign(claims("t_alpha", "prod", "ada"), "another secret of more than 32 bytes");
     const without = (claim) => sign({ ...claims("t_alpha", "prod", "ada"), [claim]: undefined });
     const [t, e, none] = ["t_alpha", "prod", undefined];
-    // Many are wrong in more than one way: they show which check comes first.
+    // Many have more than one fault: they show which check comes first.
     for (const [expected, tenant, env, bearer, thread = "th", resume] of [
       ["400 context.missing", none, e, good],
       ["400 context.missing", t, none, good],
@@ -404,7 +404,7 @@ const checks = {
     }
   },
 
-  async "a browser needs no headers: query and subprotocol"() {
+  async "a browser can use the query and a subprotocol instead of headers"() {
     const thread = await newThread();
     const query = { tenant: "t_alpha", env: "prod" };
     const bearer = token({ sub: "brow|ser" });
@@ -428,7 +428,7 @@ const checks = {
     }
   },
 
-  async "every event is of its thread and bears the id of its connection"() {
+  async "each event belongs to its thread and has the id of its connection"() {
     const homes = [
       { tenant: "t_alpha", env: "prod" },
       { tenant: "t_alpha", env: "dev" },
@@ -442,7 +442,7 @@ const checks = {
       assert.equal(socket.headers["x-request-id"], requestId, "echoed");
       listeners.push({ ...home, requestId, socket });
     }
-    // One thread id in three places names three threads.
+    // The same thread id in three places names three threads.
     for (let i = 0; i < 5; i++) {
       for (const home of homes) {
         await say(thread, `${home.tenant} ${home.env} ${i}`, { ...home, requestId: `post-${i}` });
@@ -471,7 +471,7 @@ const checks = {
 
   "each event is seen once across cuts, by query": () => cutAndResumed(true),
 
-  async "whose a message is, is not for its sender to say"() {
+  async "a sender cannot choose the routing of a message"() {
     const thread = await newThread({}, { env: "dev" }, { tenant: "t_beta" });
     const bearer = token({ sub: "eve|really" });
     const sender = await listen(thread, { bearer, requestId: "of-eve" });
@@ -497,7 +497,7 @@ const checks = {
       assert.equal(event.meta.origin_trace_id, "of-eve");
       assert.equal(event.meta.seq, 1, "nothing was published before it");
     }
-    // Nobody else has received anything: the first event of each client is its own.
+    // Nobody else has received anything: the first event of each other client is one of its own thread.
     await say(thread, "of dev", { env: "dev" });
     await elsewhere.event("of dev");
     await say(thread, "of beta", { tenant: "t_beta" });
@@ -506,13 +506,13 @@ const checks = {
     await named.event("of only-beta");
   },
 
-  async "a ticket opens one web socket once, for its thread, and stands alone"() {
+  async "a ticket opens one WebSocket once, for its thread, and without other credentials"() {
     const thread = await newThread();
     const other = await newThread();
     const ticket = await ticketFor(thread, { bearer: token({ sub: "bea" }) });
     const socket = await upgrade(thread, {}, { ticket }).opening();
     assert.equal(await refusedUpgrade(thread, {}, { ticket }), "401 auth.invalid");
-    // The abuse has not ended the stream, which belongs to the ticket's tenant and caller.
+    // The second use has not ended the stream, which belongs to the ticket's tenant and caller.
     socket.say("hi");
     const event = await socket.event("hi");
     checkEnvelope(event, "t_alpha", "prod", thread, socket.headers["x-request-id"]);
@@ -534,7 +534,7 @@ const checks = {
     assert.equal(await refusedUpgrade(thread, {}, madeUp), "401 auth.invalid");
   },
 
-  async "a ticket is for pages of the origin that asked for it"() {
+  async "a ticket works only for pages of the origin that asked for it"() {
     const thread = await newThread();
     const stolen = await ticketFor(thread, { origin: base });
     const evil = { Origin: "https://evil.example" };
@@ -543,7 +543,7 @@ const checks = {
     await upgrade(thread, { Origin: base }, { ticket }).opening();
   },
 
-  async "of many who use a ticket at once, one succeeds"() {
+  async "if many clients use a ticket at once, one succeeds"() {
     const thread = await newThread();
     const lost = Array(RACERS - 1).fill("401 auth.invalid");
     const racers = Array.from({ length: RACERS });
@@ -564,7 +564,7 @@ const checks = {
     assert.deepEqual(streams.filter((end) => !(end instanceof EventStream)), lost);
   },
 
-  async "a ticket reopens its event stream for who has read it, and nothing else"() {
+  async "a ticket reopens its event stream with a cursor of that stream, and nothing else"() {
     const thread = await newThread();
     const ticket = await ticketFor(thread);
     const first = await eventStream(thread, {}, ticket);
@@ -572,7 +572,7 @@ const checks = {
     await first.event("one");
     assert.equal(await eventStream(thread, {}, ticket), "401 auth.invalid");
     assert.equal(await refusedUpgrade(thread, {}, { ticket }), "401 auth.invalid");
-    // The abuse has not ended the stream.
+    // The refused requests have not ended the stream.
     await say(thread, "two");
     await first.event("two");
     await say(thread, "three");
@@ -590,12 +590,12 @@ async function cutAndResumed(byQuery) {
   const thread = await newThread();
   const seen = [];
   let pieces = 0;
-  // Before the first event, the opening says where reading starts.
+  // Before the first event, the opening has the cursor.
   const live = await listen(thread);
   let { cursor } = live;
   live.cut();
 
-  /** Reads until the time is over; the cut comes wherever it comes, in the handshake too. */
+  /** Reads until the time is over, and then cuts the connection, at any point, even in the handshake. */
   async function piece(milliseconds) {
     pieces += 1;
     const resume = byQuery ? { query: { last_event_id: cursor } } : { resume: cursor };
@@ -613,7 +613,7 @@ async function cutAndResumed(byQuery) {
         cursor = socket.cursor;
       }
     } catch (error) {
-      // Only the cut ends a connection, and a cut is not a refusal.
+      // Only the cut may end the connection, and not a refusal.
       const isFault = error instanceof Refused || error instanceof assert.AssertionError;
       if (!isOver || isFault) throw error;
     } finally {
@@ -626,19 +626,19 @@ async function cutAndResumed(byQuery) {
   let isPublished = false;
   const publisher = (async () => {
     for (let i = 0; i < EVENTS; i++) {
-      // Pauses in which a reader may be cut off.
+      // In these pauses, a reader may be cut off.
       await sleep(Math.random() * 10);
       await say(thread, `${i}`);
     }
   })().finally(() => (isPublished = true));
-  publisher.catch(() => {}); // The error is reported below, where the promise is awaited.
+  publisher.catch(() => {}); // The `await` below reports the error.
   while (!isPublished) await Promise.all([piece(Math.random() * 80), sleep(1)]);
   await publisher;
   await piece(WAIT);
   const expected = Array.from({ length: EVENTS }, (_, i) => `${i}`);
   assert.deepEqual(seen.map((event) => event.data.text), expected, `${pieces} connections`);
   assert.deepEqual(seen.map((event) => event.meta.seq), expected.map((i) => Number(i) + 1));
-  assert.ok(pieces > 5, `${pieces} connections cut nothing`);
+  assert.ok(pieces > 5, `only ${pieces} connections: there were too few cuts`);
   // After the last event, nothing is repeated.
   const socket = await listen(thread, { resume: cursor });
   await say(thread, "last");

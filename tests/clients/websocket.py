@@ -1,8 +1,8 @@
-"""An independent client checks what the chat example promises over WebSocket.
+"""Checks the chat example over WebSocket with an independent client.
 
     python websocket.py http://127.0.0.1:3000 SECRET
 
-The server is started for this run alone, with these options:
+The server must run only for these checks, with these options:
 
     --hs256-secret SECRET --retain 100000 --leeway 0 --thread t_alpha/prod/th
     --thread t_alpha/dev/th --thread t_beta/prod/th --thread t_beta/prod/only-beta
@@ -65,9 +65,9 @@ class Answer:
         return json.loads(self.body)
 
     def refusal(self):
-        """Checks the shape of the refusal, and returns its status and code."""
+        """Checks the form of the refusal, and returns its status and code."""
         equal(self.headers["content-type"], "application/problem+json")
-        true("x-request-id" in self.headers, "refusals bear the request id too")
+        true("x-request-id" in self.headers, "refusals have the request id, too")
         problem = self.json()
         equal(problem["status"], self.status)
         true(problem["detail"], "a refusal says why")
@@ -75,7 +75,7 @@ class Answer:
 
 
 class Socket:
-    """A WebSocket that remembers the last id, to resume from there."""
+    """A WebSocket that remembers the last id, to resume from it."""
 
     def __init__(self, connection):
         self.connection = connection
@@ -87,7 +87,7 @@ class Socket:
         return self.connection.response.headers
 
     async def next(self):
-        """The next message, of whatever type."""
+        """The next message, of any type."""
         frame = await within(self.connection.recv())
         true(isinstance(frame, str), "messages are text frames")
         message = json.loads(frame)
@@ -101,14 +101,14 @@ class Socket:
         equal(message["v"], 1)
         equal(message["meta"]["trace_id"], self.headers["x-request-id"], "the request's own id")
         equal(message["data"], {})
-        true(message["id"], "there is a place to resume from before there is any event")
+        true(message["id"], "there is a cursor to resume from before the first event")
         return self
 
     async def gap(self):
         """The notice of a gap. An `open` without an id may come before it."""
         message = await self.next()
         if message["type"] == "open":
-            true(message.get("id") is None, "no place to resume from before the gap is told")
+            true(message.get("id") is None, "there is no cursor before the gap is reported")
             message = await self.next()
         equal(message["type"], "stream.gap")
         equal(message["id"], message["data"]["resumes_at"])
@@ -117,13 +117,13 @@ class Socket:
     async def event(self, text=None):
         """Reads the next message, which must be an event (with this text)."""
         message = await self.next()
-        true("routing" in message, f"an event, and not {message}")
+        true("routing" in message, f"expected an event, but got {message}")
         if text is not None:
             equal(message["data"], {"text": text})
         return message
 
     async def refused(self):
-        """The next message, which says that ours was refused."""
+        """Reads the next message, which must say that the server refused ours."""
         message = await self.next()
         equal(message["type"], "error", f"{message}")
         equal(message["data"]["code"], "message.invalid")
@@ -142,7 +142,7 @@ class Socket:
             while True:
                 messages.append(await self.next())
         except ConnectionClosed as closed:
-            true(closed.rcvd is not None, "a close frame, and not a broken connection")
+            true(closed.rcvd is not None, "the server sends a close frame, and does not just disconnect")
             return messages, (closed.rcvd.code, closed.rcvd.reason)
 
     def abort(self):
@@ -151,7 +151,7 @@ class Socket:
 
 
 class EventStream:
-    """Server-sent events, read by a thread."""
+    """Server-sent events. A thread of the operating system reads them."""
 
     def __init__(self, response, connection):
         self.response, self.connection = response, connection
@@ -224,7 +224,7 @@ class Chat:
         return await within(asyncio.to_thread(exchange))
 
     async def new_thread(self, *homes):
-        """Registers a thread that no other check uses, in each of these (tenant, env)."""
+        """Registers a thread that no other check uses, in each of these pairs of tenant and env."""
         thread = f"py-{next(self.names)}"
         for tenant, env in homes or [("t_alpha", "prod")]:
             headers = self.headers(tenant, env)
@@ -232,7 +232,7 @@ class Chat:
         return thread
 
     async def say(self, thread, text, tenant="t_alpha", **headers):
-        """Publishes by POST, and returns the envelope."""
+        """Publishes with a POST, and returns the envelope."""
         path, headers = f"/chat/{thread}/messages", self.headers(tenant, **headers)
         answer = await self.http("POST", path, headers, {"text": text})
         equal(answer.status, 201)
@@ -240,7 +240,7 @@ class Chat:
 
     @asynccontextmanager
     async def upgrade(self, thread, headers, query=None, **options):
-        """Opens a WebSocket. `InvalidStatus` if the server answers with anything but 101."""
+        """Opens a WebSocket. Raises `InvalidStatus` if the status of the response is not 101."""
         uri = f"ws://{self.host}/ws/chat/{quote(thread)}"
         uri += "?" + urlencode(query) if query else ""
         options |= {"open_timeout": WAIT, "close_timeout": WAIT, "proxy": None}
@@ -249,12 +249,12 @@ class Chat:
 
     @asynccontextmanager
     async def listen(self, thread, *args, query=None, **headers):
-        """Opens a WebSocket and reads where it starts."""
+        """Opens a WebSocket, and reads the opening message."""
         async with self.upgrade(thread, self.headers(*args, **headers), query) as socket:
             yield await socket.opening()
 
     async def refusal(self, thread, headers, query=None, **options):
-        """Status and code of a refused upgrade."""
+        """Expects that the upgrade is refused, and returns status and code."""
         return (await self.refused(thread, headers, query, **options)).refusal()
 
     async def refused(self, thread, headers, query=None, **options):
@@ -269,7 +269,7 @@ class Chat:
         answer = await self.http("POST", "/tickets", headers, {"thread_id": thread})
         equal(answer.status, 201)
         ticket = answer.json()
-        true(ticket["expires_at"] > time.time(), "a ticket is good for a while")
+        true(ticket["expires_at"] > time.time(), "a ticket is valid for a while")
         return ticket["ticket"]
 
     def _sse(self, thread, headers, query, begin=lambda: None):
@@ -281,12 +281,12 @@ class Chat:
             return Answer(response.status, response.headers, response.read())
 
     async def sse(self, thread, headers, query):
-        """An `EventStream`, or the `Answer` that refuses it."""
+        """An `EventStream`, or the `Answer` if the server refuses it."""
         return await within(asyncio.to_thread(self._sse, thread, headers, query))
 
 
 def check_envelope(event, tenant, env, thread, trace):
-    """The fields of every event, on every connection."""
+    """Checks the fields that every event has, on every connection."""
     equal(event["v"], 1)
     equal(event["routing"]["tenant_id"], tenant)
     equal(event["routing"]["env"], env)
@@ -316,7 +316,7 @@ async def refusals_come_in_order_and_before_the_upgrade(chat):
     equal(refused, (400, "cursor.invalid"))
 
 
-async def headers_sent_twice_are_refused_and_not_chosen_from(chat):
+async def headers_that_are_sent_twice_are_refused(chat):
     headers = chat.headers(request_id="r-1", resume="earliest")
     other = f"Bearer {chat.token('t_beta')}"
     for name, value, refusal in [
@@ -342,7 +342,7 @@ async def unknown_and_foreign_threads_answer_the_same(chat):
     equal(answers[0], answers[1])
 
 
-async def tenant_and_env_may_be_in_the_query_and_not_in_two_places(chat):
+async def tenant_and_env_may_be_in_the_query_but_not_in_two_places(chat):
     thread = await chat.new_thread(("t_alpha", "prod"), ("t_alpha", "dev"))
     bearer = {"Authorization": f"Bearer {chat.token()}"}
     both = {"tenant": "t_alpha", "env": "prod"}
@@ -377,7 +377,7 @@ async def a_token_may_be_a_subprotocol_and_is_never_echoed(chat):
         async with chat.upgrade(thread, {}, query, subprotocols=offered) as socket:
             equal(socket.connection.subprotocol, "chat.v1")
             equal(socket.headers["sec-websocket-protocol"], "chat.v1")
-            true(token not in str(socket.headers), "the token stays out of the response")
+            true(token not in str(socket.headers), "the response must not have the token")
             await socket.opening()
             await socket.say("hi")
             equal((await socket.event("hi"))["routing"]["actor_id"], "brow|ser")
@@ -389,17 +389,17 @@ async def a_token_may_be_a_subprotocol_and_is_never_echoed(chat):
         (chat.token(ttl=-61), {}, (401, "auth.expired")),
         (token[:-4] + "AAAA", {}, (401, "auth.invalid")),
         (chat.token("t_beta"), {}, (403, "tenant.mismatch")),
-        # A token in two places, even if it is the same.
+        # The token is in two places. It is refused, even if both are the same.
         (token, {"Authorization": f"Bearer {token}"}, (400, "context.invalid")),
     ]:
         protocols = ["chat.v1", f"bearer.{offered}"]
         equal(await chat.refusal(thread, headers, query, subprotocols=protocols), refusal)
 
 
-# Deliveries, and their receivers.
+# Deliveries reach the right receivers.
 
 
-async def every_event_is_of_its_thread_and_bears_the_id_of_its_connection(chat):
+async def each_event_belongs_to_its_thread_and_has_the_id_of_its_connection(chat):
     homes = [("t_alpha", "prod"), ("t_alpha", "dev"), ("t_beta", "prod")]
     thread = await chat.new_thread(*homes)
     async with AsyncExitStack() as stack:
@@ -410,7 +410,7 @@ async def every_event_is_of_its_thread_and_bears_the_id_of_its_connection(chat):
             socket = await stack.enter_async_context(listening)
             equal(socket.headers["x-request-id"], request_id, "echoed")
             sockets.append((tenant, env, request_id, socket))
-        # One thread id in three places names three threads.
+        # The same thread id in three places names three threads.
         for i in range(5):
             for tenant, env in homes:
                 text = f"{tenant} {env} {i}"
@@ -442,7 +442,7 @@ async def a_generated_request_id_is_echoed_and_stamped(chat):
         true(ids[0] != ids[1], "each connection has its own id")
 
 
-async def a_quiet_connection_answers_pings_and_a_goodbye(chat):
+async def a_quiet_connection_answers_a_ping_and_a_close_frame(chat):
     async with chat.listen("th") as socket:
         await within(await socket.connection.ping())
         await within(socket.connection.close(1000, "bye"))
@@ -461,7 +461,7 @@ async def _publish(chat, thread, by_socket):
             await asyncio.sleep(random.uniform(0, 0.01))
             if by_socket:
                 await socket.say(str(i))
-                # A client that does not read is a slow reader.
+                # Read, or the server would disconnect this client as too slow.
                 await socket.event(str(i))
             else:
                 await chat.say(thread, str(i))
@@ -485,10 +485,10 @@ async def _cut_and_resumed(chat, by_query):
                     finally:
                         socket.abort()
         except TimeoutError:
-            # The piece is over: the cut may come anywhere, in a handshake too.
-            true(piece.expired(), "only the piece ends, nothing else takes too long")
+            # The time of this piece is over. The cut may come at any point, even in the handshake.
+            true(piece.expired(), "only the time of the piece may run out")
 
-    # Before the first event, the opening says where reading starts.
+    # Before the first event, the opening has the cursor.
     async with chat.listen(thread) as socket:
         cursor = socket.cursor
         socket.abort()
@@ -498,10 +498,10 @@ async def _cut_and_resumed(chat, by_query):
     await publisher
     await listen_for_a_piece(WAIT)
     texts = [event["data"]["text"] for event in seen]
-    equal(texts, [str(i) for i in range(EVENTS)], f"each once, over {connections} connections")
+    equal(texts, [str(i) for i in range(EVENTS)], f"each event once, over {connections} connections")
     equal([event["meta"]["seq"] for event in seen], list(range(1, EVENTS + 1)))
     equal(len({event["id"] for event in seen}), EVENTS)
-    true(connections > 5, f"{connections} connections cut nothing")
+    true(connections > 5, f"only {connections} connections: there were too few cuts")
     # After the last event, nothing is repeated.
     async with chat.listen(thread, resume=cursor) as socket:
         await chat.say(thread, "last")
@@ -526,7 +526,7 @@ async def reading_starts_where_the_client_says(chat):
         await live.event("three")
     by_query = {"last_event_id": first}
     async with chat.listen(thread, query=by_query) as socket:
-        equal(socket.cursor, first, "the accepted cursor, not the head")
+        equal(socket.cursor, first, "the cursor that was sent, not the head")
         for text in ("two", "three"):
             await socket.event(text)
     async with chat.listen(thread, query=by_query, resume=second) as socket:
@@ -538,7 +538,7 @@ async def reading_starts_where_the_client_says(chat):
                 await socket.event(text)
 
 
-async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign(chat):
+async def a_foreign_or_unknown_cursor_gets_a_gap_and_no_foreign_event(chat):
     thread = await chat.new_thread(("t_alpha", "prod"), ("t_alpha", "dev"), ("t_beta", "prod"))
     other = await chat.new_thread()
     mine = (await chat.say(thread, "mine"))["id"]
@@ -546,8 +546,8 @@ async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign
         (await chat.say(thread, "secret of beta", "t_beta"))["id"],
         (await chat.say(thread, "of dev", env="dev"))["id"],
         (await chat.say(other, "of another thread"))["id"],
-        # One cursor of no log, and one of this log, but after its head. (Both rely on how a cursor is
-        # written, which clients otherwise do not.)
+        # The first cursor belongs to no log. The second belongs to this log, but is after its head. (Both depend on
+        # the form of a cursor, which clients should not do.)
         "0123456789abcdef-7",
         mine.rpartition("-")[0] + "-1000000",
     ]
@@ -563,13 +563,13 @@ async def a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign
         # A client can resume from the end of the gap, without another gap.
         async with chat.listen(thread, resume=gap["resumes_at"]) as socket:
             await socket.event("mine")
-    equal(gaps, gaps[:1] * len(gaps), "unknown and foreign alike")
+    equal(gaps, gaps[:1] * len(gaps), "the same gap for unknown and foreign cursors")
 
 
 # Messages of clients.
 
 
-async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
+async def a_sender_cannot_choose_the_routing_of_a_message(chat):
     homes = [("t_alpha", "prod"), ("t_alpha", "dev"), ("t_beta", "prod")]
     thread = await chat.new_thread(*homes)
     eve = chat.token(sub="eve|really")
@@ -585,7 +585,7 @@ async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
             await sender.refused()
         await sender.say("spoofed", **CLAIMS)
         await sender.refused()
-        # With an escape, it is the same member.
+        # A name with an escape is the same member.
         await sender.send('{"type":"message","text":"spoofed","\\u0074enant_id":"t_beta"}')
         await sender.refused()
         await sender.say("honest")
@@ -595,7 +595,7 @@ async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
             equal(event["routing"]["actor_id"], "eve|really")
             equal(event["meta"]["origin_trace_id"], "of-eve")
             equal(event["meta"]["seq"], 1, "nothing was published before it")
-        # Nobody else has received anything: the first event of each client is its own.
+        # Nobody else has received anything: the first event of each other client is one of its own thread.
         await chat.say(thread, "of dev", env="dev")
         await elsewhere.event("of dev")
         await chat.say(thread, "of beta", "t_beta")
@@ -604,7 +604,7 @@ async def whose_a_message_is_is_not_for_its_sender_to_say(chat):
         await named.event("of only-beta")
 
 
-async def nor_is_it_by_post(chat):
+async def a_post_cannot_choose_the_routing_of_a_message(chat):
     thread = await chat.new_thread(("t_alpha", "prod"), ("t_beta", "prod"))
     headers = chat.headers(request_id="of-post")
     async with chat.listen(thread) as own, chat.listen(thread, "t_beta") as foreign:
@@ -624,7 +624,7 @@ async def nor_is_it_by_post(chat):
         await foreign.event("of beta")
 
 
-async def what_is_no_message_is_refused_and_the_connection_stays(chat):
+async def a_frame_without_a_message_is_refused_and_the_connection_stays_open(chat):
     thread = await chat.new_thread()
     async with chat.listen(thread) as socket:
         for reserved in RESERVED_TYPES:
@@ -645,7 +645,7 @@ async def frames_that_are_too_large_or_binary_end_the_connection(chat):
     fragments = [frame[at : at + 8 * KIB] for at in range(0, len(frame), 8 * KIB)]
     for too_large in (frame, fragments):
         async with chat.listen(thread) as socket:
-            # The server need not read all of it before it closes.
+            # The server may close before it has read the whole frame.
             with suppress(ConnectionClosed):
                 await socket.send(too_large)
             equal((await socket.closing())[1][0], 1009)
@@ -671,7 +671,7 @@ async def a_stream_ends_with_its_token_and_says_so(chat):
     async def to_the_end(listening):
         async with listening as socket:
             messages, (code, reason) = await socket.closing()
-            true(expires <= time.time(), "not before its time")
+            true(expires <= time.time(), "the stream must not end before the token")
             equal((code, reason), (4401, "auth.expired"))
             equal(messages[-1]["type"], "auth.expired")
             return [message for message in messages if "routing" in message], socket.cursor
@@ -689,11 +689,11 @@ async def a_stream_ends_with_its_token_and_says_so(chat):
         to_the_end(chat.upgrade(thread, {}, {"ticket": ticket})),
         chatter(),
     )
-    true(heard and heard_by_ticket, "events flow until then")
+    true(heard and heard_by_ticket, "events arrive until the token expires")
     for events in (heard, heard_by_ticket):
         numbers = [int(event["data"]["text"]) for event in events]
-        true(numbers[-1] <= said, "only what was said")
-        equal(numbers, list(range(numbers[0], numbers[-1] + 1)), "each once, in order")
+        true(numbers[-1] <= said, "only published events")
+        equal(numbers, list(range(numbers[0], numbers[-1] + 1)), "each event once, in order")
     refused = await chat.refusal(thread, chat.headers(token=token, resume=cursor))
     equal(refused, (401, "auth.expired"))
     await chat.say(thread, "missed")
@@ -720,7 +720,7 @@ async def a_ticket_opens_one_web_socket_once(chat):
         true(ticket["ticket"] not in str(socket.headers), "a ticket is not echoed")
         equal(await chat.refusal(thread, {}, ticket), (401, "auth.invalid"))
         await chat.say(thread, "of beta", "t_beta")
-        # The abuse has not ended the stream, which belongs to the ticket's tenant and caller.
+        # The second use has not ended the stream, which belongs to the ticket's tenant and caller.
         await socket.say("hi")
         event = await socket.event("hi")
         check_envelope(event, "t_alpha", "prod", thread, socket.headers["x-request-id"])
@@ -730,7 +730,7 @@ async def a_ticket_opens_one_web_socket_once(chat):
     equal(await chat.refusal(thread, resuming, ticket), (401, "auth.invalid"))
 
 
-async def a_ticket_is_for_its_thread_and_stands_alone(chat):
+async def a_ticket_works_only_for_its_thread_and_without_other_credentials(chat):
     thread, other = await chat.new_thread(), await chat.new_thread()
     for target in (other, "nowhere", "only-beta"):
         ticket = {"ticket": await chat.ticket(thread)}
@@ -746,7 +746,7 @@ async def a_ticket_is_for_its_thread_and_stands_alone(chat):
     equal(await chat.refusal(thread, {}, twice), (400, "context.invalid"))
 
 
-async def a_ticket_is_given_to_who_may_use_the_thread(chat):
+async def only_a_caller_that_may_use_the_thread_gets_a_ticket(chat):
     for thread, headers, refusal in [
         ("th", {}, (400, "context.missing")),
         ("th", {"X-Tenant-Id": "t_alpha", "X-Env": "prod"}, (401, "auth.missing")),
@@ -758,7 +758,7 @@ async def a_ticket_is_given_to_who_may_use_the_thread(chat):
         equal(answer.refusal(), refusal)
 
 
-async def a_ticket_is_for_pages_of_the_origin_that_asked_for_it(chat):
+async def a_ticket_works_only_for_pages_of_the_origin_that_asked_for_it(chat):
     thread = await chat.new_thread()
     for evil in ("https://evil.example", "null"):
         ticket = {"ticket": await chat.ticket(thread, origin=chat.base)}
@@ -772,7 +772,7 @@ async def a_ticket_is_for_pages_of_the_origin_that_asked_for_it(chat):
         await socket.opening()
 
 
-async def of_many_who_use_a_ticket_at_once_one_succeeds(chat):
+async def if_many_clients_use_a_ticket_at_once_one_succeeds(chat):
     thread = await chat.new_thread()
     ticket = {"ticket": await chat.ticket(thread)}
 
@@ -788,7 +788,7 @@ async def of_many_who_use_a_ticket_at_once_one_succeeds(chat):
         lost = [end for end in ends if not isinstance(end, Socket)]
         equal(lost, [(401, "auth.invalid")] * (RACERS - 1))
 
-    # The same for a stream of server-sent events: all are connected before any of them asks.
+    # The same for a stream of server-sent events: all clients are connected before the first one sends its request.
     ticket = {"ticket": await chat.ticket(thread)}
     start = threading.Barrier(RACERS, timeout=WAIT)
     loop = asyncio.get_running_loop()
@@ -804,7 +804,7 @@ async def of_many_who_use_a_ticket_at_once_one_succeeds(chat):
     equal(lost, [(401, "auth.invalid")] * (RACERS - 1))
 
 
-async def a_ticket_reopens_its_event_stream_for_who_has_read_it(chat):
+async def a_ticket_reopens_its_event_stream_with_a_cursor_of_that_stream(chat):
     thread, other = await chat.new_thread(), await chat.new_thread()
     foreign = (await chat.say(other, "of another thread"))["id"]
     ticket = {"ticket": await chat.ticket(thread)}
@@ -816,7 +816,7 @@ async def a_ticket_reopens_its_event_stream_for_who_has_read_it(chat):
         refused = await chat.sse(thread, headers, ticket)
         equal(refused.refusal(), (401, "auth.invalid"), f"{headers}")
     equal(await chat.refusal(thread, {}, ticket), (401, "auth.invalid"), "no WebSocket any more")
-    # The abuse has not ended the stream.
+    # The refused requests have not ended the stream.
     await chat.say(thread, "two")
     await first.event("two")
     await chat.say(thread, "three")
@@ -848,29 +848,29 @@ async def a_ticket_opens_streams_and_nothing_else(chat):
 
 CHECKS = [
     refusals_come_in_order_and_before_the_upgrade,
-    headers_sent_twice_are_refused_and_not_chosen_from,
+    headers_that_are_sent_twice_are_refused,
     unknown_and_foreign_threads_answer_the_same,
-    tenant_and_env_may_be_in_the_query_and_not_in_two_places,
+    tenant_and_env_may_be_in_the_query_but_not_in_two_places,
     a_token_may_be_a_subprotocol_and_is_never_echoed,
-    every_event_is_of_its_thread_and_bears_the_id_of_its_connection,
+    each_event_belongs_to_its_thread_and_has_the_id_of_its_connection,
     a_generated_request_id_is_echoed_and_stamped,
-    a_quiet_connection_answers_pings_and_a_goodbye,
+    a_quiet_connection_answers_a_ping_and_a_close_frame,
     each_event_is_seen_once_across_cuts_by_header,
     each_event_is_seen_once_across_cuts_by_query,
     reading_starts_where_the_client_says,
-    a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign,
-    whose_a_message_is_is_not_for_its_sender_to_say,
-    nor_is_it_by_post,
-    what_is_no_message_is_refused_and_the_connection_stays,
+    a_foreign_or_unknown_cursor_gets_a_gap_and_no_foreign_event,
+    a_sender_cannot_choose_the_routing_of_a_message,
+    a_post_cannot_choose_the_routing_of_a_message,
+    a_frame_without_a_message_is_refused_and_the_connection_stays_open,
     frames_that_are_too_large_or_binary_end_the_connection,
     a_stream_ends_with_its_token_and_says_so,
     a_quiet_stream_ends_with_its_token_too,
     a_ticket_opens_one_web_socket_once,
-    a_ticket_is_for_its_thread_and_stands_alone,
-    a_ticket_is_given_to_who_may_use_the_thread,
-    a_ticket_is_for_pages_of_the_origin_that_asked_for_it,
-    of_many_who_use_a_ticket_at_once_one_succeeds,
-    a_ticket_reopens_its_event_stream_for_who_has_read_it,
+    a_ticket_works_only_for_its_thread_and_without_other_credentials,
+    only_a_caller_that_may_use_the_thread_gets_a_ticket,
+    a_ticket_works_only_for_pages_of_the_origin_that_asked_for_it,
+    if_many_clients_use_a_ticket_at_once_one_succeeds,
+    a_ticket_reopens_its_event_stream_with_a_cursor_of_that_stream,
     a_ticket_opens_streams_and_nothing_else,
 ]
 

@@ -1,4 +1,4 @@
-//! Tests in real browsers: their own `EventSource` and `WebSocket`, and the demo page as a person uses it.
+//! Tests in real browsers, with the native `EventSource` and `WebSocket`, and with the demo page as a person uses it.
 
 use crate::{
     browsers::{Firefox, Page, in_chromium},
@@ -57,7 +57,7 @@ const PAGE: &str = "<!doctype html><script>
     source.addEventListener('stream.gap', () => gaps++);
 </script>";
 
-/// Does what a session cookie would do: the page cannot set headers.
+/// Adds the headers that a session cookie would stand for, because the page cannot set headers.
 async fn session(mut request: Request, next: Next) -> Response {
     let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
     let values = [("x-tenant-id", "t_alpha"), ("x-env", "prod"), ("authorization", &bearer)];
@@ -67,10 +67,10 @@ async fn session(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// An armed link breaks the connection at this text.
+/// An armed link breaks the connection when the server writes this text.
 const SCISSORS: &str = "cut here";
 
-/// A link to a server. The test can break it.
+/// A TCP proxy in front of a server. The test can break its connections.
 #[derive(Clone)]
 struct Link {
     addr: SocketAddr,
@@ -103,12 +103,12 @@ impl Link {
         drop(self.cuts.send(()));
     }
 
-    /// Holds all connections back, or lets the waiting ones through.
+    /// Makes new connections wait, or lets the waiting ones through.
     fn set_up(&self, is_up: bool) {
         self.is_up.send_replace(is_up);
     }
 
-    /// Ends the next connection whose server writes [`SCISSORS`], in the middle of the word.
+    /// Ends the next connection on which the server writes [`SCISSORS`], in the middle of this text.
     fn arm(&self) {
         self.armed.store(true, Ordering::SeqCst);
     }
@@ -149,7 +149,7 @@ impl Link {
 
 #[tokio::test]
 #[ignore = "needs Chromium; `scripts/test` runs it"]
-async fn a_native_event_source_survives_cuts_without_loss_or_double() {
+async fn a_native_event_source_gets_each_event_once_across_cuts() {
     let thread: Routing = "t_alpha/prod/th".parse().unwrap();
     let app = App { threads: MemoryRegistry::new(), log: MemoryLog::new() };
     app.threads.register(&thread);
@@ -169,13 +169,13 @@ async fn a_native_event_source_survives_cuts_without_loss_or_double() {
         for i in 1..=300 {
             publisher.publish("message", &i).await.unwrap();
             if i % 70 == 0 {
-                // Abruptly: the browser sees a reset connection.
+                // The browser sees a reset connection.
                 link.cut();
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let seen = client.until("return seen", |seen| seen.as_array().unwrap().len() >= 300).await;
-        assert_eq!(seen, json!((1..=300).collect::<Vec<_>>()), "each once, in order");
+        assert_eq!(seen, json!((1..=300).collect::<Vec<_>>()), "each event once, in order");
         let opens = client.execute("return opens", vec![]).await.unwrap();
         assert!(opens.as_u64().unwrap() >= 8, "{opens} connections");
         assert_eq!(client.execute("return gaps", vec![]).await.unwrap(), 0);
@@ -183,7 +183,7 @@ async fn a_native_event_source_survives_cuts_without_loss_or_double() {
     .await;
 }
 
-/// Opens streams like a page that has a token and cannot send it: with tickets.
+/// Opens streams with tickets, like a page that has a token but cannot send it with a stream.
 const BY_TICKETS: &str = "
     const who = {
         'Authorization': 'Bearer ' + token, 'X-Tenant-Id': 't_alpha', 'X-Env': 'prod',
@@ -218,7 +218,7 @@ const BY_TICKETS: &str = "
 
 #[tokio::test]
 #[ignore = "needs Chromium; `scripts/test` runs it"]
-async fn by_tickets_a_browser_survives_cuts_without_loss_or_double() {
+async fn a_browser_with_tickets_gets_each_event_once_across_cuts() {
     let chat = Chat::start();
     let server: SocketAddr = chat.base.trim_start_matches("http://").parse().unwrap();
     let link = Link::to(server).await;
@@ -239,11 +239,11 @@ async fn by_tickets_a_browser_survives_cuts_without_loss_or_double() {
         for stream in ["sse", "ws"] {
             let count = |seen: &Value| seen.as_array().is_some_and(|seen| seen.len() >= 200);
             let seen = client.until(&format!("return {stream}.seen"), count).await;
-            assert_eq!(seen, all, "{stream}: each once, in order");
+            assert_eq!(seen, all, "{stream}: each event once, in order");
             let opens = client.execute(&format!("return {stream}.opens"), vec![]).await.unwrap();
             assert!(opens.as_u64().unwrap() >= 2, "{stream}: {opens} connections");
         }
-        // One `EventSource` did all this by itself, with one ticket.
+        // One `EventSource` did this with one ticket, and is still open.
         assert_eq!(client.execute("return sse.state()", vec![]).await.unwrap(), 1);
     })
     .await;
@@ -251,7 +251,7 @@ async fn by_tickets_a_browser_survives_cuts_without_loss_or_double() {
 
 #[tokio::test]
 #[ignore = "needs Chromium; `scripts/test` runs it"]
-async fn a_browsers_web_socket_bears_a_token_and_is_told_why_it_is_refused() {
+async fn a_browsers_web_socket_can_send_a_token_and_learns_why_it_is_refused() {
     let chat = Chat::start_with(&["--close-refused-upgrades"]);
     let base = chat.base.clone();
     in_chromium(async move |client| {
@@ -311,7 +311,7 @@ async fn a_page_of_another_site_cannot_open_a_web_socket_with_the_cookie() {
         std::future::ready(([("set-cookie", cookie)], "logged in"))
     };
     let service = serve_axum(app.route("/login", get(login))).await;
-    // Another port is another origin on the same host. The browser sends the cookie, too.
+    // Another port is another origin, but the same site: the browser still sends the cookie.
     let evil = serve_axum(Router::new().route("/", get(async || "a page"))).await;
     in_chromium(async move |client| {
         client.goto(&format!("http://{service}/login")).await.unwrap();
@@ -333,7 +333,7 @@ async fn a_page_of_another_site_cannot_open_a_web_socket_with_the_cookie() {
 
 #[tokio::test]
 #[ignore = "needs Chromium; `scripts/test` runs it"]
-async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
+async fn the_demo_page_keeps_two_tenants_apart_and_resumes() {
     let chat = Chat::run(Command::new(chat_binary()).args(["--addr", "127.0.0.1:0"]));
     let base = chat.base.clone();
     in_chromium(async move |client| {
@@ -346,7 +346,7 @@ async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
             let field = format!("[data-panel={panel}] [data-field=text]");
             client.find(Locator::Css(&field)).await.unwrap().send_keys(text).await.unwrap();
             click(panel, "send").await;
-            // The field is empty again once the message is sent.
+            // The page clears the field when it has sent the message.
             let value = format!("return document.querySelector('{field}').value");
             client.until(&value, |value| *value == "").await;
         };
@@ -356,7 +356,7 @@ async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
             );
             client.until(&script, |text| text.as_str().unwrap().contains(wanted)).await;
         };
-        // In both streams of the panel.
+        // Checks both streams of the panel.
         let status_is = async |panel: &str, wanted: &str| {
             for transport in ["sse", "ws"] {
                 let status = format!("[data-transport={transport}] [data-role=status]");
@@ -406,7 +406,7 @@ async fn the_demo_page_shows_two_tenants_apart_and_resumes() {
         std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/demo.png"), shot).unwrap();
         texts_are("b", &["hello from beta"]).await;
         let bad = client.execute("return document.querySelectorAll('.tag.bad').length", vec![]);
-        assert_eq!(bad.await.unwrap(), 0, "nothing doubled, nothing foreign");
+        assert_eq!(bad.await.unwrap(), 0, "no repeated and no foreign event");
     })
     .await;
 }
@@ -418,7 +418,7 @@ struct Site {
     tickets: TicketIssuer,
 }
 
-/// Goes on live after a gap, so that no event follows the notice.
+/// Continues live after a gap, so that no event follows the notice.
 async fn quiet(
     thread: ThreadAccess<Path<String>, MemoryRegistry>,
     from: LastEventId,
@@ -491,7 +491,7 @@ async fn cut_where_it_hurts(page: impl Page) {
             let script = format!("const by = '{by}', from = '{from}'; {QUIET}");
             page.run(&script).await.unwrap();
             wait("return [opens, gaps]", json!([1, gaps])).await;
-            // The stream is quiet, and is cut before any event.
+            // Cut the quiet stream before its first event.
             link.set_up(false);
             link.cut();
             page.until("return broken", |broken| broken.as_u64() >= Some(1)).await;
@@ -500,7 +500,7 @@ async fn cut_where_it_hurts(page: impl Page) {
             }
             link.set_up(true);
             wait("return [seen, gaps]", json!([[1, 2, 3], gaps])).await;
-            // The cut is in the middle of an event, after its id.
+            // Cut the stream in the middle of an event, after its id.
             let whole = format!("{SCISSORS} ").repeat(50);
             link.arm();
             publisher.publish("message", &whole).await.unwrap();

@@ -1,6 +1,6 @@
-//! Real browsers: Chromium, driven by ChromeDriver, and Firefox, driven by its own [WebDriver BiDi].
+//! Starts and drives real browsers: Chromium with ChromeDriver, and Firefox with its own [WebDriver BiDi].
 //!
-//! Debian: `chromium`, `chromium-driver` and `firefox-esr`; `scripts/test` installs them.
+//! On Debian, the packages are `chromium`, `chromium-driver` and `firefox-esr`; `scripts/test` installs them.
 //!
 //! [WebDriver BiDi]: https://www.w3.org/TR/webdriver-bidi/
 
@@ -19,15 +19,15 @@ use std::{
 use tokio::{net::TcpStream, sync::Mutex};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
-/// The parts of a browser that tests use.
+/// The operations of a browser that tests use.
 pub(crate) trait Page {
     async fn open(&self, url: &str);
 
     /// Runs the body of an asynchronous function, and returns its result.
     async fn run(&self, script: &str) -> Result<Value, String>;
 
-    /// Runs the script until its answer is the wanted one. The script may read values that the page has
-    /// not set yet.
+    /// Runs the script until `wanted` accepts its result. The script may read values that the page has not set
+    /// yet.
     async fn until(&self, script: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -63,16 +63,16 @@ fn new_profile() -> PathBuf {
     std::env::temp_dir().join(format!("browser-{}", uuid::Uuid::new_v4()))
 }
 
-/// Returns the text after `announcement` in the output of a process. It goes on reading the output, or the
+/// Returns the text after `announcement` in the output of a process. It continues to read the output: otherwise the
 /// process would block.
 fn announced(from: impl Read + Send + 'static, announcement: &str) -> String {
     let mut lines = BufReader::new(from).lines().map_while(Result::ok);
     let found = lines.find_map(|line| Some(line.split_once(announcement)?.1.to_owned()));
     std::thread::spawn(move || lines.for_each(drop));
-    found.unwrap_or_else(|| panic!("no process said {announcement:?}"))
+    found.unwrap_or_else(|| panic!("the process did not print {announcement:?}"))
 }
 
-/// Runs `test` in a new Chromium, and always ends the browser.
+/// Runs `test` in a new Chromium, and ends the browser even if the test panics.
 pub(crate) async fn in_chromium<T: Future<Output = ()>>(test: impl FnOnce(Client) -> T) {
     let profile = new_profile();
     let arguments = [
@@ -150,7 +150,7 @@ impl Firefox {
         let command = json!({"id": id, "method": method, "params": params});
         socket.send(Message::text(command.to_string())).await.unwrap();
         loop {
-            let message = socket.next().await.expect("Firefox is there").unwrap();
+            let message = socket.next().await.expect("Firefox still runs").unwrap();
             let Message::Text(text) = message else { continue };
             let mut answer: Value = serde_json::from_str(&text).unwrap();
             if answer["id"] == *id {

@@ -1,4 +1,4 @@
-//! The demo over real sockets: refusals come before any byte of a stream, and events stay in their threads.
+//! Tests the demo over real sockets: refusals come before any byte of a stream, and events stay in their threads.
 
 use crate::support::{Chat, claims, now, refusal, sign, token, with_short_token};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ async fn a_request_is_refused_for_its_context_then_its_token_then_their_match() 
         (t, e, Some(&forged), STREAM, 401, "auth.invalid"),
         (t, e, Some(&unexpiring), STREAM, 401, "auth.invalid"),
         (t, e, Some(&expired), STREAM, 401, "auth.expired"),
-        // A bad token that does not match, either, is refused as a bad token.
+        // If a token is bad and does not match, the code is that of a bad token.
         (Some("t_beta"), e, Some(&expired), STREAM, 401, "auth.expired"),
         (Some("t_beta"), e, Some(&good), STREAM, 403, "tenant.mismatch"),
         (t, e, Some(&beta), STREAM, 403, "tenant.mismatch"),
@@ -67,7 +67,7 @@ async fn a_request_is_refused_for_its_context_then_its_token_then_their_match() 
 }
 
 #[tokio::test]
-async fn headers_sent_twice_are_refused_and_not_chosen_from() {
+async fn headers_that_are_sent_twice_are_refused() {
     let chat = Chat::start();
     for (name, value, code) in [
         ("x-tenant-id", "t_alpha".to_owned(), "context.invalid"),
@@ -76,7 +76,7 @@ async fn headers_sent_twice_are_refused_and_not_chosen_from() {
         ("authorization", format!("Bearer {}", token("t_beta", "prod", "b")), "auth.invalid"),
         ("last-event-id", "0123456789abcdef-1".to_owned(), "cursor.invalid"),
     ] {
-        // `header` appends, and `last-event-id` needs a first one.
+        // `header` appends. Of these headers, only `last-event-id` is not in the request yet.
         let request = chat.request("GET", STREAM, "t_alpha").header("x-request-id", "r-1");
         let request =
             if name == "last-event-id" { request.header(name, "earliest") } else { request };
@@ -102,7 +102,7 @@ async fn unknown_and_foreign_threads_answer_the_same_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn every_event_is_of_its_thread_and_bears_the_id_of_its_connection() {
+async fn each_event_belongs_to_its_thread_and_has_the_id_of_its_connection() {
     let chat = Chat::start();
     let mut streams = Vec::new();
     for (tenant, id) in [("t_alpha", "conn-1"), ("t_alpha", "conn-2"), ("t_beta", "conn-3")] {
@@ -111,7 +111,7 @@ async fn every_event_is_of_its_thread_and_bears_the_id_of_its_connection() {
         assert_eq!(response.headers()["x-request-id"], id, "echoed");
         streams.push((tenant, id, crate::support::Events::of(response)));
     }
-    // One thread id in two tenants names two threads.
+    // The same thread id in two tenants names two threads.
     for i in 0..5 {
         chat.say("t_alpha", "th", &format!("alpha {i}")).await;
         chat.say("t_beta", "th", &format!("beta {i}")).await;
@@ -137,7 +137,7 @@ async fn every_event_is_of_its_thread_and_bears_the_id_of_its_connection() {
 }
 
 #[tokio::test]
-async fn a_request_id_is_echoed_and_stamped_as_it_was_sent_or_generated() {
+async fn a_sent_or_generated_request_id_is_echoed_and_stamped() {
     let chat = Chat::start();
     let too_long = "x".repeat(129);
     for (sent, is_taken) in [
@@ -178,7 +178,7 @@ async fn a_request_id_is_echoed_and_stamped_as_it_was_sent_or_generated() {
 }
 
 #[tokio::test]
-async fn env_aliases_are_the_env_and_envs_are_apart() {
+async fn an_alias_names_its_env_and_envs_are_separate() {
     let chat = Chat::start();
     let request = chat.bare("GET", STREAM).header("x-tenant-id", "t_alpha");
     let alias = request.header("x-env", "production").bearer_auth(token("t_alpha", "prod", "a"));
@@ -191,7 +191,7 @@ async fn env_aliases_are_the_env_and_envs_are_apart() {
 }
 
 #[tokio::test]
-async fn messages_are_stored_or_refused_for_a_told_reason() {
+async fn messages_are_stored_or_refused_with_a_reason() {
     let chat = Chat::start();
     let post = |body: String| {
         let request = chat.post("/chat/th/messages", "t_alpha", body);
@@ -227,7 +227,7 @@ async fn messages_are_stored_or_refused_for_a_told_reason() {
 }
 
 #[tokio::test]
-async fn a_thread_is_made_in_the_callers_tenant_and_env() {
+async fn a_thread_is_registered_in_the_callers_tenant_and_env() {
     let chat = Chat::start();
     let put = async |tenant: &str, thread: &str| {
         let path = format!("/threads/{thread}");
@@ -235,12 +235,16 @@ async fn a_thread_is_made_in_the_callers_tenant_and_env() {
     };
     assert_eq!(put("t_alpha", "fresh").await, 201);
     assert_eq!(put("t_alpha", "fresh").await, 200);
-    assert_eq!(put("t_beta", "fresh").await, 201, "another tenant's is another thread");
+    assert_eq!(
+        put("t_beta", "fresh").await,
+        201,
+        "the same id of another tenant is another thread"
+    );
     let (longest, too_long) = ("x".repeat(128), "x".repeat(129));
     for bad in ["not%20valid", "a%2Fb", "...", "undefined", "NULL", &too_long] {
         assert_eq!(put("t_alpha", bad).await, 400, "{bad}");
     }
-    // Both encoded by JavaScript's `encodeURIComponent`, and as they are.
+    // Some ids are encoded as by JavaScript's `encodeURIComponent`, and some are not encoded.
     for (thread, encoded) in [
         ("a:b@c.d~e", "a%3Ab%40c.d~e"),
         ("a:b@c.d~f", "a:b@c.d~f"),
@@ -272,14 +276,14 @@ async fn a_stream_ends_with_its_token_and_says_so() {
     let mut events = crate::support::Events::of(response);
     let last = events.event().await.unwrap();
     assert_eq!(last.event.as_deref(), Some("auth.expired"));
-    assert_eq!(last.id, None, "a notice moves no cursor");
+    assert_eq!(last.id, None, "this notice has no cursor");
     assert_eq!(last.json()["code"], "auth.expired");
-    assert!(now() >= over_at, "not before its time");
+    assert!(now() >= over_at, "the stream must not end before the token");
     assert_eq!(events.next().await, None);
 }
 
 #[tokio::test]
-async fn the_open_routes_are_open_and_demo_tokens_are_handed_out_only_in_the_demo() {
+async fn open_routes_need_no_token_and_only_the_demo_gives_out_tokens() {
     let chat = Chat::start();
     let health = chat.bare("GET", "/healthz").send().await.unwrap();
     assert_eq!(health.status(), 200);
@@ -307,7 +311,7 @@ async fn the_open_routes_are_open_and_demo_tokens_are_handed_out_only_in_the_dem
 }
 
 #[tokio::test]
-async fn tokens_are_made_and_keys_taken_on_the_command_line() {
+async fn the_command_line_makes_tokens_and_takes_keys() {
     let output = Command::new(crate::support::chat_binary())
         .args(["token", "--tenant", "t_alpha", "--env", "prod", "--sub", "eve", "--role", "ops"])
         .args(["--issuer", "me", "--audience", "chat", "--hs256-secret", crate::support::SECRET])
@@ -321,13 +325,13 @@ async fn tokens_are_made_and_keys_taken_on_the_command_line() {
     };
     assert_eq!(listen(&token).await.unwrap().status(), 200);
     let other = crate::support::token("t_alpha", "prod", "eve");
-    assert_eq!(refusal(listen(&other).await.unwrap()).await.1, "auth.invalid", "no iss, no aud");
+    assert_eq!(refusal(listen(&other).await.unwrap()).await.1, "auth.invalid", "no iss and no aud");
 
     let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/ed25519.pub.pem");
     let mut command = Command::new(crate::support::chat_binary());
     let keyed = Chat::run(command.args(["--addr", "127.0.0.1:0", "--public-key", key]));
     let forged = keyed.request("GET", STREAM, "t_alpha").send().await.unwrap();
-    assert_eq!(refusal(forged).await.1, "auth.invalid", "the key replaces every secret");
+    assert_eq!(refusal(forged).await.1, "auth.invalid", "with a public key, no secret is trusted");
 
     let weak = Command::new(crate::support::chat_binary())
         .args(["--addr", "127.0.0.1:0", "--hs256-secret", "short"])
@@ -338,7 +342,7 @@ async fn tokens_are_made_and_keys_taken_on_the_command_line() {
 }
 
 #[tokio::test]
-async fn a_quiet_stream_holds_no_event_back() {
+async fn a_quiet_stream_delivers_each_event_at_once() {
     let chat = Chat::start();
     let mut events = chat.listen("t_alpha", "th", None).await;
     for i in 0..20 {
@@ -349,7 +353,7 @@ async fn a_quiet_stream_holds_no_event_back() {
 }
 
 #[tokio::test]
-async fn the_agent_example_streams_without_a_log_and_says_when_it_is_done() {
+async fn the_agent_example_streams_without_a_log_and_ends_with_a_notice() {
     let mut command = Command::new(crate::support::example("agent"));
     let agent = Chat::run(command.arg("127.0.0.1:0"));
     let token = Command::new(crate::support::chat_binary())
@@ -366,7 +370,7 @@ async fn the_agent_example_streams_without_a_log_and_says_when_it_is_done() {
     let mut words = String::new();
     loop {
         let block = events.event().await.unwrap();
-        assert_eq!(block.id, None, "no log, no cursor");
+        assert_eq!(block.id, None, "without a log, there is no cursor");
         let json = block.json();
         match block.event.as_deref() {
             Some("agent.token") => {

@@ -1,5 +1,5 @@
-//! Tests with clients that others wrote: Python's `websockets` and `grpcio`, Node's `ws`, and several readers
-//! of event streams.
+//! Tests with third-party clients: Python's `websockets` and `grpcio`, Node's `ws`, and several readers of event
+//! streams.
 //!
 //! `scripts/test` installs these clients into the target folder.
 
@@ -34,14 +34,14 @@ fn script(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
-/// A module finds its packages next to itself.
+/// Copies a module of Node next to its packages, where it finds them.
 fn module(name: &str) -> PathBuf {
     let copy = installed("node/node_modules").with_file_name(name);
     std::fs::copy(script(name), &copy).unwrap();
     copy
 }
 
-/// Runs a script of checks, which prints its results.
+/// Runs a script, which prints the result of each of its checks.
 fn passes(command: &mut Command) {
     let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
     let (out, err) =
@@ -78,7 +78,7 @@ fn python_over_grpc() {
     passes(command.args(script).args([&chat.base, SECRET, proto]));
 }
 
-/// A stream with everything that it can hold, and with pauses for heartbeats.
+/// Answers with a stream that has every kind of block, and pauses for heartbeats.
 async fn says_everything(thread: ThreadAccess<Path<String>, MemoryRegistry>) -> Response {
     let grant = thread.into_grant();
     let routing = grant.routing().clone();
@@ -103,7 +103,7 @@ async fn says_everything(thread: ThreadAccess<Path<String>, MemoryRegistry>) -> 
     grant.guard(Box::pin(slow)).into_sse().heartbeat(Duration::from_millis(10)).into_response()
 }
 
-/// What `command` makes of such a stream: its name, and its last id as far as it says so.
+/// Reads such a stream with `command`. Returns the type and the id of each event, as the reader shows them.
 async fn read_by(mut command: Command) -> Vec<(String, String)> {
     let threads = MemoryRegistry::new();
     threads.register(&"t_alpha/prod/th".parse::<Routing>().unwrap());
@@ -123,15 +123,15 @@ async fn read_by(mut command: Command) -> Vec<(String, String)> {
         let event: Value = serde_json::from_str(line).unwrap();
         let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
         let data = text("data");
-        let data: Value = serde_json::from_str(&data).expect("an event without data");
+        let data: Value = serde_json::from_str(&data).expect("each event has data");
         assert!(data["meta"]["trace_id"].is_string(), "{line}");
         (text("event"), text("id"))
     });
     events.collect()
 }
 
-/// Each event arrives once, and nothing else does. `keeps_id` is what the standard asks for; the others
-/// show the id of this very block.
+/// Checks that each event arrives once, and nothing else. With `keeps_id`, the reader keeps the last id for events
+/// without an id, as the standard requires. Other readers show only the id of the block itself.
 fn everything(read: &[(String, String)], keeps_id: bool) {
     let id = |seq: u64, is_own: bool| match (seq, is_own || keeps_id) {
         (1.., true) => format!("0123456789abcdef-{seq}"),
@@ -166,14 +166,14 @@ fn node_reader(name: &str) -> Command {
 
 #[tokio::test]
 #[ignore = "needs Python packages; `scripts/test` runs it"]
-async fn pythons_readers_of_event_streams_yield_no_event_without_data() {
+async fn python_readers_of_event_streams_return_no_event_without_data() {
     everything(&read_by(python_reader("httpx-sse")).await, true);
     everything(&read_by(python_reader("openai")).await, true);
 }
 
 #[tokio::test]
 #[ignore = "needs Node packages; `scripts/test` runs it"]
-async fn nodes_readers_of_event_streams_yield_no_event_without_data() {
+async fn node_readers_of_event_streams_return_no_event_without_data() {
     everything(&read_by(node_reader("eventsource-parser")).await, false);
     everything(&read_by(node_reader("fetch-event-source")).await, false);
     everything(&read_by(node_reader("event-source-polyfill")).await, true);

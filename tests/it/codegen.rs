@@ -1,9 +1,9 @@
-//! The generated code next to `tenancy.v1.proto` is up to date.
+//! Checks that the generated code next to `tenancy.v1.proto` is up to date.
 
 use std::{fs, path::Path};
 
 #[test]
-fn the_generated_code_is_that_of_the_proto_file() {
+fn the_generated_code_matches_the_proto_file() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/grpc_chat");
     let proto = folder.join("tenancy.v1.proto");
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("codegen");

@@ -1,4 +1,4 @@
-//! Links in Markdown lead somewhere, wherever the page is shown.
+//! Checks that links in Markdown work at each place that shows the page.
 
 use std::{fs, path::Path};
 
@@ -17,7 +17,7 @@ fn links(text: &str) -> Vec<&str> {
         {
             found.push(target.trim());
         }
-        // A target has no spaces: a line such as `](a b)` is no link.
+        // A target has no spaces: `](a b)` is not a link.
         let inline = line.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
         found.extend(inline.map(|(target, _)| target).filter(|target| !target.contains(' ')));
     }
@@ -28,19 +28,19 @@ fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-/// crates.io, rustdoc and GitHub show the README at three places: a relative link leads somewhere
-/// at one of them only.
+/// crates.io, rustdoc and GitHub show the README at different URLs, so a relative link would work at only one of
+/// them.
 #[test]
 fn the_readme_has_no_relative_link() {
     let readme = page("README.md");
     let links = links(&readme);
     assert!(links.len() >= 3, "{links:?}");
     for link in links {
-        assert!(link.starts_with("https://"), "`{link}` is relative: rustdoc shows it elsewhere");
+        assert!(link.starts_with("https://"), "`{link}` is relative: it does not work in rustdoc");
     }
 }
 
-/// Pages that rustdoc shows. It checks paths of items itself.
+/// The pages that rustdoc shows. rustdoc itself checks the paths of items.
 const GUIDE: [&str; 3] = ["docs/guide.md", "docs/identity-providers.md", "docs/reverse-proxies.md"];
 
 #[test]
@@ -48,16 +48,16 @@ fn the_pages_of_the_guide_link_to_items_and_addresses() {
     for name in GUIDE {
         for link in links(&page(name)) {
             let leads = ["https://", "crate::", "#"].iter().any(|start| link.starts_with(start));
-            assert!(leads, "{name}: `{link}` is relative: rustdoc shows the page elsewhere");
+            assert!(leads, "{name}: `{link}` is relative: it does not work in rustdoc");
         }
     }
 }
 
-/// GitHub shows the other pages at their place in the repository.
+/// GitHub shows the other pages at their paths in the repository, so relative links work.
 #[test]
 fn the_other_pages_link_to_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // A package does not have all files that the pages name. A clone does.
+    // Only a clone has all files that the pages link to. The package does not.
     if !root.join("scripts").exists() {
         return;
     }
@@ -72,7 +72,7 @@ fn the_other_pages_link_to_files() {
             for link in links(&page(&name)).into_iter().filter(|link| !link.starts_with("https://"))
             {
                 let file = link.split('#').next().unwrap();
-                assert!(root.join(folder).join(file).exists(), "{name}: there is no `{link}`");
+                assert!(root.join(folder).join(file).exists(), "{name}: `{link}` does not exist");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The documented settings for reverse proxies work in front of the `chat` example.
+//! Tests the documented settings for reverse proxies in front of the `chat` example.
 
 use crate::support::{Chat, Events, PATIENCE, Socket, claims, sign};
 use serde_json::{Value, json};
@@ -33,13 +33,13 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// Starts what `command` makes of the folder and of the settings, which say what the page says
-    /// but for the ports and the folder of the log.
+    /// Starts the process that `command` makes from the folder and the settings. The settings are those of the page,
+    /// except for the ports and the folder of the log.
     fn start(language: &str, command: impl FnOnce(&PathBuf, String) -> Command) -> Self {
         let mut chat = Chat::start();
         let folder = std::env::temp_dir().join(format!("proxy-{}", uuid::Uuid::new_v4()));
         fs::create_dir_all(&folder).unwrap();
-        // This port is free now. No other process knows it.
+        // This port is free now. It is unlikely that another process takes it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings = shown(language)
             .replace("127.0.0.1:3000", chat.base.trim_start_matches("http://"))
@@ -53,7 +53,7 @@ impl Proxy {
         let proxy = Self { process, folder, chat };
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "{language}: it does not listen");
+            assert!(Instant::now() < deadline, "{language}: the proxy does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
         proxy
@@ -64,7 +64,7 @@ impl Proxy {
     }
 }
 
-/// Events come at once over every transport, large tokens pass, and no secret is logged.
+/// Checks that events arrive at once over each transport, that large tokens pass, and that no secret is logged.
 async fn serves(proxy: &Proxy) {
     let chat = &proxy.chat;
     let stream = chat.request("GET", "/sse/chat/th", "t_alpha").send().await.unwrap();
@@ -76,7 +76,7 @@ async fn serves(proxy: &Proxy) {
     let ticket = answer["ticket"].as_str().unwrap();
     let by_ticket = chat.bare("GET", &format!("/sse/chat/th?ticket={ticket}"));
     let mut by_ticket = Events::behind_proxy(by_ticket.send().await.unwrap());
-    // The streams do not end: if the proxy buffered an event, the test would wait for it in vain.
+    // The streams do not end. If the proxy buffered an event, the test would time out.
     chat.say("t_alpha", "th", "hi").await;
     assert_eq!(events.event().await.unwrap().json()["data"]["text"], "hi");
     assert_eq!(by_ticket.event().await.unwrap().json()["data"]["text"], "hi");
@@ -108,9 +108,9 @@ async fn serves(proxy: &Proxy) {
 
 #[tokio::test]
 #[ignore = "needs nginx; `scripts/test` runs it"]
-async fn nginx_passes_streams_as_the_page_says() {
+async fn nginx_passes_streams_with_the_settings_of_the_page() {
     let proxy = Proxy::start("nginx", |folder, settings| {
-        // A single process, which ends when it is killed. Workers would live longer than their master.
+        // Use a single process, which ends when it is killed. Workers would outlive the master process.
         let whole = format!(
             "daemon off; master_process off; pid {0}/pid; error_log {0}/start.log; events {{}} http {{ {settings} }}",
             folder.display()
@@ -126,7 +126,7 @@ async fn nginx_passes_streams_as_the_page_says() {
 
 #[tokio::test]
 #[ignore = "needs Caddy; `scripts/test` runs it"]
-async fn caddy_passes_streams_as_the_page_says() {
+async fn caddy_passes_streams_with_the_settings_of_the_page() {
     let proxy = Proxy::start("caddyfile", |folder, settings| {
         let file = folder.join("Caddyfile");
         fs::write(&file, format!("{{\n\tadmin off\n\tauto_https off\n}}\n{settings}\n")).unwrap();

@@ -1,4 +1,4 @@
-//! How the cost grows with subscribers, threads, payload, idle streams and missed events.
+//! Measures how the cost grows with subscribers, threads, payload, idle streams and missed events.
 
 mod resume;
 
@@ -17,7 +17,7 @@ use tower_tenancy::BoxError;
 #[derive(Args, Debug)]
 pub(crate) struct Curve {
     what: What,
-    /// Runs of each point. The result is their median.
+    /// The number of runs of each point. The result is their median.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     #[arg(long, value_name = "FILE")]
@@ -26,15 +26,15 @@ pub(crate) struct Curve {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
-    /// Cost of a delivery, over subscribers of one thread.
+    /// The cost of a delivery, over the number of subscribers of one thread.
     Subscribers,
-    /// Cost of a delivery to 1,000 subscribers of one thread, over the number of threads in the log.
+    /// The cost of a delivery to 1,000 subscribers of one thread, over the number of threads in the log.
     Threads,
-    /// Cost of a delivery to 100 subscribers, over bytes of data.
+    /// The cost of a delivery to 100 subscribers, over the bytes of data.
     Payload,
-    /// Memory of a server, over open and quiet streams.
+    /// The memory of a server, over the number of open and quiet streams.
     Idle,
-    /// Time until the first event of a resumed stream, over events that it missed.
+    /// The time until the first event of a resumed stream, over the number of events that it missed.
     Resume,
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Curve) -> Result<(), BoxError> {
 
 const SERVERS: [Kind; 3] = [Kind::TowerTenancy, Kind::ByHand, Kind::Raw];
 
-/// Enough events for a steady figure, in about a second.
+/// A plan with enough events for a steady figure, in about a second.
 fn plan(subscribers: usize, data: usize) -> Plan {
     let events = (100_000 / subscribers).clamp(20, 3000);
     let warm_up = (events / 4).clamp(5, 500);
@@ -88,8 +88,8 @@ struct Point {
     plan: Plan,
 }
 
-/// The medians of each point. Every round measures each point once, so that the load of the machine affects
-/// all points alike.
+/// Returns the medians of each point. Every round measures each point once, so that the load of the machine affects
+/// all points equally.
 fn costs(axis: &str, points: &[Point], rounds: usize) -> Result<Table, BoxError> {
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); points.len()];
     for _ in 0..rounds {

@@ -1,4 +1,4 @@
-//! The time to resume, without a socket: from the subscription until the body returns the first event.
+//! Measures the time to resume, without a socket: from the subscription until the body returns the first event.
 
 use super::Table;
 use crate::serve::guarded;
@@ -49,7 +49,7 @@ fn fill(log: &MemoryLog, grant: &ThreadGrant) -> Result<Cursor, BoxError> {
     let mut last: Option<StreamEvent> = None;
     for _ in 0..EVENTS {
         let published = publisher.publish("message", "hello").now_or_never();
-        last = Some(published.ok_or("the log in memory waits")??);
+        last = Some(published.ok_or("the log in memory must not wait")??);
     }
     last.and_then(|event| event.cursor()).ok_or_else(|| "no event".into())
 }
@@ -57,13 +57,13 @@ fn fill(log: &MemoryLog, grant: &ThreadGrant) -> Result<Cursor, BoxError> {
 fn first_event(log: &MemoryLog, grant: ThreadGrant, after: Cursor) -> Result<Duration, BoxError> {
     let start = Instant::now();
     let events = grant.subscribe(log, LastEventId::After(after)).now_or_never();
-    let mut body = pin!(grant.guard(events.ok_or("the log in memory waits")??).into_sse());
+    let mut body = pin!(grant.guard(events.ok_or("the log in memory must not wait")??).into_sse());
     let polled = body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop()));
     let time = start.elapsed();
     let Poll::Ready(Some(Ok(frame))) = polled else { return Err("no frame".into()) };
     let frame = frame.into_data().map_err(|_| "no data")?;
     let first = format!("\nid: {}\ndata: ", Cursor::new(after.epoch(), after.seq() + 1));
-    // The opening, and the event right after the cursor.
+    // The frame has `stream.open`, and the event right after the cursor.
     let found = memchr::memmem::find(&frame, first.as_bytes()).is_some();
-    if found { Ok(time) } else { Err("the first frame is not the next event's".into()) }
+    if found { Ok(time) } else { Err("the first frame does not have the next event".into()) }
 }

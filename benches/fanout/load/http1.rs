@@ -1,8 +1,8 @@
-//! Subscribers over HTTP/1.1: one thread, one buffer, one read per wake-up.
+//! Subscribers over HTTP/1.1: one thread, one buffer, one read for each wake-up.
 //!
-//! It never sleeps during a run. If a client sleeps on the same machine, the server also pays for waking
-//! it. A server that is fast enough to keep the client busy does not, and would look better than it is. Clients
-//! on other machines cost no server anything for this.
+//! The generator never sleeps during a run. If a client sleeps on the same machine, the server also pays for waking
+//! it. A server that is fast enough to keep the client busy does not pay, and would look better than it is. With
+//! clients on other machines, no server pays for this.
 
 use super::{Client, Load, PATIENCE, marker::Scanner, refused, tally::Tally};
 use memchr::memmem;
@@ -13,7 +13,7 @@ use std::{
 };
 use tower_tenancy::BoxError;
 
-/// Connections that are opened at the same time: fewer than the backlog of a server.
+/// The number of connections that are opened at the same time: fewer than the backlog of a server.
 const BATCH: usize = 256;
 pub(crate) struct Http1 {
     poll: Poll,
@@ -73,13 +73,13 @@ impl Http1 {
     }
 }
 
-/// Reads up to the end of the head, whose status must be a success.
+/// Reads up to the end of the head. The status must be 200.
 fn read_head(socket: &mut std::net::TcpStream, buffer: &mut [u8]) -> Result<(), BoxError> {
     let mut length = 0;
     while memmem::find(&buffer[..length], b"\r\n\r\n").is_none() {
         let read = socket.read(&mut buffer[length..])?;
         if read == 0 {
-            return Err("a server closed a stream before it opened".into());
+            return Err("the server closed a stream before it opened".into());
         }
         length += read;
     }
@@ -115,7 +115,7 @@ impl Publisher {
     fn answers(&mut self, buffer: &mut [u8]) -> Result<(), BoxError> {
         loop {
             match self.socket.read(buffer) {
-                Ok(0) => return Err("a server closed the publisher's connection".into()),
+                Ok(0) => return Err("the server closed the publisher's connection".into()),
                 Ok(read) => refused(&buffer[..read])?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -125,7 +125,7 @@ impl Publisher {
 }
 
 impl Subscriber {
-    /// Reads the bytes that are there, and returns their length.
+    /// Reads the bytes that have arrived, and returns their number.
     fn read(
         &mut self,
         index: usize,
@@ -143,7 +143,7 @@ impl Subscriber {
             received += read as u64;
             let now = Instant::now();
             self.scanner.scan(&buffer[..read], |seq| tally.see(index, seq, now))?;
-            // A read that fills less than the buffer leaves nothing (epoll(7)): no second call.
+            // A read that does not fill the buffer leaves nothing behind (epoll(7)): no second call is needed.
             if read < buffer.len() {
                 return Ok(received);
             }
@@ -152,7 +152,7 @@ impl Subscriber {
 }
 
 impl Http1 {
-    /// Reads whatever comes within `patience`, and returns whether anything came.
+    /// Reads the bytes that arrive within `patience`, and returns whether there were any.
     fn turn(
         &mut self,
         events: &mut Events,

@@ -1,4 +1,4 @@
-//! Subscribers over HTTP/2, many to a connection, as behind a proxy. Publishing stays HTTP/1.1.
+//! Subscribers over HTTP/2, with many streams on each connection, as behind a proxy. The publisher uses HTTP/1.1.
 
 use super::{Client, Load, PATIENCE, marker::Scanner, refused, tally::Tally};
 use bytes::Bytes;
@@ -22,9 +22,9 @@ use tokio::{
 };
 use tower_tenancy::BoxError;
 
-/// Streams of one connection.
+/// The number of streams on each connection.
 const STREAMS: usize = 100;
-/// Large enough that flow control does not matter.
+/// The flow-control window in bytes. It is large enough that flow control does not matter.
 const WINDOW: u32 = 1 << 24;
 
 pub(crate) struct Http2 {
@@ -33,11 +33,11 @@ pub(crate) struct Http2 {
     client: Client,
     publisher: OwnedWriteHalf,
     inbox: Rc<Inbox>,
-    /// Kept, because a connection closes once it has no stream and no handle.
+    /// Keeps the connections open: a connection closes if it has no stream and no handle.
     _connections: Vec<SendRequest<Bytes>>,
 }
 
-/// Messages from the tasks of the streams to the tally.
+/// Passes messages from the tasks of the streams to the tally.
 #[derive(Default)]
 struct Inbox {
     seen: RefCell<Vec<(usize, usize, Instant)>>,
@@ -134,14 +134,14 @@ async fn read_answers(mut answers: OwnedReadHalf) -> Result<(), BoxError> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         match answers.read(&mut buffer).await? {
-            0 => return Err("a server closed the publisher's connection".into()),
+            0 => return Err("the server closed the publisher's connection".into()),
             read => refused(&buffer[..read])?,
         }
     }
 }
 
 impl Inbox {
-    /// Reads whatever comes within `patience`, and returns whether anything came.
+    /// Takes the messages that arrive within `patience`, and returns whether there were any.
     async fn turn(&self, patience: Duration, tally: &mut Tally) -> Result<bool, BoxError> {
         let came = timeout(patience, self.notify.notified()).await.is_ok();
         if let Some(error) = self.failed.take() {
@@ -186,7 +186,7 @@ impl Load for Http2 {
     }
 
     fn idle(&self) -> Duration {
-        // This generator sleeps.
+        // This generator sleeps while it waits.
         Duration::ZERO
     }
 }

@@ -1,4 +1,4 @@
-//! A marker in the data identifies an event. The load finds it without parsing anything else.
+//! A marker in the data identifies an event. The load generator finds it without parsing anything else.
 
 use memchr::memchr;
 use tower_tenancy::BoxError;
@@ -14,7 +14,7 @@ pub(crate) fn marker(seq: usize) -> String {
 /// Finds the markers in the bytes of one subscriber.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
-    /// The beginning of a marker that the end of a read has cut.
+    /// The beginning of a marker, if a read ended within it.
     carry: [u8; LENGTH],
     carried: usize,
 }
@@ -57,10 +57,10 @@ fn number(marker: &[u8]) -> Result<usize, BoxError> {
     let text = std::str::from_utf8(marker)?;
     let digits = text.strip_prefix('@').and_then(|text| text.strip_suffix('@'));
     let number = digits.and_then(|digits| digits.parse().ok());
-    number.ok_or_else(|| format!("no marker: {text:?}").into())
+    number.ok_or_else(|| format!("not a marker: {text:?}").into())
 }
 
-/// Markers are found wherever the bytes are cut. Panics if they are not.
+/// Checks that the scanner finds markers wherever the bytes are cut. Panics if it does not.
 pub(crate) fn check() {
     let text = format!("id: 1\ndata: xx{}\n\nid: 2\ndata: xx{}\n\n", marker(1), marker(12_345_678));
     for cut in 1..text.len() {
@@ -71,8 +71,8 @@ pub(crate) fn check() {
                 seen.push(seq);
                 Ok(())
             });
-            assert!(scanned.is_ok(), "cut into {cut}: {scanned:?}");
+            assert!(scanned.is_ok(), "chunks of {cut} bytes: {scanned:?}");
         }
-        assert_eq!(seen, [1, 12_345_678], "cut into {cut}");
+        assert_eq!(seen, [1, 12_345_678], "chunks of {cut} bytes");
     }
 }

@@ -1,4 +1,4 @@
-//! The load: a publisher, and subscribers that check every event.
+//! The load generator: a publisher, and subscribers that check every event.
 
 pub(crate) mod http1;
 pub(crate) mod http2;
@@ -15,20 +15,20 @@ use std::{net::SocketAddr, time::Duration};
 use tally::Tally;
 use tower_tenancy::BoxError;
 
-/// After this time without any event, the missing ones will not come.
+/// After this time without an event, the run gives up waiting for the missing events.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What to publish, and how.
+/// How many events to publish, to how many subscribers, and at what pace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) subscribers: usize,
-    /// The most events that are published and have not reached everybody yet.
+    /// The most events that are published and have not reached all subscribers yet.
     pub(crate) window: usize,
-    /// Events that are measured.
+    /// The number of measured events.
     pub(crate) events: usize,
-    /// Bytes of data in each.
+    /// Bytes of data in each event.
     pub(crate) data: usize,
-    /// Events before that.
+    /// The number of events before the measured ones.
     pub(crate) warm_up: usize,
 }
 
@@ -49,7 +49,7 @@ impl Client {
         format!("http://{}{PATH}", self.address)
     }
 
-    /// The header fields for all servers. Most servers do not read them.
+    /// The header fields of each request. Most servers do not read them.
     fn headers(&self) -> [(&'static str, String); 3] {
         [
             ("x-tenant-id", "t_alpha".to_owned()),
@@ -73,10 +73,10 @@ impl Client {
 
     fn publish(&self, seq: usize) -> String {
         let marker = marker::marker(seq);
-        // It comes last: when it arrives, all the data have arrived.
+        // The marker is at the end: when it arrives, all data have arrived.
         let padding = self.data.saturating_sub(marker.len());
         let data = format!("{}{marker}", "x".repeat(padding));
-        // nchan sends the bytes as they are.
+        // nchan makes no envelope: it sends the bytes as they are.
         let body =
             if self.kind == Kind::Nchan { Event::new(seq as u64, data).to_json() } else { data };
         let length = body.len();
@@ -85,7 +85,7 @@ impl Client {
     }
 }
 
-/// Reads the answers to a publisher. A refused event would be missed later; this says why.
+/// Fails if an answer to the publisher is a refusal. Otherwise the event would be missing later, without a reason.
 fn refused(answers: &[u8]) -> Result<(), BoxError> {
     for at in memmem::find_iter(answers, b"HTTP/1.1 ") {
         if answers.get(at + 9).is_some_and(|class| *class != b'2') {
@@ -97,7 +97,7 @@ fn refused(answers: &[u8]) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The result of one phase: some events, delivered to all subscribers.
+/// The result of a phase, in which some events are delivered to all subscribers.
 #[derive(Debug, Default)]
 pub(crate) struct Phase {
     pub(crate) wall: Duration,
@@ -111,17 +111,17 @@ pub(crate) trait Load {
     /// Publishes events until all subscribers have as many as the tally asks for.
     fn run(&mut self, tally: &mut Tally) -> Result<(), BoxError>;
 
-    /// Waits until nothing comes any more. An event that still comes is a repeated one.
+    /// Waits until nothing more arrives. An event that still arrives is a repeated one.
     fn settle(&mut self, tally: &mut Tally) -> Result<(), BoxError>;
 
-    /// Bytes that the subscribers have received.
+    /// The number of bytes that the subscribers have received.
     fn received(&self) -> u64;
 
-    /// Processor time without work. Sleeping instead would have cost the server time.
+    /// The processor time that the generator spent on busy waiting. Sleeping instead would cost the server time.
     fn idle(&self) -> Duration;
 }
 
-/// Publishes `events` more.
+/// Publishes `events` more events, and waits until all subscribers have them.
 pub(crate) fn phase(
     load: &mut impl Load,
     tally: &mut Tally,

@@ -6,13 +6,13 @@ use tower_tenancy::BoxError;
 #[derive(Debug)]
 pub(crate) struct Tally {
     window: usize,
-    /// Events to publish in all.
+    /// The number of events to publish in all.
     goal: usize,
     /// How many events each subscriber has seen.
     seen: Vec<usize>,
-    /// When each event was published, and how many subscribers have not seen it.
+    /// When each event was published, and how many subscribers have not seen it yet.
     published: Vec<(Instant, usize)>,
-    /// How many events, counted from the first, all subscribers have seen.
+    /// The last event that all subscribers have seen. Events are counted from 1.
     done: usize,
     latencies: Vec<u32>,
 }
@@ -29,25 +29,25 @@ impl Tally {
         }
     }
 
-    /// Publish `events` more.
+    /// Raises the goal by `events`.
     pub(crate) fn aim(&mut self, events: usize) {
         self.goal += events;
         // Reserve in advance: growing a list of millions takes long.
         self.latencies.reserve(events * self.seen.len());
     }
 
-    /// The event to publish now, if there is one.
+    /// The event to publish now, if the window allows one.
     pub(crate) fn next(&self) -> Option<usize> {
         let published = self.published.len();
         (published < self.goal && published - self.done < self.window).then_some(published + 1)
     }
 
-    /// The next event is on its way.
+    /// Records that the next event is published.
     pub(crate) fn publish(&mut self) {
         self.published.push((Instant::now(), self.seen.len()));
     }
 
-    /// A subscriber has seen an event.
+    /// Records that a subscriber has seen an event. Fails if it is not the next one.
     pub(crate) fn see(
         &mut self,
         subscriber: usize,
@@ -74,13 +74,13 @@ impl Tally {
         self.done == self.goal
     }
 
-    /// Says what is missing, after a long wait.
+    /// The error for deliveries that did not arrive in time.
     pub(crate) fn missing(&self) -> BoxError {
         let published = self.published.len();
         let missing: usize = self.seen.iter().map(|seen| published - seen).sum();
         let behind = self.seen.iter().filter(|seen| **seen < published).count();
         format!(
-            "{missing} deliveries to {behind} subscribers did not come, of events up to {published}"
+            "{missing} deliveries to {behind} subscribers did not arrive; {published} events were published"
         )
         .into()
     }
@@ -90,14 +90,14 @@ impl Tally {
     }
 }
 
-/// Missing, repeated and reordered events are detected. Panics if they are not.
+/// Checks that the tally detects missing, repeated and reordered events. Panics if it does not.
 pub(crate) fn check() {
     let mut tally = Tally::new(1, 2);
     tally.aim(2);
     let published = std::iter::from_fn(|| tally.next().inspect(|_| tally.publish()));
-    assert_eq!(published.collect::<Vec<_>>(), [1, 2], "all that the window lets");
+    assert_eq!(published.collect::<Vec<_>>(), [1, 2], "as many as the window allows");
     let now = Instant::now();
-    assert!(tally.see(0, 2, now).is_err(), "an event is left out");
+    assert!(tally.see(0, 2, now).is_err(), "an event is missing");
     assert!(tally.see(0, 1, now).is_ok() && !tally.is_done());
     assert!(tally.see(0, 1, now).is_err(), "an event comes twice");
     assert!(tally.see(0, 2, now).is_ok() && tally.is_done());

@@ -1,5 +1,5 @@
-//! The code that people write: a broadcast channel of values, and an envelope that is written as JSON for
-//! each connection, with its trace id. It checks nothing, and a client that reconnects has missed events.
+//! A typical server by hand: a broadcast channel of values, and an envelope that is written as JSON for each
+//! connection, with its trace id. It checks nothing, and a client that reconnects misses events.
 
 use crate::{envelope::Event, serve::PATH};
 use axum::{

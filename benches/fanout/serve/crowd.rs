@@ -7,7 +7,7 @@ use std::time::Duration;
 use tower_tenancy::{BoxError, LastEventId, MemoryLog};
 
 const EVENTS: usize = 3;
-/// So long that no heartbeat is sent: only the presence of the streams is measured.
+/// The heartbeat interval: so long that no heartbeat is sent. The other threads must not cost CPU time.
 const QUIET: Duration = Duration::from_secs(86_400);
 
 /// Fills `log` with this many threads.
@@ -25,7 +25,7 @@ pub(crate) async fn gather(
         let body = grant.guard(events).into_sse().heartbeat(QUIET);
         tokio::spawn(body.collect().map(drop));
     }
-    // Each reader begins to wait.
+    // Let each reader begin to wait.
     tokio::task::yield_now().await;
     Ok(())
 }

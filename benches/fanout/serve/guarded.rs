@@ -1,4 +1,4 @@
-//! This crate under axum, as in the README, with its checks and its log.
+//! A server with this crate under axum, as in the README, with all checks and the log.
 
 use super::crowd;
 use crate::token::{self, SECRET};
@@ -57,7 +57,7 @@ fn tenancy() -> Result<RequireTenantScope, BoxError> {
 /// Makes grants for threads, without a request for each of them.
 pub(crate) type Grants = Box<dyn Fn(&str) -> Result<ThreadGrant, BoxError>>;
 
-/// Checks a token once, in the way of a request.
+/// Sends one request through the layers, and makes grants in its scope.
 pub(crate) fn grants() -> Result<Grants, BoxError> {
     let request = Request::builder()
         .header("x-tenant-id", "t_alpha")
@@ -73,14 +73,14 @@ pub(crate) fn grants() -> Result<Grants, BoxError> {
         ready(Ok::<_, Infallible>(response))
     });
     let response = tenancy()?.layer(inner).call(request).now_or_never();
-    let response = response.ok_or("a key that is known needs no wait")??;
+    let response = response.ok_or("a fixed key must not wait")??;
     let scope = response.extensions().get::<TenantScope>().cloned().ok_or("refused")?;
     let registry = MemoryRegistry::new();
     Ok(Box::new(move |thread| {
         let thread: Routing = format!("t_alpha/prod/{thread}").parse()?;
         registry.register(&thread);
         let grant = verify_thread_access(&registry, &scope, thread.thread()).now_or_never();
-        Ok(grant.ok_or("the registry in memory waits")??)
+        Ok(grant.ok_or("the registry in memory must not wait")??)
     }))
 }
 
@@ -89,7 +89,7 @@ pub(crate) async fn router(others: usize) -> Result<Router, BoxError> {
     let log = if others == 0 {
         MemoryLog::new()
     } else {
-        // Limits that are large enough for many threads.
+        // These limits are large enough for many threads.
         MemoryLog::builder().max_threads(1 << 20).max_total_bytes(1 << 32).build()
     };
     let app = App { threads: MemoryRegistry::new(), log };

@@ -1,4 +1,4 @@
-//! The servers, each in a process of its own: this program, run with `serve`.
+//! The servers. Each runs in its own process: this program with the command `serve`.
 
 pub(crate) mod by_hand;
 mod crowd;
@@ -16,31 +16,31 @@ use std::{fmt, net::SocketAddr};
 use tokio::net::TcpListener;
 use tower_tenancy::BoxError;
 
-/// The thread that is measured: read by GET, written by POST.
+/// The path of the measured thread: GET reads it, POST publishes to it.
 pub(crate) const PATH: &str = "/threads/th/events";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// This crate under axum.
     TowerTenancy,
-    /// The same, with less memory for each connection.
+    /// This crate on hyper's HTTP/1, with less memory for each connection.
     TowerTenancyTuned,
-    /// The code that people write: a broadcast channel, and serde_json for each connection.
+    /// A typical server by hand: a broadcast channel, and serde_json for each connection.
     ByHand,
     /// axum with bytes that are framed once.
     Preframed,
-    /// The same on hyper, tuned like `tower-tenancy-tuned`: the least that a server on hyper can do.
+    /// `preframed` on hyper, tuned like `tower-tenancy-tuned`: the least that a server on hyper can do.
     PreframedTuned,
     /// One write of bytes that are framed once, and nothing else.
     Raw,
-    /// The same, with a task for each subscriber.
+    /// `raw` with a task for each subscriber.
     RawTasks,
     /// nginx with nchan.
     Nchan,
 }
 
 impl Kind {
-    /// The protocols over which it is measured.
+    /// The protocols over which the bench measures this server.
     pub(crate) fn protocols(self) -> &'static [Protocol] {
         match self {
             Self::TowerTenancy | Self::ByHand => &[Protocol::Http1, Protocol::Http2],
@@ -63,10 +63,10 @@ impl fmt::Display for Kind {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Serve {
     pub(crate) kind: Kind,
-    /// 0 means any free port. The server prints it.
+    /// The port. 0 means any free port. The server prints its address.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Threads in the log of tower-tenancy, the measured one among them.
+    /// The number of threads in the log of tower-tenancy, with the measured one.
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// Leave `TCP_NODELAY` off under `axum::serve`, as it is by default.
@@ -74,7 +74,7 @@ pub(crate) struct Serve {
     nagle: bool,
 }
 
-/// Serves until the process is ended.
+/// Runs the server until the process ends.
 pub(crate) fn run(args: &Serve) -> Result<(), BoxError> {
     machine::end_with_parent()?;
     machine::pin(machine::SERVER_CORE);
@@ -100,13 +100,13 @@ pub(crate) fn run(args: &Serve) -> Result<(), BoxError> {
     })
 }
 
-/// Tells the parent where to connect to.
+/// Prints the address for the parent process.
 fn announce(address: SocketAddr) {
     println!("listening on {address}");
 }
 
 async fn axum(listener: TcpListener, nagle: bool, router: Router) -> Result<(), BoxError> {
-    // Otherwise small events would wait for the acknowledgement of earlier ones.
+    // Without TCP_NODELAY, small events wait for the acknowledgement of earlier ones.
     let listener = listener.tap_io(move |tcp| {
         if let Err(error) = tcp.set_nodelay(!nagle) {
             eprintln!("TCP_NODELAY: {error}");

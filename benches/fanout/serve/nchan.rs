@@ -1,8 +1,8 @@
-//! nginx with the nchan module, if the machine has it. It has one worker, and stores events in memory.
+//! nginx with the nchan module, if the machine has both. nginx has one worker, and stores events in memory.
 //!
-//! nginx 1.22 sets `tcp_nodelay` only on connections that it keeps alive between requests, so not on
-//! nchan's streams. With several events in flight, small ones wait for the acknowledgement of earlier ones,
-//! up to 40 ms.
+//! nginx 1.22 sets `tcp_nodelay` only on connections that it keeps alive between requests, and so not on
+//! nchan's streams. With several events in flight, small events wait up to 40 ms for the acknowledgement of earlier
+//! ones.
 
 use crate::{machine, serve::PATH};
 use std::{
@@ -24,15 +24,15 @@ pub(crate) fn module() -> Option<PathBuf> {
     version.is_ok_and(|status| status.success()).then_some(module)
 }
 
-/// Where nginx of this process keeps its files.
+/// The folder for the files of the nginx with this process id.
 pub(crate) fn prefix(pid: u32) -> PathBuf {
     std::env::temp_dir().join(format!("fanout-nchan-{pid}"))
 }
 
-/// Becomes nginx.
+/// Replaces this process with nginx.
 pub(crate) fn run(port: u16) -> Result<(), BoxError> {
     let module = module().ok_or("nginx with nchan is not installed")?;
-    // nginx does not say which port it uses, so choose one. Another process may take it in between.
+    // nginx does not print its port, so choose a free one. Another process may take it before nginx starts.
     let address = TcpListener::bind(("127.0.0.1", port))?.local_addr()?;
     let prefix = prefix(std::process::id());
     std::fs::create_dir_all(&prefix)?;

@@ -1,4 +1,5 @@
-//! The least that axum can do: the same bytes for all, framed once, when the event is published.
+//! The least that a server on axum can do: it sends the same bytes to all, and frames them once, when the event is
+//! published.
 
 use crate::{envelope::Event, serve::PATH};
 use axum::{

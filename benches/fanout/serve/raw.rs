@@ -1,5 +1,5 @@
-//! The floors: tokio's sockets, and one write of pre-framed bytes for each subscriber and event. These
-//! servers frame no response and read no token.
+//! The lower limits: tokio's sockets, and one write of bytes that are framed once for each subscriber and event.
+//! These servers use no HTTP library and read no token.
 
 use crate::envelope::Event;
 use bytes::Bytes;
@@ -20,13 +20,13 @@ const OPEN: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
                       cache-control: no-store\r\n\r\n";
 const TAKEN: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
-/// Which task writes.
+/// Which task writes to the subscribers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Writers {
-    /// The publishing task writes to one subscriber after the other. No server can do less.
+    /// The task of the publisher writes to one subscriber after the other. No server can do less.
     One,
-    /// Each subscriber has a task that a broadcast channel wakes. This is a server on tokio that does
-    /// nothing else.
+    /// Each subscriber has a task, which a broadcast channel wakes. No server with a tokio task for each subscriber
+    /// can do less.
     Each,
 }
 
@@ -39,7 +39,7 @@ struct Server {
 
 struct Subscriber {
     socket: OwnedWriteHalf,
-    /// Bytes that are not written to the socket yet. While there are any, a task waits for the socket.
+    /// Bytes that are not written to the socket yet. If there are any, a task waits for the socket.
     backlog: RefCell<VecDeque<Bytes>>,
     /// Whether the client has disconnected.
     gone: RefCell<bool>,
@@ -108,7 +108,7 @@ impl Server {
         subscribers.retain(|subscriber| !*subscriber.gone.borrow());
     }
 
-    /// Serves one connection: a subscriber, or publishers' requests one after the other.
+    /// Serves one connection: either a subscriber, or the requests of a publisher, one after the other.
     async fn serve(self: Rc<Self>, socket: TcpStream) -> io::Result<()> {
         socket.set_nodelay(true)?;
         let (mut from, mut to) = socket.into_split();
@@ -178,7 +178,7 @@ pub(crate) async fn run(listener: TcpListener, writers: Writers) -> Result<(), B
             let (socket, _) = listener.accept().await?;
             let server = Rc::clone(&server);
             spawn_local(async move {
-                // A client has disconnected.
+                // It fails if the client disconnects.
                 let _ = server.serve(socket).await;
             });
         }

@@ -1,7 +1,7 @@
-//! The same application on hyper's HTTP/1 connection, for servers with many streams.
+//! Serves an axum router on hyper's HTTP/1 connection, as a server with many streams may do.
 //!
-//! `axum::serve` first reads the 24 bytes that tell HTTP/2 from HTTP/1. hyper then finds its
-//! buffer of 8 KiB partly used, and doubles it. The task of a connection for both versions is larger, too.
+//! `axum::serve` first reads 24 bytes to distinguish HTTP/2 from HTTP/1. Then hyper's buffer of 8 KiB is partly used,
+//! and hyper doubles it. A connection that supports both versions also has a larger task.
 
 use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1};
@@ -21,10 +21,10 @@ pub(crate) async fn run(listener: TcpListener, router: Router) -> Result<(), Box
             router.clone().map_request(|request: Request<Incoming>| request.map(Body::new));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            // For small events, a copy costs less than giving the kernel a list of pieces.
+            // For small events, a copy costs less than a write of several pieces.
             .writev(false)
             .serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));
-        // The connection itself is the task: an async block around it would store it twice.
+        // Spawn the connection itself: an async block around it would store it twice.
         tokio::spawn(connection);
     }
 }

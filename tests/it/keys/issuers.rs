@@ -155,7 +155,7 @@ fn each_of_several_issuers_must_name_its_tenants() {
         (&["--trust", a, "--public-key", pem, "--issuer", "d"], "issuer=a: "),
         (&["--trust", bound, "--trust", bound], "`b` is trusted twice"),
         (&["--trust", bound, "--public-key", pem, "--issuer", "b"], "`b` is trusted twice"),
-        (&["--trust", bound, "--key-tenants", "t_a"], "--key-tenants binds a key"),
+        (&["--trust", bound, "--key-tenants", "t_a"], "--key-tenants limits a key"),
     ] {
         let mut command = Command::new(crate::support::chat_binary());
         let output = command.args(["--addr", "127.0.0.1:0"]).args(args).output().unwrap();
