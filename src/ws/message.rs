@@ -32,6 +32,6 @@ pub enum WsKind<'a> {
     Binary,
     /// A ping or a pong: the client is alive. The library answers pings.
     Control,
-    /// The client closes. The library answers.
+    /// The client closes the connection. The library answers.
     Close,
 }
