@@ -74,8 +74,8 @@ impl Ending {
         self.row().grpc
     }
 
-    /// Whether the client should reconnect by itself after a delay. This is false for
-    /// [`Slow`](Self::Slow): the client reconnects at once.
+    /// Whether the client should reconnect by itself after a delay. It is false for [`Slow`](Self::Slow),
+    /// after which the client reconnects at once.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         self.row().retry.delay_factor().is_some()

@@ -56,7 +56,7 @@ const WEBSOCKET: &[Range] = &[
     (3000..=3999, Retry::AfterChange, "do not retry with the same proof and request"),
     (4000..=4399, Retry::Stop, "stop, unless the application says otherwise"),
     (4400..=4499, Retry::AfterChange, "do not retry with the same proof and request"),
-    (4500..=4599, Retry::Stop, "stop: the stream has ended for good"),
+    (4500..=4599, Retry::Stop, "stop: the stream has ended permanently"),
     (4600..=4999, Retry::Stop, "stop, unless the application says otherwise"),
 ];
 

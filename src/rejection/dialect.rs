@@ -28,7 +28,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect of a request on a route that opens no event stream: [`Http`](Self::Http) or
+    /// The dialect of a request on a route that does not open an event stream: [`Http`](Self::Http) or
     /// [`Grpc`](Self::Grpc).
     #[must_use]
     pub fn of<B>(request: &Request<B>) -> Self {

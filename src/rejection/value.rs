@@ -20,7 +20,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Rejection(Box<Inner>);
 
-/// Boxed, so that a `Result` with a rejection is no larger than its good value.
+/// Boxed, so that a `Result` with a rejection stays small.
 #[derive(Clone, Debug)]
 struct Inner {
     kind: RejectionKind,
