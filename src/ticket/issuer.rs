@@ -84,7 +84,7 @@ impl TicketIssuer {
         self.issue_with(grant, Some((extent.epoch, from))).await
     }
 
-    /// Issues a ticket that opens one stream once, on any transport. It is for streams without a log,
+    /// Issues a ticket that opens one stream, once, over any transport. It is for streams without a log,
     /// which cannot resume.
     ///
     /// # Errors

@@ -95,7 +95,9 @@ impl TicketIssuer {
     pub(crate) async fn give_back(&self, Opened { key, revision }: Opened) {
         match self.store.swap(key, revision, TicketState::Unused).await {
             Ok(Some(_)) => {}
-            Ok(None) => tracing::debug!("a ticket was used meanwhile, so it is not given back"),
+            Ok(None) => {
+                tracing::debug!("another request has used the ticket, so it is not given back")
+            }
             Err(error) => {
                 let error = Chain(&*error).to_string();
                 tracing::warn!(error, "a ticket could not be given back");
