@@ -48,7 +48,7 @@
 //!
 //! - `open` comes first. Each message with an `id` sets the client's cursor. To resume, the client sends
 //!   its last cursor in the `Last-Event-ID` header or the query parameter `last_event_id`.
-//! - `error` answers a client's message that was refused. The session continues.
+//! - The server sends `error` when it refuses a message of the client. The session continues.
 //! - For an [`Ending`](crate::Ending), the server sends a notice, whose `type` is the code of the ending.
 //!   It then sends a close frame with the close code of the ending. The reason of the close frame is the
 //!   code. `retry_ms` is the delay before the client reconnects. It is null if the client should stop,
