@@ -1,4 +1,4 @@
-//! A few clients use one ticket, in every possible order of their steps.
+//! A model: a few clients use one ticket, in every possible order of their steps.
 
 use crate::layers::{request, verifier};
 use bytes::Bytes;

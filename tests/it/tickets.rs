@@ -89,7 +89,11 @@ async fn a_ticket_opens_one_web_socket_of_its_thread_as_its_caller() {
     assert_eq!(again, Some((401, "auth.invalid".to_owned())));
     let id = event["id"].as_str().unwrap();
     let as_stream = get_sse(&chat, &sse(&mine), &[("last-event-id", id)]).await;
-    assert_eq!(refused(as_stream).await.0, 401, "a used WebSocket ticket re-opens nothing");
+    assert_eq!(
+        refused(as_stream).await.0,
+        401,
+        "a used ticket of a WebSocket does not re-open a stream"
+    );
 }
 
 #[tokio::test]
