@@ -1,28 +1,29 @@
-//! What the tables of rejections and endings have in common: one row a code, made by one macro.
+//! The macro that makes the tables of rejections and endings. A table has one row for each code.
 //!
-//! `docs/codes.json` shows both tables to programs, with what a client does with a code that it does
-//! not know. A test compares that file with the tables.
+//! `docs/codes.json` has both tables for programs. It also says what a client does with a code that it
+//! does not know. A test compares the file with the tables.
 
 use http::StatusCode;
 
 #[cfg(test)]
 mod tests;
 
-/// Whether, and how, a client comes back.
+/// Whether and when a client retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retry {
     /// The client stops.
     Stop,
-    /// The client first changes something: the request, the proof, or its own state.
+    /// The client first changes the request, the proof or its own state.
     AfterChange,
-    /// The client comes back at once, with its cursor.
+    /// The client reconnects at once, with its cursor.
     AtOnce,
-    /// The client comes back by itself after so many times its usual delay.
+    /// The client retries by itself, after this many times its usual delay.
     AfterDelay(u32),
 }
 
 impl Retry {
-    /// How many times its usual delay a client waits before it comes back by itself.
+    /// How many times its usual delay a client waits before it retries. `None` for every other kind of
+    /// retry.
     pub(crate) const fn delay_factor(self) -> Option<u32> {
         match self {
             Self::AfterDelay(factor) => Some(factor),
@@ -30,7 +31,7 @@ impl Retry {
         }
     }
 
-    /// The word for it in `docs/codes.json`.
+    /// The name in `docs/codes.json`.
     #[cfg(test)]
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -42,7 +43,7 @@ impl Retry {
     }
 }
 
-/// One row of a table: a code, and the word or number that stands for it in each protocol.
+/// One row of a table: a code, and the status or close code for it in each protocol.
 pub(crate) struct Row {
     pub(crate) code: &'static str,
     /// The status of the response. It is 200 for an ending: the stream has begun.
@@ -56,8 +57,8 @@ pub(crate) struct Row {
 
 /// Makes an enum of codes and its table.
 ///
-/// A row is: name, code, HTTP status, gRPC status, WebSocket close code, [`Retry`], what the client
-/// should do, and the text that it reads.
+/// A row has a name, a code, an HTTP status, a gRPC status, a WebSocket close code, a [`Retry`], what the
+/// client should do, and the text that the client reads.
 macro_rules! codes {
     (
         $(#[doc = $intro:literal])+
@@ -79,7 +80,7 @@ macro_rules! codes {
         }
 
         impl $Codes {
-            /// Every one of them, in the order of the table.
+            /// All values, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
             pub(crate) const fn row(self) -> $crate::codes::Row {

@@ -11,7 +11,8 @@ use std::{
 };
 
 /// A heartbeat: a comment, which parsers ignore. It keeps proxies and clients from closing a quiet
-/// stream. No blank line follows: simple parsers take a blank line for the end of an event without data.
+/// stream. No blank line follows it, because simple parsers take a blank line as the end of an event
+/// without data.
 pub(crate) const HEARTBEAT: &[u8] = b":\n";
 
 /// The name of the notice that opens a stream. The name `open` is taken: `EventSource` has an event of
@@ -20,7 +21,7 @@ pub(crate) const OPEN: &str = "stream.open";
 
 /// Appends one block of fields to a text. [`Block::end`] ends the block, and the client dispatches it.
 ///
-/// The types of the `event` and `id` values allow no line end and no NUL.
+/// The values of `event` and `id` have no line end and no NUL: the types that they come from forbid both.
 #[derive(Debug)]
 pub(crate) struct Block<'a>(&'a mut String);
 
@@ -29,7 +30,7 @@ impl<'a> Block<'a> {
         Self(out)
     }
 
-    /// The type of the event. The type `message` is the client's default, so it is not written.
+    /// Writes the type of the event, unless it is `message`: that is the client's default.
     pub(crate) fn event(self, name: &str) -> Self {
         if name == "message" { self } else { self.field("event", name) }
     }
@@ -43,7 +44,7 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// How long the client waits before it reconnects.
+    /// Sets how long the client waits before it reconnects.
     pub(crate) fn retry(self, delay: Option<Duration>) -> Self {
         match delay {
             Some(delay) => self.field("retry", millis(delay)),
@@ -51,7 +52,8 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// The data of a notice: `members`, and the id of the request in `meta.trace_id`, as in events.
+    /// Writes the data of a notice: `members`, and the id of the request in `meta.trace_id`, as in
+    /// events.
     pub(crate) fn notice(
         self,
         mut members: Map<String, Value>,
@@ -63,8 +65,8 @@ impl<'a> Block<'a> {
         self.data(&Value::Object(members).to_string())
     }
 
-    /// Any text, with one `data` field for each line. The client joins the lines with LF, so CR and CRLF
-    /// arrive as LF.
+    /// Writes any text, with one `data` field for each line. The client joins the lines with LF, so CR
+    /// and CRLF arrive as LF.
     pub(crate) fn data(mut self, text: &str) -> Self {
         let mut rest = text;
         while let Some(at) = rest.find(['\r', '\n']) {
@@ -75,7 +77,7 @@ impl<'a> Block<'a> {
         self.field("data", rest)
     }
 
-    /// One `data` field. `write` appends its text, which must not have a line end.
+    /// Writes one `data` field. `write` appends its text, which must not have a line end.
     pub(crate) fn data_line(self, write: impl FnOnce(&mut String)) -> Self {
         self.0.push_str("data: ");
         write(self.0);
@@ -99,7 +101,8 @@ pub(crate) fn members<const N: usize>(said: [(&str, &str); N]) -> Map<String, Va
     said.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
 }
 
-/// Sets the headers of an event stream: its type, and that nobody may store, transform or buffer it.
+/// Sets the headers of an event stream: its type, and the rule that no cache and no proxy may store,
+/// transform or buffer it.
 pub(crate) fn stream_headers(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));

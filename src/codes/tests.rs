@@ -1,4 +1,5 @@
-//! The tables, the documents that show them, and what a client does with a code that it does not know.
+//! Tests of the tables, of the documents that show them, and of the ranges for a client that does not
+//! know a code.
 
 use super::Retry;
 use crate::{ending::Ending, rejection::RejectionKind};
@@ -12,7 +13,7 @@ type Range = (RangeInclusive<u16>, Retry, &'static str);
 const HTTP: &[Range] = &[
     (400..=400, Retry::AfterChange, "correct the request"),
     (401..=401, Retry::AfterChange, "get another token"),
-    (402..=403, Retry::AfterChange, "do not come back with the same proof"),
+    (402..=403, Retry::AfterChange, "do not retry with the same proof"),
     (404..=428, Retry::AfterChange, "correct the request"),
     (429..=429, Retry::AfterDelay(1), "wait for as long as `Retry-After` says"),
     (430..=499, Retry::AfterChange, "correct the request"),
@@ -28,7 +29,7 @@ const GRPC: &[Range] = &[
     (3..=3, Retry::AfterChange, "correct the request"),
     (4..=4, Retry::AfterDelay(1), "back off, then call again"),
     (5..=6, Retry::AfterChange, "correct the request"),
-    (7..=7, Retry::AfterChange, "do not come back with the same proof"),
+    (7..=7, Retry::AfterChange, "do not retry with the same proof"),
     (8..=8, Retry::AfterDelay(1), "wait for as long as `grpc-retry-pushback-ms` says, or back off"),
     (9..=11, Retry::AfterChange, "fetch the state again, then decide again"),
     (12..=13, Retry::Stop, "stop, and show the request id to the operator"),
@@ -52,15 +53,15 @@ const WEBSOCKET: &[Range] = &[
     (1011..=1014, Retry::AfterDelay(1), "back off, then reconnect with its cursor"),
     (1015..=1015, Retry::Stop, "stop: the TLS handshake failed"),
     (1016..=2999, Retry::AfterDelay(1), "back off, then reconnect with its cursor"),
-    (3000..=3999, Retry::AfterChange, "do not come back with the same proof and request"),
+    (3000..=3999, Retry::AfterChange, "do not retry with the same proof and request"),
     (4000..=4399, Retry::Stop, "stop, unless the application says otherwise"),
-    (4400..=4499, Retry::AfterChange, "do not come back with the same proof and request"),
-    (4500..=4599, Retry::Stop, "stop: the stream has ended for good"),
+    (4400..=4499, Retry::AfterChange, "do not retry with the same proof and request"),
+    (4500..=4599, Retry::Stop, "stop: the stream has ended permanently"),
     (4600..=4999, Retry::Stop, "stop, unless the application says otherwise"),
 ];
 
 fn find(ranges: &[Range], number: u16) -> Retry {
-    ranges.iter().find(|(range, ..)| range.contains(&number)).expect("a range for each").1
+    ranges.iter().find(|(range, ..)| range.contains(&number)).expect("each number is in a range").1
 }
 
 fn rows<const N: usize>(table: [Vec<(&'static str, Value)>; N]) -> [Vec<Value>; N] {
@@ -79,10 +80,12 @@ fn document() -> Value {
     };
     let [rejections, endings] = rows([RejectionKind::table(), Ending::table()]);
     json!({
-        "about": "Each code of tower-tenancy, and what a client should do. A client that does not \
-                  know a code goes by `ranges`; a code that it knows comes first. `retry` is one of: \
-                  stop; after_change (not with the same request and proof); at_once; after_delay \
-                  (by itself, after `delay_factor` times its usual delay, or as the server says).",
+        "about": "All codes of tower-tenancy, and what a client should do for each code. A client that \
+                  knows a code follows its row. A client that does not know a code follows `ranges`, by \
+                  the HTTP status, the gRPC status or the WebSocket close code. `retry` is one of: stop; \
+                  after_change (do not retry with the same request and proof); at_once; after_delay \
+                  (retry after `delay_factor` times the usual delay, or after the delay that the server \
+                  sends).",
         "rejections": rejections,
         "endings": endings,
         "ranges": { "http": ranges(HTTP), "grpc": ranges(GRPC), "websocket": ranges(WEBSOCKET) },
@@ -91,7 +94,7 @@ fn document() -> Value {
 
 /// `BLESS=1` writes the file.
 #[test]
-fn programs_find_these_tables_in_a_file() {
+fn docs_codes_json_has_these_tables() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/codes.json");
     let expected = document();
     if std::env::var_os("BLESS").is_some() {
@@ -140,14 +143,14 @@ fn the_readme_has_each_rejection_once_with_its_numbers() {
 }
 
 #[test]
-fn each_status_has_its_number_and_each_code_is_there_once() {
+fn each_row_has_the_number_of_its_status_and_a_unique_code() {
     let numbers = |table: Vec<(&str, Value)>, all: Vec<u16>| {
         let written: Vec<_> = table.iter().map(|(_, row)| row["http"].clone()).collect();
         assert_eq!(written, all.into_iter().map(Value::from).collect::<Vec<_>>());
         let mut codes: Vec<_> = table.iter().map(|(_, row)| row["code"].to_string()).collect();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), table.len(), "each has its own code");
+        assert_eq!(codes.len(), table.len(), "each code is unique");
     };
     let status = |kind: &RejectionKind| kind.status().as_u16();
     numbers(RejectionKind::table(), RejectionKind::ALL.iter().map(status).collect());
@@ -167,10 +170,11 @@ fn each_number_is_in_one_range() {
     }
 }
 
-/// Where one number stands for several codes, the range errs on the side of the client that comes
-/// back later; an HTTP status does not even do that.
+/// A gRPC status or a close code may stand for several codes. If one of these codes is retryable, its
+/// range says so for all of them. An HTTP status is exact: its range is retryable only if all its codes
+/// are.
 #[test]
-fn a_client_that_knows_no_code_comes_back_whenever_it_should() {
+fn a_client_that_knows_no_code_retries_after_every_retryable_code() {
     for kind in RejectionKind::ALL {
         let row = kind.row();
         let by_status = find(HTTP, row.http.as_u16());

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap(Box<Missing>);
 
-/// Boxed: a gap is rare, and would make every delivery larger.
+/// Boxed, because a gap is rare and would make every delivery larger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Missing {
     thread: ThreadKey,
@@ -108,8 +108,8 @@ impl Gap {
 pub enum GapReason {
     /// The log no longer has the events after the cursor.
     Trimmed,
-    /// The log does not know the cursor: it is of an earlier epoch, of another thread, or made up. The
-    /// client does not learn which.
+    /// The log does not know the cursor: the cursor belongs to another epoch or another thread, is ahead
+    /// of the head, or was made up. The notice does not say which.
     Unknown,
 }
 

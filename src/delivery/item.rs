@@ -6,13 +6,14 @@ use crate::{ending::Ending, event::StreamEvent, id::ThreadKey};
 /// What a source gives to [`ThreadGrant::guard`](crate::ThreadGrant::guard): an event, a position, a gap,
 /// or an ending.
 ///
-/// It is opaque. Only the guard reads it: it checks and stamps each item, and gives it out as
-/// [`Outbound`](super::Outbound). So a stream that is written by hand, past the guard, does not compile.
+/// A `Delivery` is opaque, and only the guard can read it. The guard checks and stamps each item, and
+/// gives it out as an [`Outbound`](super::Outbound). So code that sends a `Delivery` to a client without
+/// the guard does not compile.
 ///
 /// ```
 /// use tower_tenancy::{Delivery, Ending};
 ///
-/// // A source ends its stream for a reason of its own. Nothing that comes after is given out.
+/// // A source can choose the ending of its stream. The guard gives out nothing after it.
 /// let last = Delivery::from(Ending::Drain);
 /// # let _ = last;
 /// ```

@@ -1,4 +1,4 @@
-//! What the guard gives to a transport.
+//! The items that the guard gives to a transport.
 
 use super::{gap::Gap, position::Position};
 use crate::{ending::Ending, event::StampedEvent};
@@ -13,6 +13,7 @@ pub enum Outbound {
     Position(Position),
     /// Events are missing here. Reading continues at [`Gap::resumes_at`].
     Gap(Gap),
-    /// The end of the stream, and the last item. Before [`Ending::Gap`] comes a [`Gap`].
+    /// The end of the stream. This is the last item. If a gap ends the stream, the [`Gap`] comes first,
+    /// and then [`Ending::Gap`].
     End(Ending),
 }

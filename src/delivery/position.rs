@@ -27,7 +27,7 @@ impl Position {
         &self.thread
     }
 
-    /// The position as a cursor, which clients see.
+    /// The position as the cursor that clients see.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.cursor

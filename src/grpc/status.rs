@@ -44,7 +44,7 @@ impl From<Rejection> for Status {
     }
 }
 
-/// A layer can stand around one service of a server.
+/// A layer can wrap one service of a server, because the wrapper keeps the name of the service.
 impl<S: NamedService, C, R> NamedService for RequireService<S, C, R> {
     const NAME: &'static str = S::NAME;
 }

@@ -21,13 +21,12 @@ use tonic::Status;
 const SKIP_BUDGET: usize = 64;
 
 impl<S> GuardedStream<S> {
-    /// The stream as a tonic response stream. Its items are what `message` makes of events, positions and
-    /// gaps. It ends with the status of its [`Ending`].
+    /// The stream as a tonic response stream. `message` makes its items of events, positions and gaps. It
+    /// ends with the status of its [`Ending`].
     ///
     /// `message` also gets the id of the request, because notices have it as `meta.trace_id`, like
-    /// events. It returns `None` for items that clients do not get. It never gets an [`Outbound::End`]:
-    /// that becomes the status, with the request id in the metadata `x-request-id`.
-    /// [`Outbound::End`]: that is the status, with the request in the metadata `x-request-id`.
+    /// events. It returns `None` for items that clients do not get. It never gets an [`Outbound::End`],
+    /// which becomes the status. The status has the id of the request in the metadata `x-request-id`.
     ///
     /// ```
     /// use futures_util::Stream;
@@ -76,8 +75,9 @@ pin_project! {
 }
 
 impl<S, F> GrpcStream<S, F> {
-    /// The delay before a client comes back by itself, where it should. The client gets a random delay
-    /// between this and twice this. Default: 3 seconds.
+    /// The delay before the client reconnects by itself, after an ending that asks for a delay. The
+    /// client gets a random delay between this value and twice this value. For [`Ending::Limit`], it is
+    /// ten times as long. Default: 3 seconds.
     pub fn retry(mut self, delay: Duration) -> Self {
         self.retry = delay;
         self

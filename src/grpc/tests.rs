@@ -25,7 +25,7 @@ fn every_ending_has_the_status_of_the_table() {
             continue;
         }
         let status = items.pop().unwrap().unwrap_err();
-        assert_eq!(items.len(), 1, "one event before");
+        assert_eq!(items.len(), 1, "one event comes before the status");
         assert_eq!(status.code() as u8, ending.grpc_code(), "{ending:?}");
         assert_eq!(status.metadata().get("tenancy-code").unwrap(), ending.code());
         assert_eq!(status.metadata().get("x-request-id").unwrap(), "req-1");
@@ -46,7 +46,7 @@ fn a_rejection_is_a_status_with_its_code() {
 }
 
 #[test]
-fn a_source_of_which_nothing_is_told_yields_to_other_tasks() {
+fn a_stream_that_leaves_out_every_item_yields_to_other_tasks() {
     let event = StreamEvent::new(routing("t_a", "th"), "x", "y").unwrap();
     let source = stream::repeat(event);
     let silent = grant(scope("t_a"), "th").guard(source).into_grpc(|_, _| None::<()>);

@@ -5,7 +5,8 @@ use std::{error::Error, fmt};
 /// An error of the application or of a dependency, for the log.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Displays an error and its causes. Log lines record the text as a `String`: it comes from outside.
+/// Displays an error and its causes. Log lines record this text as a `String`, so that the formatter
+/// escapes it: it comes from outside.
 pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {

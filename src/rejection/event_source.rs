@@ -12,8 +12,8 @@ use crate::{
 use bytes::Bytes;
 use http::Response;
 
-/// A short event stream that tells the client when to reconnect. WHATWG HTML section 9.2.3: after any
-/// status but 200, an `EventSource` never reconnects, and only `retry` tells it when.
+/// A short event stream whose `retry` field says when to reconnect. An `EventSource` never reconnects
+/// after a status other than 200, and it takes the delay from `retry` only (WHATWG HTML section 9.2.3).
 pub(super) fn reconnect_later(rejection: &Rejection) -> Response<Bytes> {
     let limited = rejection.kind() == RejectionKind::StreamLimit;
     let name = if limited { Ending::Limit } else { Ending::SourceFailed }.code();

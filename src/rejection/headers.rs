@@ -3,12 +3,12 @@
 use super::{kind::RejectionKind, value::Rejection};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-/// Whether a header describes the body, the freshness or the refusal that it came with. Such a header
-/// must go when the body is replaced.
+/// Whether a header describes the body, its freshness, or the refusal. Such a header must be removed when
+/// another body replaces the body.
 pub(crate) fn belongs_to_body(name: &HeaderName) -> bool {
     let name = name.as_str();
     // `Content-Encoding`, `-Language`, `-Length`, `-Range`, `-Type`, `-Digest`, ... of RFC 9110 and RFC
-    // 9530. A security policy belongs to the page, not to the body.
+    // 9530. `Content-Security-Policy` does not describe the body, so it stays.
     (name.starts_with("content-") && !name.starts_with("content-security-policy"))
         || matches!(
             name,
@@ -30,8 +30,8 @@ pub(crate) fn belongs_to_body(name: &HeaderName) -> bool {
         )
 }
 
-/// Adds `no-store`, unless it is there: no cache may keep a refusal, in any style (RFC 9111 section
-/// 5.2.2.5).
+/// Adds `no-store`, unless the response has it: no cache may store a refusal, in any style (RFC 9111
+/// section 5.2.2.5).
 pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
     let says_so = headers.get_all(header::CACHE_CONTROL).iter().any(|value| {
         let mut directives = value.as_bytes().split(|byte| *byte == b',');
@@ -42,8 +42,8 @@ pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
     }
 }
 
-/// Adds `nosniff`: a browser must not guess the type of a refusal, which may contain text that somebody
-/// sent ([WHATWG Fetch section 3.6]).
+/// Adds `nosniff`: a browser must not guess the type of a refusal, which may contain text from outside
+/// ([WHATWG Fetch section 3.6]).
 ///
 /// [WHATWG Fetch section 3.6]: https://fetch.spec.whatwg.org/#x-content-type-options-header
 pub(crate) fn forbid_sniffing(headers: &mut HeaderMap) {

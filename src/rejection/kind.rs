@@ -1,4 +1,4 @@
-//! The table of rejections: the name of each kind, and the word or number for it in each protocol.
+//! The table of rejections: the kinds, and how each protocol reports them.
 
 use crate::codes::codes;
 use http::StatusCode;
@@ -6,10 +6,10 @@ use http::StatusCode;
 codes! {
     /// Why a request was refused.
     ///
-    /// Most kinds are the crate's own: they are about the request context, the token, the thread or the
-    /// stream. The kinds with the codes `request.*`, `resource.*`, `server.failed` and
-    /// `server.unavailable` are for an application's own refusals. The crate itself uses only `request.*`
-    /// of those, where it reads a body ([`require_json`](super::require_json)).
+    /// Most kinds are for the refusals of the crate. They are about the request context, the token, the
+    /// thread or the stream. The kinds with the codes `request.*`, `resource.*`, `server.failed` and
+    /// `server.unavailable` are for the refusals of an application. Of these kinds, the crate itself uses
+    /// only `request.*`, where it reads a body ([`require_json`](super::require_json)).
     ///
     /// ```
     /// use tower_tenancy::{Rejection, RejectionKind};
@@ -26,10 +26,10 @@ codes! {
         ContextMissing: "context.missing", 400 BAD_REQUEST, 3 "INVALID_ARGUMENT", 4400, AfterChange,
             "name the tenant and the env",
             "Send the tenant and the env of the request, each in one header.";
-        /// The request names its tenant, env or request id in a wrong form, or more than once.
+        /// The request names its tenant or env in a wrong form, or more than once.
         ContextInvalid: "context.invalid", 400 BAD_REQUEST, 3 "INVALID_ARGUMENT", 4400, AfterChange,
             "correct the headers",
-            "The tenant, env or request id is malformed or sent more than once. Send each once.";
+            "The tenant or the env is malformed, or sent more than once. Send each of them once.";
         /// The request has no token.
         AuthMissing: "auth.missing", 401 UNAUTHORIZED, 16 "UNAUTHENTICATED", 4401, AfterChange,
             "send a token",
@@ -54,53 +54,53 @@ codes! {
         InsufficientScope: "auth.insufficient_scope", 403 FORBIDDEN, 7 "PERMISSION_DENIED", 4403, AfterChange,
             "get a token with more rights",
             "The token lacks a role or scope that this request needs.";
-        /// The thread does not exist, belongs to another tenant, or is closed to this caller. The answer
-        /// does not tell which.
+        /// The thread does not exist, belongs to another tenant, or is closed to this caller. The
+        /// response does not say which.
         ThreadForbidden: "thread.forbidden", 403 FORBIDDEN, 7 "PERMISSION_DENIED", 4403, AfterChange,
             "check tenant, env and thread, or ask for access",
-            "There is no such thread for this caller in the tenant and env of the request. Check all three, or ask for access.";
-        /// The access was withdrawn. The client stops: this proof opens nothing any more.
+            "There is no such thread for this caller in the tenant and env of the request. Check the thread, the tenant and the env, or ask for access.";
+        /// The access was withdrawn. The client should stop: this proof does not open anything any more.
         AccessRevoked: "access.revoked", 403 FORBIDDEN, 7 "PERMISSION_DENIED", 4403, Stop,
             "stop",
-            "Access was withdrawn. Do not come back with this token or ticket.";
-        /// The service never gave out the cursor that the client wants to resume from.
+            "Access was withdrawn. Do not retry with this token or ticket.";
+        /// The cursor that the client wants to resume from is malformed. A well-formed cursor that the
+        /// log does not know leads to a [gap](crate::Gap) instead.
         CursorInvalid: "cursor.invalid", 400 BAD_REQUEST, 3 "INVALID_ARGUMENT", 4400, AfterChange,
-            "resume from a cursor that it was given, or from none",
-            "Resume from an event id that this service gave out, from 'earliest', or from none.";
+            "resume from a cursor that the service sent, or without a cursor",
+            "Resume from an event id that this service sent, from 'earliest', or without an event id.";
         /// The client's message is malformed, or sets a tenant, env, thread or actor.
         MessageInvalid: "message.invalid", 400 BAD_REQUEST, 3 "INVALID_ARGUMENT", 4400, AfterChange,
             "correct the message",
-            "Send only `type` and data members; do not set tenant, env, thread or actor.";
+            "Send only `type` and the members of your data. Do not set tenant, env, thread or actor.";
         /// Too many streams are open.
         StreamLimit: "stream.limit", 429 TOO_MANY_REQUESTS, 8 "RESOURCE_EXHAUSTED", 1013, AfterDelay(1),
-            "close a stream, or come back after the delay",
+            "close a stream, or retry after the delay",
             "Too many streams are open. Close one, or try again later.";
         /// The keys that verify tokens are not available.
         KeysUnavailable: "auth.keys_unavailable", 503 SERVICE_UNAVAILABLE, 14 "UNAVAILABLE", 1013, AfterDelay(1),
-            "come back after the delay",
+            "retry after the delay",
             "Tokens cannot be verified right now. Try again later.";
         /// The thread registry does not answer.
         RegistryUnavailable: "registry.unavailable", 503 SERVICE_UNAVAILABLE, 14 "UNAVAILABLE", 1013, AfterDelay(1),
-            "come back after the delay",
+            "retry after the delay",
             "Access to the thread cannot be checked right now. Try again later.";
         /// The event log does not answer.
         LogUnavailable: "log.unavailable", 503 SERVICE_UNAVAILABLE, 14 "UNAVAILABLE", 1013, AfterDelay(1),
-            "come back after the delay",
+            "retry after the delay",
             "The events of the thread cannot be read or written right now. Try again later.";
         /// A layer is missing in front of the handler. The log says which.
         Misconfigured: "server.misconfigured", 500 INTERNAL_SERVER_ERROR, 13 "INTERNAL", 1011, Stop,
             "stop, and show the request id to the operator",
-            "The server is set up wrongly and refuses every request here. Its log says why.";
+            "The server is misconfigured and refuses every request to this route. Its log says why.";
         /// The application cannot read the request: a path, a parameter or a body is malformed.
         RequestInvalid: "request.invalid", 400 BAD_REQUEST, 3 "INVALID_ARGUMENT", 4400, AfterChange,
             "correct the request",
             "The request is malformed. Correct it before you send it again.";
         /// A resource of the application does not exist for this caller. The application looks it up
-        /// within the scope's tenant and env, so a resource of another tenant gets the same answer.
+        /// within the scope's tenant and env, so a resource of another tenant gets the same response.
         ///
-        /// Do not use it for a thread: for a thread that does not exist, and for one that the caller may
-        /// not use, the answer is [`ThreadForbidden`](Self::ThreadForbidden), so that nobody can tell
-        /// them apart.
+        /// Do not use it for a thread. A thread that does not exist and a thread that the caller may not
+        /// use both get [`ThreadForbidden`](Self::ThreadForbidden), so that nobody can tell them apart.
         NotFound: "resource.not_found", 404 NOT_FOUND, 5 "NOT_FOUND", 4404, AfterChange,
             "check the id, the tenant and the env",
             "Nothing with this id exists for this caller in the tenant and env of the request.";
@@ -112,31 +112,32 @@ codes! {
         /// The body is longer than the application allows.
         TooLarge: "request.too_large", 413 PAYLOAD_TOO_LARGE, 8 "RESOURCE_EXHAUSTED", 1009, AfterChange,
             "send a shorter body",
-            "The body is too long. Send less at once.";
+            "The body is too long. Send a shorter body.";
         /// The body has a type that the application does not accept.
         UnsupportedMediaType: "request.unsupported_media_type", 415 UNSUPPORTED_MEDIA_TYPE, 3 "INVALID_ARGUMENT", 1003, AfterChange,
             "send a body of another type",
             "The server does not accept a body of this type. Send another type, and name it in Content-Type.";
         /// The application can read the request, but cannot do what it asks for.
         Unprocessable: "request.unprocessable", 422 UNPROCESSABLE_ENTITY, 3 "INVALID_ARGUMENT", 4422, AfterChange,
-            "change what the request says",
+            "change the request",
             "The request is well formed, but the server cannot do what it asks for. Change the request.";
-        /// The application failed, and the client is not the cause. Keep the error with
-        /// [`Rejection::failed`](super::Rejection::failed): the log has the error, and the client does
-        /// not.
+        /// The application failed, and the client is not the cause.
+        /// [`Rejection::failed`](super::Rejection::failed) keeps the error for the log. The client does
+        /// not get it.
         Failed: "server.failed", 500 INTERNAL_SERVER_ERROR, 13 "INTERNAL", 1011, Stop,
             "stop, and show the request id to the operator",
             "The server failed. Its log says why, under the id of this request.";
         /// A service that the application needs does not answer. The client may try again.
         Unavailable: "server.unavailable", 503 SERVICE_UNAVAILABLE, 14 "UNAVAILABLE", 1013, AfterDelay(1),
-            "come back after the delay",
+            "retry after the delay",
             "This cannot be done right now. Try again later.";
     }
 }
 
 impl RejectionKind {
-    /// The kind for a status that something else refused with, such as an extractor of the host. A 4xx
-    /// status without a kind of its own is `request.invalid`. Any other status is `server.failed`.
+    /// The kind for the status of a refusal that this crate did not make, such as a refusal by an
+    /// extractor of axum. A 4xx status that has no kind is `request.invalid`. Any other status is
+    /// `server.failed`.
     #[must_use]
     pub fn of_status(status: StatusCode) -> Self {
         match status {
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_without_a_kind_is_the_clients_fault_or_ours() {
+    fn a_status_without_a_kind_is_request_invalid_or_server_failed() {
         for (status, code) in [
             (405, "request.invalid"),
             (418, "request.invalid"),

@@ -3,7 +3,7 @@
 use super::{kind::RejectionKind, value::Rejection};
 use http::{HeaderMap, header};
 
-/// Whether there is one `Content-Type`, and it is gRPC's.
+/// Whether the request has exactly one `Content-Type`, and it is a gRPC type.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
@@ -59,7 +59,8 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Rejection> {
 }
 
 /// Whether `Accept`, in one header or several, names `text/event-stream` (RFC 9110 section 12.5.1). A
-/// range such as `*/*` does not count: every client sends it. A weight of 0 means "not acceptable".
+/// range such as `*/*` does not count, because most clients send it. A weight of 0 means "not
+/// acceptable".
 pub(super) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     let ranges = headers
         .get_all(header::ACCEPT)

@@ -1,4 +1,4 @@
-//! One typed reason for a refusal, and the response that tells it to the client.
+//! The typed reason for a refusal, and the response that reports it to the client.
 //!
 //! The client gets a [`Rejection`] in the dialect of its request: `application/problem+json` ([RFC 9457])
 //! with a `WWW-Authenticate` challenge ([RFC 6750 section 3]) where there is one; a gRPC status; or a

@@ -28,7 +28,7 @@ pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
         code: rejection.code(),
         detail: rejection.detail(),
     };
-    // Serialising four strings and a number does not fail. If it did, the client would still have the
+    // Serialising three strings and a number does not fail. If it did, the client would still get the
     // status.
     let document: Arc<[u8]> = serde_json::to_vec(&problem).unwrap_or_default().into();
     let plain = Plain {
@@ -46,8 +46,8 @@ pub(crate) fn problem(rejection: &Rejection) -> Response<Bytes> {
     rejection.attach_to(response)
 }
 
-/// Marks a response that [`problem`] made, in its extensions. The nearest layer outside may replace such
-/// a response by one in the dialect of the request and in the application's style.
+/// Marks, in the extensions of a response, that [`problem`] made the response. The nearest outer layer
+/// may replace it by a response in the dialect of the request and in the application's style.
 #[derive(Clone, Debug)]
 pub(crate) struct Plain {
     rejection: Rejection,
@@ -58,9 +58,9 @@ pub(crate) struct Plain {
 
 impl Plain {
     /// The rejection, if `response` is still the one that [`problem`] made: no handler and no layer has
-    /// replaced it by an answer of its own. A layer may have compressed the document or wrapped its body.
+    /// replaced it by another response. A layer may have compressed the document or wrapped its body.
     ///
-    /// Hosts drop the body of an answer to a `HEAD` request, so the missing body means nothing there.
+    /// Hosts drop the body of a response to a `HEAD` request, so a missing body means nothing there.
     pub(crate) fn still<B>(self, response: &Response<B>, to_head: bool) -> Option<Rejection> {
         let headers = response.headers();
         let mut types = headers.get_all(header::CONTENT_TYPE).iter();

@@ -18,7 +18,7 @@ use http::Response;
 /// use http::Request;
 /// use tower_tenancy::{Rejection, RejectionKind, rejection::{ByContentType, Dialect, RejectWith as _}};
 ///
-/// // By hand, in a host without layers of this crate in front:
+/// // In a service without the layers of this crate:
 /// let request = Request::new(());
 /// let dialect = Dialect::of(&request); // `of_stream` on a route that opens an event stream
 /// let rejection = Rejection::new(RejectionKind::ThreadForbidden);
@@ -34,7 +34,7 @@ use http::Response;
             or a closure `|rejection: &Rejection| -> Response<_>`"
 )]
 pub trait RejectWith<B> {
-    /// The body of every response behind the layer.
+    /// The body of every response that leaves the layer.
     type Body;
 
     /// Passes on a response of the inner service.
@@ -46,7 +46,7 @@ pub trait RejectWith<B> {
 }
 
 /// Refuses in the dialect of the request: problem+json, a gRPC status, or an event stream that asks a
-/// browser to come back. It is for bodies that can be made from bytes.
+/// browser to reconnect. It is for bodies that can be made from bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByContentType;
 
@@ -63,12 +63,12 @@ impl<B: From<Bytes>> RejectWith<B> for ByContentType {
     }
 }
 
-/// Refuses with a gRPC status and no body ("Trailers-Only" of the [gRPC protocol]), whatever the content
+/// Refuses with a gRPC status and no body ("Trailers-Only" of the [gRPC protocol]), for every content
 /// type of the request. It is for bodies that only have a [`Default`], such as tonic's.
 ///
 /// The HTTP status is 200 only for a request in the dialect [`Grpc`](Dialect::Grpc), as the protocol
 /// requires. Any other request, such as a plain `GET` over HTTP/1.1, does not come from a gRPC client. It
-/// also gets the HTTP status of the rejection, so that no client takes the refusal for a success.
+/// also gets the HTTP status of the rejection, so that no client reads the refusal as a success.
 ///
 /// [gRPC protocol]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
 #[derive(Clone, Copy, Debug, Default)]

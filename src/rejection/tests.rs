@@ -17,7 +17,7 @@ fn request(method: Method, version: Version, pairs: &[(&str, &str)]) -> Request<
 }
 
 #[test]
-fn grpc_is_a_post_over_http_2_with_that_content_type_and_nothing_less() {
+fn only_a_post_over_http_2_with_a_grpc_content_type_is_grpc() {
     let on = |method, version, types: &[&str]| {
         let pairs: Vec<_> = types.iter().map(|value| ("content-type", *value)).collect();
         let request = request(method, version, &pairs);
@@ -54,7 +54,7 @@ fn grpc_is_a_post_over_http_2_with_that_content_type_and_nothing_less() {
 }
 
 #[test]
-fn an_event_source_is_known_by_accept_and_only_where_a_route_opens_streams() {
+fn accept_identifies_an_event_source_only_on_a_route_that_opens_streams() {
     let on = |method, accepts: &[&str]| {
         let pairs: Vec<_> = accepts.iter().map(|value| ("accept", *value)).collect();
         let request = request(method, Version::HTTP_11, &pairs);
@@ -95,7 +95,7 @@ fn refused(kind: RejectionKind, dialect: Dialect) -> Response<Bytes> {
 }
 
 #[test]
-fn every_refusal_in_every_dialect_is_stored_nowhere() {
+fn no_cache_may_store_a_refusal_in_any_dialect() {
     for kind in RejectionKind::ALL.iter().copied() {
         for dialect in [Dialect::Http, Dialect::Grpc, Dialect::EventSource] {
             let grpc: Response<()> = GrpcStatus.reject(&Rejection::new(kind), dialect);
@@ -109,7 +109,7 @@ fn every_refusal_in_every_dialect_is_stored_nowhere() {
 }
 
 #[test]
-fn every_error_body_is_taken_for_what_it_says_it_is() {
+fn no_browser_may_guess_the_type_of_a_refusal() {
     for kind in RejectionKind::ALL.iter().copied() {
         for dialect in [Dialect::Http, Dialect::EventSource] {
             let headers = refused(kind, dialect).headers().clone();
@@ -119,7 +119,7 @@ fn every_error_body_is_taken_for_what_it_says_it_is() {
 }
 
 #[test]
-fn json_is_what_says_so_and_nothing_else() {
+fn only_a_json_content_type_is_json() {
     let status = |types: &[&str]| {
         let pairs: Vec<_> = types.iter().map(|value| ("content-type", *value)).collect();
         let request = request(Method::POST, Version::HTTP_11, &pairs);
@@ -161,7 +161,7 @@ fn json_is_what_says_so_and_nothing_else() {
 }
 
 #[test]
-fn a_plain_refusal_is_known_until_somebody_changes_what_it_says() {
+fn a_plain_refusal_is_recognised_until_its_content_changes() {
     let plain = || {
         let mut response = refused(RejectionKind::ThreadForbidden, Dialect::Http);
         let plain = response.extensions_mut().remove::<Plain>().unwrap();
@@ -190,7 +190,7 @@ fn a_plain_refusal_is_known_until_somebody_changes_what_it_says() {
         *response.body_mut() = same;
     };
     assert!(!still(&replaced, false));
-    assert!(still(&replaced, true), "hosts drop the body of an answer to HEAD");
+    assert!(still(&replaced, true), "hosts drop the body of a response to HEAD");
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn grpc_clients_get_trailers_only() {
 }
 
 #[test]
-fn event_source_is_asked_back_only_for_trouble_worth_retrying() {
+fn an_event_source_is_asked_to_reconnect_only_after_a_retryable_refusal() {
     for kind in RejectionKind::ALL.iter().copied() {
         let response = refused(kind, Dialect::EventSource);
         if !kind.is_retryable() {
@@ -245,12 +245,12 @@ fn event_source_is_asked_back_only_for_trouble_worth_retrying() {
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
         let text = std::str::from_utf8(response.body()).unwrap();
         assert!(text.starts_with("event: ") && text.contains(kind.code()), "{text}");
-        assert!(!text.contains("\nid:"), "a notice moves no cursor");
+        assert!(!text.contains("\nid:"), "a notice does not move the cursor");
     }
 }
 
 #[test]
-fn a_delay_under_a_second_is_told_as_one() {
+fn a_delay_under_a_second_is_sent_as_one_second() {
     let rejection =
         Rejection::new(RejectionKind::StreamLimit).with_retry_after(Duration::from_millis(10));
     let response: Response<Bytes> = ByContentType.reject(&rejection, Dialect::Http);

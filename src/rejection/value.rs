@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
-/// How long a client should wait after a server-side failure.
+/// The default delay after a retryable rejection.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The reason why a request was refused. One part of it is for the client, and the other part is only for
@@ -23,7 +23,7 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Rejection(Box<Inner>);
 
-/// Boxed, so that a `Result` with a rejection is no larger than its good value.
+/// Boxed, so that a `Result` with a rejection stays small.
 #[derive(Clone, Debug)]
 struct Inner {
     kind: RejectionKind,
@@ -87,7 +87,8 @@ impl Rejection {
     }
 
     /// Asks the client to wait this long before it tries again (`Retry-After`, RFC 9110 section 10.2.3).
-    /// The default is five seconds for kinds that are worth a retry, and no delay for all others.
+    /// The default is five seconds for [retryable](RejectionKind::is_retryable) kinds, and no delay for
+    /// all others.
     #[must_use]
     pub fn with_retry_after(mut self, delay: Duration) -> Self {
         self.0.retry_after = Some(delay);
@@ -102,30 +103,30 @@ impl Rejection {
         self
     }
 
-    /// Sets the id of the request, which a browser's `EventSource` reads as `meta.trace_id` of the
-    /// notice. The layers set it by themselves; a host that [refuses by hand](super::RejectWith) calls
-    /// this.
+    /// Sets the id of the request. In the notice for a browser's `EventSource`, it is `meta.trace_id`.
+    /// The layers set the id by themselves. Call this if you make the response yourself, with
+    /// [`RejectWith`](super::RejectWith).
     #[must_use]
     pub fn with_request_id(mut self, id: RequestId) -> Self {
         self.0.request_id = Some(id);
         self
     }
 
-    /// The refusal where a layer is missing in front of a handler or of another layer.
+    /// The refusal if a layer is missing in front of a handler or of another layer.
     pub(crate) fn layer_missing(needed: &'static str, layer: &'static str) -> Self {
         tracing::error!(
             needed,
             layer,
             "request refused: nothing provides the {needed}; \
-             put RequireTenantScope, or {layer} among its parts, in front of this route"
+             put RequireTenantScope, or the single layer {layer}, in front of this route"
         );
         Self::new(RejectionKind::Misconfigured)
-            .with_source(format!("the {layer} layer is missing, which provides the {needed}"))
+            .with_source(format!("the layer {layer}, which provides the {needed}, is missing"))
             .already_logged()
     }
 
-    /// Puts the rejection into the extensions of the response, for layers outside that log, count or
-    /// change the style.
+    /// Puts the rejection into the extensions of the response, for outer layers that log it, count it or
+    /// change its style.
     pub(super) fn attach_to(&self, mut response: Response<Bytes>) -> Response<Bytes> {
         response.extensions_mut().insert(self.clone());
         response

@@ -1,4 +1,4 @@
-//! A response body that is the inner service's, or a refusal.
+//! A response body: the body of the inner service, or a refusal.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -8,7 +8,7 @@ use std::{
 };
 
 pin_project_lite::pin_project! {
-    /// The inner service's body, or a refusal. Made by [`WrapBody`](super::WrapBody).
+    /// The body of the inner service, or a refusal. Made by [`WrapBody`](super::WrapBody).
     #[derive(Debug)]
     pub struct WrappedBody<B> {
         #[pin]

@@ -9,15 +9,16 @@ use crate::{
 };
 use std::time::Duration;
 
-/// A frame of this length or more takes no further event. The others wait in the log.
+/// A frame of this length or more takes no further event. Further events wait in the source.
 pub(super) const FRAME: usize = 16 * 1024;
 
-/// From this length on, all readers of an event share what comes after its trace id, and it is given out
-/// in pieces. For shorter events, a copy costs less than another frame.
+/// If the text after the trace id of an event has this length or more, all readers of the event share
+/// this text, and the body gives it out in pieces. A shorter text is copied, because a copy costs less
+/// than another frame.
 pub(super) const SHARED: usize = 8 * 1024;
 
-/// Writes the notice of where reading starts, or continues: the first block of a stream. It has data,
-/// because Firefox and Safari drop a block without data, and its `id` with it.
+/// Writes the notice with the position where reading starts or continues. It is the first block of a
+/// stream. It has data, because Firefox and Safari drop a block without data, together with its `id`.
 pub(super) fn open(
     frame: &mut String,
     trace_id: &RequestId,
@@ -28,7 +29,7 @@ pub(super) fn open(
     block.notice(members([("code", OPEN)]), Some(trace_id)).end();
 }
 
-/// Writes one item. Returns the event if its rest is still to be written.
+/// Writes one item. Returns the event if it is large: the caller must then write its rest.
 pub(super) fn write(
     frame: &mut String,
     outbound: &Outbound,
@@ -44,8 +45,9 @@ pub(super) fn write(
                 *rest = "";
             }
             let needed = pieces.iter().map(|piece| piece.len()).sum();
-            // Most frames have one event: reserve just what it needs. A frame with a second event usually
-            // gets more: reserve a whole frame at once. A large event is the last one of its frame.
+            // Most frames have one event, so reserve only what it needs. A frame with a second event
+            // usually gets more events, so reserve a whole frame then. A large event is the last event of
+            // its frame.
             if frame.is_empty() || is_large {
                 frame.reserve_exact(needed);
             } else if frame.capacity() - frame.len() < needed {
@@ -61,7 +63,7 @@ pub(super) fn write(
             let block = Block::new(frame).event(Ending::Gap.code()).id(gap.resumes_at());
             block.notice(gap.members(), Some(trace_id)).end();
         }
-        // The gap was the notice.
+        // The notice of the gap has reported this ending.
         Outbound::End(Ending::Gap) => {}
         Outbound::End(ending) => {
             let retry = ending.retry_after(retry).map(jittered);

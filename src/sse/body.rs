@@ -48,36 +48,38 @@ impl<S> GuardedStream<S> {
 pin_project! {
     /// The body of an event-stream response. Made by [`GuardedStream::into_sse`].
     ///
-    /// In axum it is a response by itself; elsewhere [`into_http`](Self::into_http) makes a response. All
-    /// events that are ready go out in one frame.
+    /// In axum, a handler can return it as a response. In other hosts, [`into_http`](Self::into_http)
+    /// makes the response. Events that are ready at the same time share frames of about 16 KiB.
     ///
     /// # A client that does not read
     ///
-    /// At most 64 KiB of what the body has given out may be unwritten. The body learns that a frame is
-    /// written when the host drops it, as hyper does once the socket has taken it. While the client does
-    /// not read, the body waits for that, and for the end of the proof. At the end of the proof it fails
-    /// with [`CutOff`], and the host breaks the connection. So at most 64 KiB go out after the end of the
-    /// proof, and a blocked socket is closed with it.
+    /// The body gives out at most 64 KiB that the host has not written. A frame counts as written when
+    /// the host drops it. hyper drops a frame once the socket has taken it. While the client does not
+    /// read, the body waits for this, for the [timeout](Self::timeout), and for the end of the proof.
+    /// When the timeout passes or the proof ends, the body fails with [`CutOff`], and the host closes the
+    /// connection. So at most 64 KiB go out after the end of the proof, and a blocked socket is closed at
+    /// that time.
     ///
     /// - hyper copies each frame where the transport has no vectored writes, and with
-    ///   `http1::Builder::writev(false)`. Limit what it keeps by `max_buf_size`. The body cannot notice a
-    ///   blocked socket then, neither at the timeout nor at the end of the proof, until the socket takes
-    ///   something again. Over HTTP/2 the same is true for a client whose window is closed.
-    /// - Code that keeps all frames of a body until its end, such as `BodyExt::collect` in a test, gets
-    ///   64 KiB and no more. Read frame by frame, and drop each frame.
+    ///   `http1::Builder::writev(false)`. Limit with `max_buf_size` what hyper keeps. The body cannot
+    ///   notice a blocked socket then, neither at the timeout nor at the end of the proof, until the
+    ///   socket takes data again. The same is true over HTTP/2 for a client whose flow-control window is
+    ///   closed.
+    /// - Code that keeps all frames of a body until the end, such as `BodyExt::collect` in a test, gets
+    ///   at most 64 KiB. Read frame by frame, and drop each frame.
     #[must_use = "a body does nothing unless it is sent"]
     pub struct SseBody<S> {
         #[pin]
         guarded: GuardedStream<S>,
-        // In milliseconds, in 32 bits: there is one body for each stream.
+        // Milliseconds in 32 bits, to save memory: each stream has one body.
         retry: u32,
         heartbeat: Duration,
         timeout: Duration,
         last_write: SystemTime,
-        // The time since when the window has been full.
+        // The time when the window became full.
         stalled_since: Option<SystemTime>,
         window: Window,
-        // The rest of a large event whose first part was given out.
+        // The rest of a large event. Its first part was given out.
         rest: Option<Bytes>,
         phase: Phase,
     }
@@ -104,21 +106,21 @@ impl<S> SseBody<S> {
         self
     }
 
-    /// How long a client may leave what it was given (64 KiB at most) unread, before the stream is cut
-    /// off ([`CutOff::Slow`]). Default: two minutes; at least one heartbeat.
+    /// How long the body waits for a client that reads nothing, before it cuts the stream off
+    /// ([`CutOff::Slow`]). Default: two minutes. It is at least one heartbeat.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// A `200 text/event-stream` response that nobody may store, transform or buffer.
+    /// A `200 text/event-stream` response that no cache and no proxy may store, transform or buffer.
     pub fn into_http(self) -> Response<Self> {
         let mut response = Response::new(self);
         stream_headers(response.headers_mut());
         response
     }
 
-    /// Waits while the client does not read: for room, for the end of the proof, or for the timeout.
+    /// Waits until the window has room, the proof ends, or the timeout passes.
     fn poll_room(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), CutOff>> {
         let mut this = self.project();
         if this.window.poll_room(cx).is_ready() {
@@ -222,7 +224,7 @@ where
                 Poll::Ready(Polled::Given(at)) => *this.last_write = at,
                 Poll::Ready(Polled::Ended) => *this.phase = Phase::Ended,
                 Poll::Ready(Polled::AlarmFired(now)) => {
-                    // If the clock was set back, a heartbeat is due all the same.
+                    // If the clock was set back, a heartbeat is due as well.
                     if now.duration_since(last_write).unwrap_or(heartbeat) < heartbeat {
                         continue;
                     }
@@ -236,8 +238,8 @@ where
                 Poll::Pending => {}
             }
             if proof_ended && this.window.waits() {
-                // The socket is blocked: the client cannot get a notice, and the host need not wait for
-                // it.
+                // The socket is blocked, so the client cannot get a notice. After an error, the host does
+                // not wait for the socket.
                 return Poll::Ready(Some(Err(CutOff::ProofEnded)));
             }
             if opening && frame.is_empty() {
@@ -247,7 +249,7 @@ where
             if frame.is_empty() {
                 return Poll::Ready(None);
             }
-            // The frame may wait for a slow client, so it takes no more memory than its text.
+            // The frame may wait for a slow client, so it must not take more memory than its text.
             frame.shrink_to_fit();
             let frame = this.window.give(frame.into_bytes().into());
             return Poll::Ready(Some(Ok(Frame::data(frame))));

@@ -9,10 +9,10 @@ use std::{
 
 /// The longest piece of a large event, in bytes.
 pub(super) const PIECE: usize = 32 * 1024;
-/// A frame gets a mark once this much was given out since the last written mark, in bytes or frames.
+/// A frame gets a mark if this many bytes or frames are unwritten with it, and no other frame has a mark.
 const MARK: Size = Size { bytes: 8 * 1024, frames: 4 };
-/// While a mark is unwritten, the body gives out nothing more once more than this is unwritten. hyper
-/// takes 16 frames before it stops: this limit must be reached first.
+/// While a marked frame is unwritten, the body gives out another frame only if no more than this is
+/// unwritten. hyper buffers 16 frames and then stops polling, so the body must reach this limit first.
 const LIMIT: Size = Size { bytes: 8 * 1024, frames: 8 };
 
 /// How much was given out.
@@ -26,13 +26,13 @@ struct Size {
 ///
 /// A host such as hyper keeps the frames that its socket does not take, and drops each frame once it is
 /// written. Some frames have a mark: when a marked frame is dropped, all frames before it are written as
-/// well. A host that copies each frame, and drops it at once, limits by itself what it keeps.
+/// well. A host that copies each frame and drops it at once must limit what it keeps by itself.
 ///
-/// In numbers: while a mark is unwritten, at most [`LIMIT`] and one [`PIECE`] are given out. Once it is
-/// written, at most [`PIECE`] of that is unwritten, and one more piece goes out with its own mark.
+/// In numbers: while a marked frame is unwritten, at most [`LIMIT`] and one [`PIECE`] are unwritten. Once
+/// the host has written it, the body gives out one more piece with its own mark.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// What was given out and is not known to be written.
+    /// What was given out, and may not be written yet.
     unwritten: Size,
     /// The marked frame that is not written yet, and what was unwritten up to its end.
     mark: Option<(Arc<Mark>, Size)>,
@@ -48,7 +48,7 @@ struct State {
 }
 
 impl Mark {
-    /// Every change is whole before the lock is given back.
+    /// Each change is complete before the lock is released, so the state of a poisoned lock is valid.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock()
     }

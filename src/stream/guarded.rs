@@ -21,7 +21,7 @@ use tracing::Span;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnMismatch {
-    /// The stream leaves the event out and goes on.
+    /// The stream leaves the event out and continues.
     #[default]
     Drop,
     /// The stream ends with [`Ending::SourceFailed`].
@@ -70,11 +70,12 @@ impl ThreadGrant {
 }
 
 pin_project! {
-    /// A stream that provably belongs to one grant. Made by [`ThreadGrant::guard`].
+    /// A stream that gives out only items of one grant's thread. Made by [`ThreadGrant::guard`].
     ///
     /// It checks the tenant, env and thread of each item at the moment when it gives the item out. It
-    /// also checks the proof before each item: no event comes out after the token's expiry plus leeway,
-    /// or after a revocation, whether the source is busy or idle. The last item is an [`Outbound::End`](crate::delivery::Outbound::End).
+    /// also checks the proof before each item. No event comes out after the token's expiry plus leeway,
+    /// or after a revocation. This holds for a busy source and for an idle source. The last item is an
+    /// [`Outbound::End`](crate::delivery::Outbound::End).
     ///
     /// While a client does not read, the host does not poll its stream, and nothing is written.
     #[must_use = "streams do nothing unless polled"]
@@ -102,7 +103,7 @@ impl<S> GuardedStream<S> {
 
     /// Counts events of other threads in `counter`. Many streams may share one counter.
     ///
-    /// Any number but 0 shows a bug in the source: alert on it.
+    /// A number other than 0 shows a bug in the source: alert on it.
     pub fn count_mismatches(mut self, counter: Arc<AtomicU64>) -> Self {
         self.mismatches = Some(counter);
         self
@@ -128,8 +129,8 @@ impl<S> GuardedStream<S> {
         Some(ending)
     }
 
-    /// Waits until the proof ends, and then ends the stream; or until `limit` has passed. Call it while
-    /// the client does not read.
+    /// Waits until the proof ends or `limit` has passed. If the proof ends, the stream ends. Call it
+    /// while the client does not read.
     pub(crate) fn poll_end(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -144,7 +145,7 @@ impl<S> GuardedStream<S> {
         Poll::Ready(woken)
     }
 
-    /// Ends the stream for this reason. The stream does not tell its client.
+    /// Ends the stream for this reason. The client gets no item for it.
     pub(crate) fn end(self: Pin<&mut Self>, ending: Ending) {
         let this = self.project();
         *this.ended = true;

@@ -1,4 +1,4 @@
-//! The adapter: any stream of events, checked against a grant at the last moment.
+//! The stream adapter: it checks each item of any stream against a grant, just before the item goes out.
 
 mod guarded;
 mod item;

@@ -27,7 +27,7 @@ pub(super) fn log_failure(grant: &ThreadGrant, error: &(dyn Error + 'static)) {
     );
 }
 
-/// The client misses events: one log line.
+/// Logs that the client misses events.
 pub(super) fn log_gap(grant: &ThreadGrant, gap: &Gap) {
     tracing::info!(
         thread = grant.key().to_path(),
@@ -35,7 +35,7 @@ pub(super) fn log_gap(grant: &ThreadGrant, gap: &Gap) {
         reason = gap.reason().as_str(),
         requested = %gap.requested(),
         oldest = %gap.oldest(),
-        "a client missed events, and got a notice"
+        "a client missed events, and gets a gap notice"
     );
 }
 

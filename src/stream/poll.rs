@@ -27,11 +27,11 @@ const POLL_BUDGET: usize = 64;
 /// The result of [`GuardedStream::poll_each`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Polled {
-    /// The sink was given at least one item, the last one at this time.
+    /// The sink got at least one item, the last one at this time.
     Given(SystemTime),
     /// Nothing was ready; the alarm fired at this time.
     AlarmFired(SystemTime),
-    /// The sink was given the end, in this poll or in an earlier one.
+    /// The sink got the end, in this poll or in an earlier one.
     Ended,
 }
 
@@ -65,7 +65,7 @@ where
                 return given.map_or(Poll::Pending, |at| Poll::Ready(Polled::Given(at)));
             }
             let Poll::Ready(next) = poll_source(this.source.as_mut(), *this.last_word, cx) else {
-                // The caller polls again after it was given something.
+                // A caller that got something polls again.
                 if let Some(at) = given {
                     return Poll::Ready(Polled::Given(at));
                 }
@@ -110,7 +110,7 @@ where
     }
 }
 
-/// Asks the source for its next item. After its last word it is not asked again.
+/// Polls the source for its next item, unless its last item has announced the ending.
 fn poll_source<S: Stream>(
     source: Pin<&mut S>,
     last_word: Option<Ending>,
@@ -125,8 +125,8 @@ fn poll_source<S: Stream>(
 /// The ending that is due before the next item: the end of the proof, or the ending that the last item
 /// announced.
 ///
-/// The proof is checked before each item and before each end, even if the source is never idle, and
-/// however long the source took.
+/// The stream checks the proof before each item and before each ending, no matter how busy or how slow
+/// the source is.
 #[inline]
 fn due_ending(
     watch: &mut ProofWatch,
@@ -156,7 +156,7 @@ enum Refused {
     Foreign(Item),
 }
 
-/// The rule: an item of another thread never goes out, whether it is an event, a position or a gap.
+/// An item of another thread never goes out, whether it is an event, a position or a gap.
 #[inline]
 fn admit(grant: &ThreadGrant, item: Item) -> Result<Outbound, Refused> {
     let is_ours = item.thread() == Some(grant.key());

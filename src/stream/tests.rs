@@ -50,8 +50,8 @@ fn drained<S: Stream<Item = Outbound>>(stream: S) -> (Vec<StreamEvent>, Option<E
 
 proptest! {
     #[test]
-    fn no_mismatch_gets_out_of_arbitrary_streams(
-        // A small set of hostile ids: some are prefixes of others, and two tenants have the same ones.
+    fn no_event_of_another_thread_comes_out_of_any_stream(
+        // A small set of hostile ids: some are prefixes of others, and tenants and threads share them.
         routes in vec(("a|b|a-b|ab", "a|b|a-b|ab"), 0..60),
         close: bool,
     ) {
@@ -79,7 +79,7 @@ proptest! {
 }
 
 #[test]
-fn the_env_of_an_event_counts_too() {
+fn an_event_of_another_env_does_not_go_out() {
     let dev: crate::event::Routing = "a/dev/b".parse().unwrap();
     let source = stream::iter([StreamEvent::new(dev, "x", "y").unwrap()]);
     assert!(drained(grant(scopes::scope("a"), "b").guard(source)).0.is_empty());
@@ -116,13 +116,13 @@ fn expiring(clock: &ManualClock, at: u64, leeway: u64) -> TenantScope {
 }
 
 #[tokio::test]
-async fn an_idle_stream_ends_with_the_token_and_its_leeway() {
+async fn an_idle_stream_ends_when_the_token_has_expired_and_its_leeway_has_passed() {
     let clock = ManualClock::at(1000);
     let source = stream::pending::<StreamEvent>();
     let guarded = grant(expiring(&clock, 8000, 60), "b").guard(source);
     let mut guarded = guarded.boxed();
     assert!(guarded.next().now_or_never().is_none());
-    // Past the longest alarm, and then to the exact second.
+    // First past the longest alarm, and then to the last second before the end.
     for step in [3600, 3400, 59] {
         clock.advance(Duration::from_secs(step));
         assert!(guarded.next().now_or_never().is_none(), "{step}");
@@ -144,12 +144,12 @@ async fn a_source_that_is_never_idle_does_not_outlive_the_token() {
     });
     let guarded = grant(expiring(&clock, 1100, 0), "b").guard(source);
     let out: Vec<_> = guarded.collect().await;
-    assert_eq!(out.len(), 100, "one event a second, and at the last one the end");
+    assert_eq!(out.len(), 100, "one event a second, and then the end");
     assert!(matches!(out.last(), Some(Outbound::End(Ending::AuthExpired))));
 }
 
 #[test]
-fn a_source_that_is_never_idle_does_not_outlive_what_was_withdrawn() {
+fn a_source_that_is_never_idle_does_not_outlive_a_revocation() {
     let (session, mut left) = (Revocation::new(), 3);
     let switch = session.clone();
     let source = stream::repeat_with(move || {
@@ -166,7 +166,7 @@ fn a_source_that_is_never_idle_does_not_outlive_what_was_withdrawn() {
 }
 
 #[tokio::test]
-async fn an_idle_stream_ends_when_what_it_was_opened_with_is_withdrawn() {
+async fn an_idle_stream_ends_at_a_revocation() {
     let session = Revocation::new();
     let auth = scopes::auth(&["a"], &["prod"]).with_revocation(session.clone());
     let scope = TenantScope::agree(&scopes::request("a", "prod"), &auth).unwrap();
@@ -182,11 +182,11 @@ async fn an_idle_stream_ends_when_what_it_was_opened_with_is_withdrawn() {
 async fn a_flood_of_foreign_events_yields_to_other_tasks() {
     let source = stream::repeat_with(|| event("a", "other"));
     let mut guarded = grant(scopes::scope("a"), "b").guard(source).boxed();
-    assert!(guarded.next().now_or_never().is_none(), "the poll ends though the source does not");
+    assert!(guarded.next().now_or_never().is_none(), "the poll ends although the source does not");
 }
 
 #[test]
-fn whatever_is_a_delivery_or_a_result_of_one_can_be_guarded() {
+fn deliveries_and_results_of_deliveries_can_be_guarded() {
     let cursor = "0000000000000001-1".parse().unwrap();
     let position = Position::new(&routing("a", "b"), cursor);
     let plain = stream::iter([Delivery::from(event("a", "b")), position.into()]);
@@ -196,7 +196,7 @@ fn whatever_is_a_delivery_or_a_result_of_one_can_be_guarded() {
 }
 
 #[tokio::test]
-async fn the_streams_of_a_member_end_when_the_member_is_removed_and_no_others_do() {
+async fn only_the_streams_of_a_removed_member_end() {
     let threads = MemoryRegistry::new();
     let members = |names: &[&str]| {
         let members = names.iter().map(|name| Member::unique_subject(*name));
@@ -219,7 +219,7 @@ async fn the_streams_of_a_member_end_when_the_member_is_removed_and_no_others_do
         }
     };
     settle().await;
-    // Twice, so that the members who stay wait again.
+    // Remove two members, one after the other, so that the remaining streams must wait again in between.
     threads.set_members(members(&["ada", "bob"]));
     let ended = eve.await.unwrap();
     assert!(matches!(ended, Some(Outbound::End(Ending::AccessRevoked))), "{ended:?}");
@@ -232,7 +232,7 @@ async fn the_streams_of_a_member_end_when_the_member_is_removed_and_no_others_do
     assert!(!ada.is_finished());
     threads.set_members(&*routing("a", "b"));
     settle().await;
-    assert!(!ada.is_finished(), "open to all is open to Ada");
+    assert!(!ada.is_finished(), "a thread that is open to all is open to Ada");
     threads.remove(&routing("a", "b"));
     let ended = ada.await.unwrap();
     assert!(matches!(ended, Some(Outbound::End(Ending::AccessRevoked))), "{ended:?}");
@@ -257,7 +257,7 @@ fn a_source_that_is_never_idle_does_not_outlive_the_membership() {
 }
 
 #[test]
-fn the_end_of_the_proof_overrules_what_the_source_says() {
+fn the_end_of_the_proof_overrules_the_ending_of_the_source() {
     let at = "0000000000000001-1".parse().unwrap();
     let gap = || Gap::new(&routing("a", "b"), GapReason::Trimmed, at, at, None);
     let session = Revocation::new();
@@ -272,10 +272,10 @@ fn the_end_of_the_proof_overrules_what_the_source_says() {
     assert!(next().is_none());
 }
 
-/// tokio makes a task yield after a number of polls. A stream that is idle for the first time at that
-/// moment still wakes at a revocation.
+/// tokio makes a task yield after a number of polls. A stream that becomes idle for the first time at
+/// that moment still wakes at a revocation.
 #[tokio::test]
-async fn a_withdrawal_wakes_a_stream_that_was_idle_first_when_its_task_had_to_yield() {
+async fn a_revocation_wakes_a_stream_that_became_idle_when_tokio_made_its_task_yield() {
     for items in 100..160 {
         let (send, receive) = tokio::sync::mpsc::unbounded_channel();
         (0..items).for_each(|_| send.send(event("a", "b")).unwrap());

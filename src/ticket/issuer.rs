@@ -16,7 +16,7 @@ use crate::{
 };
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Issues tickets, and checks them when they are used. Clones share their store.
+/// Issues tickets, and checks them when clients use them. Clones share their store.
 ///
 /// See the [module docs](crate::ticket) for an example and the threat model.
 #[derive(Clone)]
@@ -54,8 +54,8 @@ impl TicketIssuer {
         self
     }
 
-    /// Issues a ticket for the grant's thread and caller. If a page asked, the ticket is bound to the
-    /// origin of the page.
+    /// Issues a ticket for the grant's thread and caller. If a page asked for it, the ticket is bound to
+    /// the origin of the page.
     ///
     /// It opens one WebSocket, or one `EventSource` stream with all its reconnects. The stream starts at
     /// `from`, unless the request names a cursor. A page that continues with a new ticket gives its last
@@ -76,7 +76,7 @@ impl TicketIssuer {
     ) -> Result<Ticket, Rejection> {
         let (extent, _) = grant.open(log).await?;
         let from = match from.into() {
-            // From the time of issue, not of use: events in between are not lost.
+            // Live means from the time of issue, so that no event between issue and use is lost.
             LastEventId::Live => extent.head(),
             LastEventId::Earliest => extent.earliest(),
             LastEventId::After(cursor) => cursor,
@@ -84,7 +84,7 @@ impl TicketIssuer {
         self.issue_with(grant, Some((extent.epoch, from))).await
     }
 
-    /// Issues a ticket that opens one stream once, on any transport. It is for streams without a log,
+    /// Issues a ticket that opens one stream, once, over any transport. It is for streams without a log,
     /// which cannot resume.
     ///
     /// # Errors
@@ -101,16 +101,15 @@ impl TicketIssuer {
     ) -> Result<Ticket, Rejection> {
         let auth = grant.scope().auth();
         if auth.ticket().is_some() {
-            return Err(Rejection::new(RejectionKind::InsufficientScope).with_detail(
-                "A ticket only opens streams. Ask for another ticket with the token.",
-            ));
+            return Err(Rejection::new(RejectionKind::InsufficientScope)
+                .with_detail("A ticket only opens streams. Use the token to get another ticket."));
         }
         grant.proof().check()?;
-        // Many pages share this origin, so the ticket would be good for all of them.
+        // Many pages share this origin, so the ticket would be valid for all of them.
         if grant.scope().request().origin() == Some(OPAQUE) {
             return Err(Rejection::new(RejectionKind::ContextInvalid).with_detail(
-                "A page with an opaque origin ('Origin: null') gets no ticket. Ask from a page of an \
-                 http or https origin, or send the token itself.",
+                "A page with an opaque origin ('Origin: null') cannot get a ticket. Ask from a page \
+                 with an http or https origin, or send the token itself.",
             ));
         }
         let valid_until = auth.valid_until();
@@ -121,8 +120,9 @@ impl TicketIssuer {
         record.check_size().map_err(|error| {
             Rejection::new(RejectionKind::InsufficientScope)
                 .with_detail(
-                    "The token is too large for a ticket: its roles, scopes, audiences and the page's \
-                     origin must take at most 16 KiB. Send the token itself, or get a token with fewer of them.",
+                    "The token is too large for a ticket: its roles, scopes and audiences, and the \
+                     page's origin, must take at most 16 KiB together. Send the token itself, or get a \
+                     token with fewer roles, scopes and audiences.",
                 )
                 .with_source(error)
         })?;
@@ -148,7 +148,7 @@ impl fmt::Debug for TicketIssuer {
 fn not_stored(error: BoxError) -> Rejection {
     if error.is::<TooManyTickets>() {
         Rejection::new(RejectionKind::StreamLimit)
-            .with_detail("Too many tickets are open. Use them, or try again later.")
+            .with_detail("There are too many tickets. Use those that you have, or try again later.")
             .with_source(error)
     } else {
         unavailable(error)

@@ -3,8 +3,8 @@
 //!
 //! A page with a token asks for a ticket by an ordinary, authenticated `POST`. The handler checks the
 //! thread, and lets a [`TicketIssuer`] issue a ticket. The page puts the ticket into the URL as
-//! `?ticket=`. The layer [`RedeemTicket`](crate::RedeemTicket), outermost, removes it from the URL, and
-//! gives the tenant, the env and the caller of the ticket to the layers inside.
+//! `?ticket=`. The outermost layer, [`RedeemTicket`](crate::RedeemTicket), removes the ticket from the
+//! URL, and gives the tenant, the env and the caller of the ticket to the inner layers.
 //!
 //! ```
 //! use tower_tenancy::{
@@ -19,50 +19,52 @@
 //!     log: &MemoryLog,
 //!     scope: TenantScope,
 //!     thread: ThreadId,
-//!     from: LastEventId, // of the body: what the page has seen
+//!     from: LastEventId, // from the body: the last event that the page has seen
 //! ) -> Result<Ticket, Rejection> {
 //!     let grant = verify_thread_access(threads, &scope, &thread).await?;
 //!     issuer.issue(&grant, log, from).await // as JSON: {"ticket": "...", "expires_at": 1795348830}
 //! }
 //! ```
 //!
-//! A ticket is accepted only where a layer allows it by
-//! [`or_ticket`](crate::RequireTenantScope::or_ticket): on the routes that open streams, whose handlers
-//! check the thread. Every other route refuses a ticket (403 `auth.insufficient_scope`).
+//! A route accepts a ticket only if its layer allows it with
+//! [`or_ticket`](crate::RequireTenantScope::or_ticket). Use this on the routes that open streams, whose
+//! handlers check the thread. Every other route refuses a ticket (403 `auth.insufficient_scope`).
 //!
-//! # What a ticket is good for
+//! # What a ticket allows
 //!
-//! A ticket is for one thread, in one tenant and env, for one caller, and for a page of the origin that
-//! asked for it. It opens a stream once, within [30 seconds](TicketIssuer::open_within). If several
-//! clients try at once, one of them succeeds. For a WebSocket, that is all. An `EventSource` repeats its
-//! URL whenever it reconnects, so its ticket can re-open that stream, and nothing else. It does so for
-//! any client that sends a `Last-Event-ID` header of the thread's current log; the earlier connection
-//! ends (`access.revoked`). The ticket expires with the token that it was issued for.
+//! A ticket is for one thread, in one tenant and env, and for one caller. If a page asked for it, it is
+//! for pages of the same origin. It opens a stream once, within [30 seconds](TicketIssuer::open_within).
+//! If several clients try at once, one of them succeeds. The ticket of a WebSocket is used up then. An
+//! `EventSource` repeats its URL whenever it reconnects, so its ticket can re-open that stream, and
+//! nothing else. Any client that sends a `Last-Event-ID` header with a cursor of the thread's current log
+//! can re-open it. The earlier connection ends then (`access.revoked`). The ticket expires with the token
+//! that it was issued for.
 //!
-//! If a stream cannot open because of a server-side failure (503), the ticket is given back: it can open
-//! a stream again, within the same 30 seconds. It is not given back if it was used since, or if the
-//! client is gone before there is an answer. Then the ticket stays used, and the page asks for another
-//! one.
+//! If a stream cannot open because of a server-side failure (a 429 or a 503, or an error of the service),
+//! the ticket is given back: it can open a stream again, within the same 30 seconds. It is not given back
+//! if another request has used it since, or if the client disconnects before the response. Then the
+//! ticket stays used, and the page asks for another ticket.
 //!
 //! A ticket proves what its token proved, for this one tenant and env: subject, issuer, roles, scopes,
 //! audiences, actor type, `iat`, `exp`, and whether it was an access token. So
-//! [`RequireClaims`](crate::RequireClaims) finds in a ticket what it would find in the token. The ticket
-//! does not have the other tenants and envs of the token. A token whose lists are too long for a ticket
-//! ([`TicketRecord::MAX_BYTES`]) gets none.
+//! [`RequireClaims`](crate::RequireClaims) decides about a ticket as it would about the token. The ticket
+//! does not have the other tenants and envs of the token. For a token whose lists are too long
+//! ([`TicketRecord::MAX_BYTES`]), no ticket is issued.
 //!
 //! # Threat model
 //!
 //! A URL may be recorded in the logs of proxies, in the history of a browser, and in `Referer` headers.
 //!
-//! - The ticket of a WebSocket is used by the time when somebody finds it there.
+//! - When somebody finds the ticket of a WebSocket there, the ticket is already used up.
 //! - Somebody who finds the ticket of an `EventSource`, and also knows an event id of the thread, can
 //!   re-open the stream until the token expires. Each time, the page's own connection ends: the two
-//!   replace each other, which the log shows. Event ids are not secret: every reader of the thread has
-//!   them. So never put an event id into the same URL: a page that continues with a new ticket names its
-//!   event id when it asks for the ticket ([`TicketIssuer::issue`]). Then the finder must be somebody who
-//!   could read the thread at some time since its log began. Use short-lived tokens where that matters.
-//! - Somebody who reads the URL before the server does (malware in the browser, a proxy that is not
-//!   trusted) can use the ticket first. The page notices: its own attempt is refused.
+//!   replace each other, and each replaced stream is logged at `debug` (`access.revoked`). Event ids are
+//!   not secret: every reader of the thread has them. So never put an event id into the same URL: a page
+//!   that continues with a new ticket names its event id when it asks for the ticket
+//!   ([`TicketIssuer::issue`]). Then the finder must be a caller who could read the thread at some time
+//!   since its log began. Use short-lived tokens if this matters to you.
+//! - Somebody who reads the URL before the server does (malware in the browser, an untrusted proxy) can
+//!   use the ticket first. The page notices it, because its own request is refused.
 //! - A page of another origin cannot use a ticket in a browser, because the browser sends the page's
 //!   `Origin`. Outside of browsers, `Origin` proves nothing, and a `GET` without `Origin` is accepted.
 //! - The server keeps a hash (SHA-256) of each ticket, not the ticket.

@@ -35,7 +35,7 @@ impl Opening {
         } else {
             Transport::Other
         };
-        // Only the header counts: a cursor must not stand in a URL with a ticket.
+        // Only the header counts, because a URL with a ticket must not have a cursor.
         let resume = match LastEventId::of_header(head.headers) {
             Ok(Some(LastEventId::After(cursor))) => Some(cursor),
             Ok(_) | Err(_) => None,

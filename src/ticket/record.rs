@@ -1,4 +1,4 @@
-//! What a ticket stands for.
+//! What a ticket proves, and how it may be used.
 
 use crate::{
     access::ThreadGrant,
@@ -20,17 +20,17 @@ pub enum TicketState {
     Unused,
     /// The ticket has opened a stream, and can re-open it.
     Open,
-    /// The ticket has opened a stream, and can open nothing more. The store keeps it only so that it
-    /// can be given back.
+    /// The ticket has opened a stream, and can open nothing more. The store still keeps it, because it
+    /// may be given back.
     UsedUp,
 }
 
-/// What a ticket stands for, in the form that a store keeps.
+/// What a ticket proves and how it may be used, in the form that a store keeps.
 ///
 /// A store that writes text serialises the record, in any format of serde. Its member `version` names the
-/// stored form. A version that this crate does not know is refused, and so is a record without one. A
-/// later version of the crate may add members to the same form: what a record does not say, its ticket
-/// does not prove.
+/// stored form. The crate refuses a record with a version that it does not know, and a record without a
+/// version. A later release of the crate may add members to the same form. A ticket does not prove what
+/// its record does not contain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TicketRecord {
     pub(super) version: Version,
@@ -57,7 +57,7 @@ pub struct TicketRecord {
     /// Where the stream starts, in the form of a `Last-Event-ID`.
     pub(super) start: String,
     pub(super) open_until: SystemTime,
-    /// When the token ends, with the leeway.
+    /// When the token expires, plus the leeway.
     pub(super) valid_until: SystemTime,
     /// The leeway in `valid_until`.
     #[serde(default)]
@@ -86,17 +86,17 @@ impl<'de> Deserialize<'de> for Version {
         match u32::deserialize(deserializer)? {
             Self::NUMBER => Ok(Self),
             other => Err(de::Error::custom(format_args!(
-                "a ticket record of version {other} was written by another release of tower-tenancy"
+                "another release of tower-tenancy wrote this ticket record: its version is {other}"
             ))),
         }
     }
 }
 
 impl TicketRecord {
-    /// The longest record that is issued, in bytes of JSON.
+    /// The longest record, in bytes of JSON. For a longer record, no ticket is issued.
     pub const MAX_BYTES: usize = 16 * 1024;
 
-    /// Until when a store must keep the record of a ticket in this state.
+    /// The time until which a store must keep a ticket in this state.
     #[must_use]
     pub fn keep_until(&self, state: TicketState) -> SystemTime {
         match state {
@@ -124,8 +124,8 @@ impl TicketRecord {
         open_until: SystemTime,
     ) -> Self {
         let (scope, auth) = (grant.scope(), grant.scope().auth());
-        // Every field is named, so that a new field of a proof does not compile until somebody decides
-        // about it here.
+        // All fields are listed, so that a new field of a proof does not compile before it is handled
+        // here.
         let Proven {
             subject,
             expires_at,
@@ -187,8 +187,8 @@ impl TicketRecord {
         serde_json::to_writer(Room(Self::MAX_BYTES), self)
     }
 
-    /// How many bytes the record takes in memory: a store limits its memory by this. Lists that it shares
-    /// with a proof count in full, because the proof may end before the record does.
+    /// How many bytes the record takes in memory, so that a store can limit its memory. Lists that the
+    /// record shares with a proof count in full, because the record may live longer than the proof.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         // Long ids are on the heap. A store may also keep copies of the tenant and env that came with an

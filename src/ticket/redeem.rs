@@ -20,19 +20,21 @@ impl TicketIssuer {
         opening: Opening,
     ) -> Result<Redeemed, Rejection> {
         let refuse = |why: &str| {
-            let detail = "The ticket is not valid: it is unknown, used, expired, or for something else. Get a new one.";
+            let detail = "The ticket is unknown, used or expired, or this request may not use it. Get a new ticket.";
             Err(Rejection::new(RejectionKind::AuthInvalid).with_detail(detail).with_source(why))
         };
         if opening.transport == Transport::Other {
             return refuse("a ticket only opens streams, by GET");
         }
-        // A text that cannot be a ticket costs no look-up.
+        // Do not look up a text that cannot be a ticket.
         if secret.len() != SECRET_LEN || !secret.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return refuse("the value is not a ticket");
         }
         let key = TicketKey::of(secret);
         let Some(stored) = self.store.get(key).await.map_err(unavailable)? else {
-            return refuse("the ticket is unknown, or forgotten since it was used");
+            return refuse(
+                "the store does not have the ticket: it is unknown, or it has ended or was evicted",
+            );
         };
         // The log names the holder, because somebody may have stolen the ticket.
         let refuse = |why: &str| {
@@ -47,7 +49,7 @@ impl TicketIssuer {
         let Some(revocation) = swapped else {
             return refuse("another request used this ticket first");
         };
-        // The store may have taken long.
+        // Check again, because the store may have taken long.
         if let Err(why) = stored.after(&opening, self.clock.now()) {
             return refuse(why);
         }
@@ -63,7 +65,7 @@ impl TicketIssuer {
     fn proven(&self, record: &TicketRecord, revocation: Revocation, reopens: bool) -> AuthContext {
         let (tenant, env, thread) =
             (record.tenant.clone(), record.env.clone(), record.thread.clone());
-        // A record without a leeway has it in `valid_until`.
+        // An older record has no separate leeway: it is part of `valid_until`.
         let (expires_at, leeway) = match record.valid_until.checked_sub(record.leeway) {
             Some(expires_at) => (expires_at, record.leeway),
             None => (record.valid_until, Duration::ZERO),
@@ -92,7 +94,9 @@ impl TicketIssuer {
     pub(crate) async fn give_back(&self, Opened { key, revision }: Opened) {
         match self.store.swap(key, revision, TicketState::Unused).await {
             Ok(Some(_)) => {}
-            Ok(None) => tracing::debug!("a ticket was used meanwhile, so it is not given back"),
+            Ok(None) => {
+                tracing::debug!("another request has used the ticket, so it is not given back")
+            }
             Err(error) => {
                 let error = Chain(&*error).to_string();
                 tracing::warn!(error, "a ticket could not be given back");

@@ -30,8 +30,8 @@ impl Ticket {
         &self.secret
     }
 
-    /// Where its stream starts, if the stream has a log. A page that has not received an event yet
-    /// resumes from here, because an `EventSource` has no id before the first event.
+    /// Where the stream of the ticket starts, if the stream has a log. A page that has not received any
+    /// event or notice yet resumes from here, because its `EventSource` has no last event id.
     #[must_use]
     pub fn starts_after(&self) -> Option<Cursor> {
         self.starts_after

@@ -11,7 +11,7 @@ use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoredTicket {
-    /// What the ticket stands for.
+    /// What the ticket proves, and how it may be used.
     pub record: Arc<TicketRecord>,
     /// 0 after [`insert`](TicketStore::insert), and one more after each [`swap`](TicketStore::swap). A
     /// number is never used twice.
@@ -28,17 +28,17 @@ impl StoredTicket {
     }
 }
 
-/// The answer of a [`TicketStore`].
+/// The future of a method of [`TicketStore`].
 pub type TicketFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
 
-/// Keeps tickets from the time that they are issued until they are used.
+/// Keeps tickets, from their issue until they end.
 ///
 /// [`MemoryTickets`](super::MemoryTickets) serves one process. Several processes that serve the same
-/// clients need a store that they share. Such a store can use all that `MemoryTickets` uses:
-/// [`TicketRecord`] has text forms through serde and tells its account, its holder, its size and its
-/// end; [`TicketKey`] has bytes and a text form; a [`Revocation`] can be made by anyone.
+/// clients need a store that they share. Such a store can use all that `MemoryTickets` uses.
+/// [`TicketRecord`] has text forms through serde, and gives its account, its holder, its size and its
+/// end. [`TicketKey`] has bytes and a text form. [`Revocation::new`] is public.
 ///
-/// The [`TicketIssuer`](super::TicketIssuer) has all rules; a store only inserts, gets, compares and
+/// The [`TicketIssuer`](super::TicketIssuer) has all rules. A store only inserts, gets, compares and
 /// swaps. Each method is atomic, and small enough to be one script or one statement of a database. The
 /// contract, for each ticket:
 ///
@@ -47,12 +47,11 @@ pub type TicketFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> 
 /// - The revision is 0 at first, and one more after each swap. A caller of `swap` names the revision
 ///   that it saw. Of all callers that saw the same revision, one succeeds. A revision is never used
 ///   twice, so a caller cannot mistake a later state for the one that it saw.
-/// - The store keeps a ticket until [`keep_until`](TicketRecord::keep_until) of its state. It may
-///   forget a ticket earlier, to make room. The ticket is unknown then, and a stream that it opened goes
-///   on.
+/// - The store keeps a ticket until [`keep_until`](TicketRecord::keep_until) of its state. It may forget
+///   a ticket earlier, to make room. The ticket is unknown then, and a stream that it opened continues.
 pub trait TicketStore: Send + Sync + 'static {
     /// Keeps a record, in the state [`Unused`](TicketState::Unused) and at revision 0, unless the store
-    /// already has this ticket. The answer is whether it kept the record. `now` is the present time.
+    /// already has this ticket. Returns whether the store kept the record. `now` is the current time.
     ///
     /// Fails with [`TooManyTickets`] if there is no room for the record.
     fn insert(
@@ -66,12 +65,12 @@ pub trait TicketStore: Send + Sync + 'static {
     fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>>;
 
     /// Puts the ticket into the state `next`, at the next revision, if it is at `revision` now.
-    /// Otherwise, and if the ticket is unknown, the answer is `None`, and nothing changes.
+    /// Otherwise, or if the ticket is unknown, nothing changes, and the result is `None`.
     ///
-    /// The answer to a swap is a new [`Revocation`] for the connection that the swap is for. At the
-    /// next swap of this ticket, in whichever process, the store revokes it, which ends the connection
-    /// that is replaced. A swap to [`Unused`](TicketState::Unused) gives the ticket back: no connection
-    /// has it then, and nobody uses the answer.
+    /// The result of a swap is a new [`Revocation`] for the connection that the swap is for. At the next
+    /// swap of this ticket, in any process, the store revokes it. This ends the connection that is
+    /// replaced. A swap to [`Unused`](TicketState::Unused) gives the ticket back: no connection has it
+    /// then, and nobody uses the result.
     fn swap(
         &self,
         key: TicketKey,

@@ -91,7 +91,7 @@ fn a_ticket_opens_its_stream_within_half_a_minute() {
 }
 
 #[test]
-fn a_stream_is_re_opened_until_the_token_is_over() {
+fn a_ticket_re_opens_its_stream_until_the_token_expires() {
     let desk = Desk::open();
     let ticket = desk.issue();
     desk.redeem(&ticket, None).unwrap();
@@ -103,7 +103,7 @@ fn a_stream_is_re_opened_until_the_token_is_over() {
 }
 
 #[test]
-fn a_used_ticket_opens_nothing_of_a_log_that_began_anew() {
+fn a_used_ticket_cannot_read_a_log_with_a_new_epoch() {
     let desk = Desk::open();
     let ticket = desk.issue();
     desk.redeem(&ticket, None).unwrap();
@@ -115,7 +115,7 @@ fn a_used_ticket_opens_nothing_of_a_log_that_began_anew() {
         grant.subscribe(log, from).now_or_never().unwrap().map(drop).map_err(|error| error.code())
     };
     assert_eq!(subscribe(&desk.log, cursor.into()), Ok(()));
-    // Otherwise a client with only an old cursor would learn the new epoch, and read with that.
+    // Otherwise, a client with only an old cursor would learn the new epoch, and could then read the log.
     let new_log = MemoryLog::new();
     for from in [cursor.into(), LastEventId::Live, LastEventId::Earliest] {
         assert_eq!(subscribe(&new_log, from), Err("auth.invalid"));
@@ -123,7 +123,7 @@ fn a_used_ticket_opens_nothing_of_a_log_that_began_anew() {
 }
 
 #[test]
-fn a_ticket_is_not_issued_for_a_ticket_nor_for_a_token_that_is_over() {
+fn no_ticket_is_issued_for_a_ticket_or_for_an_expired_token() {
     let desk = Desk::open();
     let auth = desk.redeem(&desk.issue(), None).unwrap();
     let scope = TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap();
@@ -147,18 +147,18 @@ fn a_ticket_for_a_stream_without_a_log_is_used_up_at_once() {
 }
 
 #[test]
-fn a_ticket_says_where_its_stream_starts_the_first_time() {
+fn the_first_use_of_a_ticket_starts_at_the_cursor_of_the_ticket() {
     let desk = Desk::open();
     let cursor = desk.head(&desk.log);
     let start =
         |ticket: &Ticket, from| desk.redeemed(ticket, from).unwrap().start().map(str::to_owned);
-    // From the time of issue, even if it is used later.
+    // It starts at the time of issue, even if it is used later.
     let live = desk.issue();
     assert_eq!(live.starts_after(), Some(cursor));
     assert_eq!(start(&live, None), Some(cursor.to_string()));
     let ticket = desk.issue_from(cursor.into());
     assert_eq!(start(&ticket, None), Some(cursor.to_string()));
-    assert_eq!(start(&ticket, Some(cursor)), None, "then the request does");
+    assert_eq!(start(&ticket, Some(cursor)), None, "the request has the cursor then");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_ticket_that_is_given_back_opens_a_stream_once_more() {
 }
 
 #[test]
-fn a_ticket_that_is_given_back_is_as_old_as_it_was() {
+fn a_ticket_that_is_given_back_keeps_its_age() {
     let desk = Desk::open();
     let ticket = desk.issue();
     let opened = desk.redeemed(&ticket, None).unwrap().opened().unwrap();
@@ -190,13 +190,13 @@ fn a_ticket_that_is_given_back_is_as_old_as_it_was() {
 }
 
 #[test]
-fn a_replaced_connection_stays_replaced_and_gives_nothing_back() {
+fn a_replaced_connection_stays_replaced_and_cannot_give_the_ticket_back() {
     let desk = Desk::open();
     let ticket = desk.issue();
     let first = desk.redeemed(&ticket, None).unwrap();
     let cursor = desk.head(&desk.log);
     let second = desk.redeemed(&ticket, Some(cursor)).unwrap();
-    assert!(second.opened().is_none(), "re-opened is not opened: there is nothing to give back");
+    assert!(second.opened().is_none(), "a re-opened stream gives no ticket back");
     desk.issuer.give_back(first.opened().unwrap()).now_or_never().unwrap();
     assert!(first.auth.remaining().is_err() && second.auth.remaining().is_ok());
     assert!(desk.redeem(&ticket, None).is_err());
@@ -204,7 +204,7 @@ fn a_replaced_connection_stays_replaced_and_gives_nothing_back() {
 }
 
 #[test]
-fn a_stream_whose_ticket_was_forgotten_still_ends_with_its_session() {
+fn a_stream_whose_ticket_was_evicted_still_ends_with_its_session() {
     let desk = Desk::open();
     let session = Revocation::new();
     let scope = desk.scope_of(|auth| auth.with_revocation(session.clone()));
@@ -220,7 +220,7 @@ fn a_stream_whose_ticket_was_forgotten_still_ends_with_its_session() {
         desk.redeem(&issue(), None).unwrap();
     }
     assert_eq!(desk.redeem(&oldest, Some(cursor)).unwrap_err().code(), "auth.invalid");
-    assert!(stream.remaining().is_ok(), "it goes on");
+    assert!(stream.remaining().is_ok(), "the stream continues");
     session.revoke();
     assert!(stream.remaining().is_err());
 }
@@ -254,14 +254,14 @@ impl TicketStore for Slow {
 }
 
 #[test]
-fn a_ticket_that_ends_while_the_store_swaps_opens_nothing() {
+fn a_ticket_that_expires_during_the_swap_opens_nothing() {
     for (slow, good) in [(29, true), (30, false)] {
         let mut desk = Desk::open();
         let store = Slow(MemoryTickets::new(), desk.clock.clone(), Duration::from_secs(slow));
         desk.issuer = TicketIssuer::new(store).clock(desk.clock.shared());
         assert_eq!(desk.redeem(&desk.issue(), None).is_ok(), good, "{slow}");
     }
-    // The same for a token that ends meanwhile, at 1600.
+    // The same for a token that expires during the swap, at 1600.
     for (slow, good) in [(299, true), (300, false)] {
         let mut desk = Desk::open();
         let store = Slow(MemoryTickets::new(), desk.clock.clone(), Duration::from_secs(slow));
@@ -276,7 +276,7 @@ fn a_ticket_that_ends_while_the_store_swaps_opens_nothing() {
 }
 
 #[test]
-fn a_ticket_proves_what_its_token_did_for_its_own_tenant_and_env() {
+fn a_ticket_proves_the_claims_of_its_token_for_its_own_tenant_and_env() {
     let desk = Desk::open();
     let scope = desk.scope_of(|auth| {
         auth.with_tenants(["t_b", "t_a"])
@@ -313,7 +313,7 @@ fn a_ticket_proves_what_its_token_did_for_its_own_tenant_and_env() {
 }
 
 #[test]
-fn a_token_that_says_too_much_gets_no_ticket() {
+fn no_ticket_is_issued_for_a_token_with_too_long_claims() {
     let desk = Desk::open();
     let issue = |change: &dyn Fn(AuthContext) -> AuthContext| {
         let grant = grant(desk.scope_of(change), "th");
@@ -336,7 +336,7 @@ fn a_token_that_says_too_much_gets_no_ticket() {
 }
 
 #[test]
-fn a_ticket_hides_itself() {
+fn debug_hides_the_secret_of_a_ticket() {
     let ticket = Desk::open().issue();
     assert!(!format!("{ticket:?}").contains(ticket.secret()));
     assert_eq!(ticket.secret().len(), 64);

@@ -46,8 +46,8 @@ impl WsMessage for Message {
 impl<S> WsSession<S> {
     /// Accepts the upgrade, and runs the session on its socket.
     ///
-    /// If the client offers protocols and the handler chose none, this chooses the first protocol that is
-    /// not a token: a browser closes a connection without a chosen protocol.
+    /// If the client offers protocols and the handler chose none, this method chooses the first protocol
+    /// that is not a token. Otherwise, a browser would close the connection.
     ///
     /// See [`run`](Self::run) for `on_message`, and the [module docs](crate::ws) for an example.
     pub fn on_upgrade<C, H, F, O, E>(

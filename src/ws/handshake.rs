@@ -23,9 +23,9 @@ use tokio_tungstenite::{
     tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
 };
 
-/// When an upgrade is refused: how long the client may take to answer the close frame, and the longest
-/// message that is read meanwhile.
+/// How long the client has to answer the close frame of a refused upgrade.
 const REFUSED_WAIT: Duration = Duration::from_secs(2);
+/// The longest message that the server reads meanwhile, in bytes.
 const REFUSED_MAX_MESSAGE: usize = 1024;
 
 /// A request for a WebSocket that hyper can upgrade, over HTTP/1.1 ([RFC 6455 section 4.2.1]) or HTTP/2
@@ -34,7 +34,7 @@ const REFUSED_MAX_MESSAGE: usize = 1024;
 /// Over HTTP/2 the request is a `CONNECT`. A server accepts it only with
 /// `http2::Builder::enable_connect_protocol`.
 ///
-/// In axum, `WebSocketUpgrade` does this.
+/// In axum, use `WebSocketUpgrade` instead.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -75,7 +75,8 @@ impl Handshake {
     ///
     /// # Errors
     ///
-    /// `context.invalid` if the request asks for no handshake, or the connection cannot be upgraded.
+    /// `context.invalid` if the request does not ask for a handshake, or the connection cannot be
+    /// upgraded.
     pub fn of<B>(request: &Request<B>) -> Result<Self, Rejection> {
         let headers = request.headers();
         let answer = if request.method() == Method::CONNECT {
@@ -108,7 +109,7 @@ impl Handshake {
         status == self.response.status()
     }
 
-    /// Runs the session on the upgraded connection, in its own task, after the response was sent. See
+    /// Runs the session on the upgraded connection, in its own task, once the response has been sent. See
     /// [`WsSession::run`] for `on_message`.
     pub fn run<S, H, F, O, E>(self, session: WsSession<S>, on_message: H) -> Response<()>
     where
@@ -129,8 +130,8 @@ impl Handshake {
             let closing = async {
                 // An error here means that the client is gone.
                 if socket.send(Message::close(code, reason)).await.is_ok() {
-                    // Wait for the client's answer: closing a connection loses what the client has not
-                    // read.
+                    // Wait for the client's close frame. If the server closed the connection first, the
+                    // client could lose what it has not read.
                     while socket.next().await.is_some() {}
                 }
             };

@@ -12,7 +12,7 @@ pub trait WsMessage: Sized {
     /// A ping without data.
     fn ping() -> Self;
 
-    /// A close frame. `reason` fits into it.
+    /// A close frame. `reason` is short enough for a control frame.
     fn close(code: u16, reason: &'static str) -> Self;
 
     /// The kind of this message.
@@ -32,6 +32,6 @@ pub enum WsKind<'a> {
     Binary,
     /// A ping or a pong: the client is alive. The library answers pings.
     Control,
-    /// The client closes. The library answers.
+    /// The client closes the connection. The library answers with a close frame.
     Close,
 }

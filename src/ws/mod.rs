@@ -28,7 +28,7 @@
 //!         async move { publisher.publish_message(message).await }
 //!     }))
 //! }
-//! // `any`, since an upgrade is a `GET` over HTTP/1.1 and a `CONNECT` over HTTP/2 (RFC 8441).
+//! // `any`, because an upgrade is a `GET` over HTTP/1.1 and a `CONNECT` over HTTP/2 (RFC 8441).
 //! let app: axum::Router<App> = axum::Router::new().route("/{thread}", axum::routing::any(talk));
 //! ```
 //!
@@ -48,10 +48,11 @@
 //!
 //! - `open` comes first. Each message with an `id` sets the client's cursor. To resume, the client sends
 //!   its last cursor in the `Last-Event-ID` header or the query parameter `last_event_id`.
-//! - `error` answers a client's message that was refused. The session continues.
-//! - An [`Ending`](crate::Ending) comes as a notice with its code as the `type`, and then as a close
-//!   frame with its close code, and its code as the reason. `retry_ms` is a number if the client should
-//!   come back by itself, and null if not.
+//! - The server sends `error` when it refuses a message of the client. The session continues.
+//! - For an [`Ending`](crate::Ending), the server sends a notice, whose `type` is the code of the ending.
+//!   It then sends a close frame with the close code of the ending. The reason of the close frame is the
+//!   code. `retry_ms` is the delay before the client reconnects. It is null if the client should stop,
+//!   change something first, or reconnect at once.
 //!
 //! # What a client may send
 //!
@@ -63,10 +64,10 @@
 //! {"type":"message","text":"hi"}
 //! ```
 //!
-//! It comes back as an event with `"data":{"text":"hi"}`. The server handles one message at a time, and
-//! reads no other one meanwhile. Binary messages end the session (1003), and so do messages that are too
-//! long (1009) or break the protocol (1002, 1007). Before each of these close codes, the client gets an
-//! `error` with the reason.
+//! If the handler publishes the message, it comes back as an event with `"data":{"text":"hi"}`. The
+//! server handles one message at a time, and does not read another one meanwhile. Binary messages end the
+//! session (1003), and so do messages that are too long (1009) or break the protocol (1002, 1007). Before
+//! each of these close codes, the client gets an `error` with the reason.
 //!
 //! If a client offers protocols and the handler chose none (`WebSocketUpgrade::protocols`), the server
 //! chooses the first protocol that is not a token.

@@ -28,8 +28,9 @@ pub struct WsSession<S> {
 }
 
 impl<S> WsSession<S> {
-    /// The delay before a client comes back by itself, where it should. The client gets a random delay
-    /// between this and twice this. Default: 3 seconds.
+    /// The delay before the client reconnects by itself, after an ending that asks for a delay. The
+    /// client gets a random delay between this value and twice this value. For
+    /// [`Ending::Limit`](crate::Ending::Limit), it is ten times as long. Default: 3 seconds.
     pub fn retry(mut self, delay: Duration) -> Self {
         self.options.retry = delay;
         self
@@ -42,16 +43,16 @@ impl<S> WsSession<S> {
         self
     }
 
-    /// How long a client may send nothing, not even a pong, or leave one message unread, before the
-    /// session ends with [`Ending::Slow`](crate::Ending::Slow). Default: 45 seconds; at least one
-    /// heartbeat.
+    /// How long a client may send nothing, not even a pong, or read nothing, before the session ends with
+    /// [`Ending::Slow`](crate::Ending::Slow). A client that reads nothing does not get the ending.
+    /// Default: 45 seconds. It is at least one heartbeat.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// The longest message that the client may send, in bytes. Default: 64 KiB. Where the adapter sets up
-    /// the socket, a longer message is not even read.
+    /// The longest message that the client may send, in bytes. Default: 64 KiB. An adapter that sets up
+    /// the socket does not even read a longer message.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.options.max_message = bytes;
         self
@@ -69,10 +70,10 @@ impl<S> WsSession<S> {
     /// `on_message` gets each message of the client, and may give it to
     /// [`Publisher::publish_message`](crate::Publisher::publish_message): the message has the routing,
     /// actor and request id of the grant. If `on_message` fails, the client gets an `error` notice. A
-    /// call of `on_message` that has begun runs to its end, even if the client is gone.
+    /// call of `on_message` that has begun runs to its end, even if the client has disconnected.
     ///
     /// The socket should refuse messages that are longer than [`max_message`](Self::max_message). The
-    /// adapters `on_upgrade` and [`Handshake::run`](crate::ws::Handshake::run) set it up so.
+    /// adapters `on_upgrade` and [`Handshake::run`](crate::ws::Handshake::run) set this limit.
     pub async fn run<T, M, H, F, O, E>(self, socket: T, on_message: H)
     where
         T: Stream<Item = Result<M, M::Error>> + Sink<M, Error = M::Error>,
@@ -90,8 +91,7 @@ impl<S> WsSession<S> {
                 let mut pump = pin!(pump);
                 std::future::poll_fn(|cx| pump.as_mut().poll(cx)).await
             };
-            // The socket is dropped by now. The message that was being handled is still handled to its
-            // end.
+            // The socket has been dropped by now. Finish the handling of the last message.
             if let Some(handling) = left
                 && let Err(error) = handling.await
             {
@@ -111,7 +111,7 @@ impl<S: fmt::Debug> fmt::Debug for WsSession<S> {
     }
 }
 
-/// Refuses each message: for sessions that only send.
+/// Refuses each message. Use it for sessions that only send.
 ///
 /// ```
 /// use tower_tenancy::{GuardedStream, StreamEvent, ws};
@@ -129,5 +129,5 @@ impl<S: fmt::Debug> fmt::Debug for WsSession<S> {
 /// Always `message.invalid`.
 pub async fn no_messages(_: ClientMessage) -> Result<(), Rejection> {
     Err(Rejection::new(RejectionKind::MessageInvalid)
-        .with_detail("This stream accepts no messages."))
+        .with_detail("This stream does not accept messages. Do not send any."))
 }

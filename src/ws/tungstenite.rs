@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{
 /// Small, because each connection allocates it at once, and most connections are quiet.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// All that is ready goes out in writes of this size, like a frame of server-sent events.
+/// The messages that are ready go out in writes of about this size, like frames of server-sent events.
 const WRITE_BUFFER: usize = 16 * 1024;
 
 pub(super) fn config(max_message: usize) -> WebSocketConfig {

@@ -1,5 +1,4 @@
-//! Guarded streams over gRPC, with a real tonic client. The layers stand in front of a whole server, or around one
-//! service.
+//! Guarded streams over gRPC, with a real tonic client. The layers wrap a whole server, or one service.
 
 use crate::{
     layers::verifier,
@@ -109,7 +108,7 @@ async fn a_probe_asks_for_the_health_of_the_server_without_a_tenant() {
 }
 
 #[tokio::test]
-async fn every_place_for_the_layers_refuses_alike_and_streams_the_same() {
+async fn the_layers_refuse_and_stream_in_the_same_way_at_every_place() {
     let one = || RequireTenantScope::new(verifier()).reject_with(GrpcStatus);
     let (incoming, whole) = bind();
     let mut server = Server::builder().layer(one());
@@ -124,7 +123,7 @@ async fn every_place_for_the_layers_refuses_alike_and_streams_the_same() {
     let server = server.add_service(service::chat(threads(), MemoryLog::new()));
     tokio::spawn(server.serve_with_incoming(incoming));
 
-    // The layer around one service keeps its name.
+    // A layer around one service keeps the name of the service.
     let (incoming, single) = bind();
     let guarded = one().layer(service::chat(threads(), MemoryLog::new()));
     let server = Server::builder().add_service(guarded);
@@ -180,9 +179,9 @@ async fn every_place_for_the_layers_refuses_alike_and_streams_the_same() {
         let id = gap.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
         let mut gap = gap.into_inner();
         let notice = next_notice(&mut gap).await;
-        assert_eq!(notice.meta.unwrap().trace_id, id, "it names its request");
+        assert_eq!(notice.meta.unwrap().trace_id, id, "the notice has the id of its request");
         assert_eq!([notice.code.as_str(), &notice.reason], ["stream.gap", "unknown"]);
-        assert_eq!(notice.id, open.id, "the oldest that is kept");
+        assert_eq!(notice.id, open.id, "the position before the oldest event");
         assert_eq!(next_event(&mut gap).await.id, stored.id);
     }
 }
@@ -212,7 +211,7 @@ async fn the_example_resumes_without_loss_and_ends_with_the_token() {
                 from = event.id;
             }
         }
-        // Dropping it cancels the call.
+        // Dropping the stream cancels the call.
     }
     publisher.await.unwrap();
     let sent: Vec<_> = (0..200).map(|i| format!(r#"{{"text":"{i}"}}"#)).collect();

@@ -1,5 +1,5 @@
-//! Refusals pass correctly through caches, through proxies that ask whether to let a request in, and through
-//! layers of the application that change them.
+//! Refusals in each dialect: no client and no cache takes them for a success, and layers of the application may
+//! change them.
 
 use crate::{
     hosts::serve_axum,
@@ -30,7 +30,7 @@ fn down(_: &AuthRequest<'_>) -> Verdict {
     Verdict::Ready(Err(RejectionKind::KeysUnavailable.into()))
 }
 
-/// The answer to one request over HTTP/2, with prior knowledge.
+/// The response to one request over HTTP/2, with prior knowledge.
 async fn over_http2(addr: SocketAddr, request: Request<()>) -> http::Response<()> {
     let tcp = TcpStream::connect(addr).await.unwrap();
     let (client, connection) = h2::client::handshake(tcp).await.unwrap();
@@ -45,7 +45,7 @@ fn asked(addr: SocketAddr, method: &str, content_type: &str) -> Request<()> {
     request.header("content-type", content_type).body(()).unwrap()
 }
 
-/// A request without a token over HTTP/1.1.
+/// Sends a request over HTTP/1.1.
 async fn over_http1(addr: SocketAddr, request: Request<()>) -> reqwest::Response {
     let (parts, ()) = request.into_parts();
     let url = parts.uri.to_string();
@@ -55,7 +55,7 @@ async fn over_http1(addr: SocketAddr, request: Request<()>) -> reqwest::Response
 }
 
 #[tokio::test]
-async fn no_client_makes_a_200_of_a_refusal_by_its_content_type() {
+async fn a_content_type_alone_does_not_make_a_refusal_a_200() {
     let handler = any(async || "in");
     let by_content_type = RequireTenantScope::new(verifier());
     let grpc_status = RequireTenantScope::new(verifier()).reject_with(GrpcStatus);
@@ -80,7 +80,7 @@ async fn no_client_makes_a_200_of_a_refusal_by_its_content_type() {
                 assert_eq!(response.status(), 401, "{method} {content_type}");
                 assert_eq!(response.headers()["cache-control"], "no-store");
             }
-            // Only this is a gRPC client.
+            // Only a `POST` over HTTP/2 comes from a gRPC client.
             let response = over_http2(addr, asked(addr, "POST", content_type)).await;
             assert_eq!(response.status(), 200);
             assert_eq!(response.headers()["grpc-status"], "16");
@@ -94,7 +94,7 @@ async fn no_client_makes_a_200_of_a_refusal_by_its_content_type() {
 }
 
 #[tokio::test]
-async fn a_browser_is_told_200_only_on_a_route_that_opens_a_stream() {
+async fn a_refused_browser_gets_200_only_on_a_route_that_opens_a_stream() {
     let tenancy = || RequireTenantScope::new(down);
     let router = |layer| Router::new().route("/", any(async || "in")).layer(layer);
     let (plain, stream) =
@@ -135,7 +135,7 @@ async fn a_browser_is_told_200_only_on_a_route_that_opens_a_stream() {
     assert_eq!(ask(strict, Method::GET, &["text/event-stream"], false).await, 401);
 }
 
-/// The answer to a request, of `layer` around a router.
+/// The response of `layer` around `router`.
 async fn answer<L>(layer: L, router: Router, request: Request<()>) -> Response
 where
     L: Layer<Router>,
@@ -149,7 +149,7 @@ fn handler(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Rou
 }
 
 #[tokio::test]
-async fn a_closures_refusal_is_stored_nowhere_either() {
+async fn no_cache_may_store_the_refusal_of_a_closure() {
     let closing = |value: Option<&'static str>| {
         RequireTenantScope::new(verifier()).reject_with(move |rejection: &Rejection| {
             let mut response = rejection.status().into_response();
@@ -172,7 +172,8 @@ async fn a_closures_refusal_is_stored_nowhere_either() {
         let values: Vec<_> = response.headers().get_all("cache-control").iter().collect();
         assert_eq!(values, [seen], "{own:?}");
     }
-    // A handler that refuses gets the same headers. Its other answers are its own matter.
+    // The layer also adds `no-store` to a refusal of the handler. It does not change the handler's other
+    // responses.
     let counted = || (StatusCode::FORBIDDEN, axum::Extension(forbidden()), "no").into_response();
     let response = answer(RequireTenantScope::new(verifier()), handler(counted), request()).await;
     assert_eq!(response.headers()["cache-control"], "no-store");
@@ -186,7 +187,7 @@ fn vary(headers: &HeaderMap) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn every_answer_names_what_the_layers_read() {
+async fn every_response_names_in_vary_what_the_layers_read() {
     let plain = || handler(|| "in".into_response());
     let auth = || RequireAuth::new(verifier());
     let scope = || RequireTenantScope::new(verifier());
@@ -211,7 +212,7 @@ async fn every_answer_names_what_the_layers_read() {
         let three = (RequireRequestContext::new(), auth(), TenantEnvGuard::new());
         let expected = "authorization, x-tenant-id, x-env";
         seen(answer(three, plain(), request()).await, expected).await;
-        // In the application's own style, too.
+        // The same for a refusal in the application's own style.
         let styled = scope().reject_with(|rejection: &Rejection| {
             (rejection.status(), [(header::VARY, "Accept-Language")], "no").into_response()
         });
@@ -225,7 +226,7 @@ async fn every_answer_names_what_the_layers_read() {
     assert_eq!(refused.status(), 400);
     seen(refused, "x-tenant-id, x-env").await;
 
-    // The inner service's own header stays.
+    // The `Vary` of the inner service stays.
     for (own, expected) in [
         ("accept-encoding", "accept-encoding, x-tenant-id, x-env, authorization"),
         ("Authorization, accept", "Authorization, accept, x-tenant-id, x-env"),
@@ -235,7 +236,7 @@ async fn every_answer_names_what_the_layers_read() {
         let inner = handler(move || ([(header::VARY, own)], "in").into_response());
         seen(answer(scope(), inner, request()).await, expected).await;
     }
-    // Refusals of a handler, and of an inner layer.
+    // The same for refusals of a handler and of an inner layer.
     let inner = handler(|| forbidden().into_response());
     let refused = answer(scope(), inner, request()).await;
     assert_eq!(refused.status(), 403);
@@ -258,7 +259,7 @@ async fn a_shared_cache_can_tell_two_tenants_apart() {
     };
     let stored_for = ask("t_alpha");
     let stored = reqwest::Client::new().execute(stored_for.try_clone().unwrap()).await.unwrap();
-    // RFC 9111 section 4.1: a stored answer serves a request only if all headers in its `Vary` are the same.
+    // RFC 9111 section 4.1: a stored response serves a request only if all headers in its `Vary` are the same.
     let serves = |asked: &reqwest::Request| {
         vary(stored.headers()).iter().flat_map(|value| value.split(", ")).all(|name| {
             let of = |request: &reqwest::Request| request.headers().get(name).cloned();
@@ -266,15 +267,18 @@ async fn a_shared_cache_can_tell_two_tenants_apart() {
         })
     };
     assert!(serves(&stored_for));
-    assert!(!serves(&ask("t_beta")), "a cache in front gives A's answer to B");
+    assert!(
+        !serves(&ask("t_beta")),
+        "a cache must not give the response of one tenant to another tenant"
+    );
 }
 
 #[tokio::test]
-async fn an_applications_own_refusals_are_told_in_three_dialects() {
+async fn the_refusals_of_an_application_are_sent_in_three_dialects() {
     let own = |kind: RejectionKind| {
         handler(move || {
             let rejection = Rejection::new(kind).with_source("a secret of ours");
-            rejection.with_detail("Told.").into_response()
+            rejection.with_detail("For the client.").into_response()
         })
     };
     for (kind, status, code, grpc, close) in [
@@ -306,7 +310,11 @@ async fn an_applications_own_refusals_are_told_in_three_dialects() {
         assert_eq!(headers.contains_key("retry-after"), status == 503);
         assert!(!headers.contains_key("www-authenticate"));
         let body: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
-        assert_eq!((&body["code"], &body["detail"]), (&code.into(), &"Told.".into()), "{body}");
+        assert_eq!(
+            (&body["code"], &body["detail"]),
+            (&code.into(), &"For the client.".into()),
+            "{body}"
+        );
         assert!(!body.to_string().contains("secret"), "{body}");
 
         let mut call = setting(request(), "content-type", "application/grpc");
@@ -323,22 +331,22 @@ async fn an_applications_own_refusals_are_told_in_three_dialects() {
         let mut closed = Socket::connect(&base, "/", &headers).await.unwrap();
         assert_eq!(closed.next().await, Err((close, code.to_owned())));
     }
-    // A response in the application's own style gets the header, too.
+    // A response in the application's own style gets `nosniff`, too.
     let response = answer(styled(), own(RejectionKind::NotFound), request()).await;
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     assert_eq!(text(response).await, "resource.not_found");
 }
 
-/// A gate in front of a staging site asks for a password. The browser then sends it with every request.
+/// A gateway in front of a staging site asks for a password. The browser then sends it with every request.
 #[tokio::test]
-async fn a_gates_password_stands_next_to_a_token_and_is_none() {
+async fn a_password_of_a_gateway_may_come_with_a_token_and_is_not_a_token() {
     let seen = async |headers: HeaderMap, auth: Option<AuthContext>| {
         let subject = auth.map_or_else(|| "nobody".to_owned(), |auth| auth.subject().to_string());
         let gate = headers.get("authorization");
         format!("{subject} {}", gate.is_some_and(http::HeaderValue::is_sensitive))
     };
     let router = || Router::new().route("/", any(seen));
-    // This authenticator reads all credentials that it sees, and would accept either.
+    // This authenticator also accepts an API key or a password.
     let greedy = |request: &AuthRequest<'_>| match request.headers().get("authorization") {
         Some(key)
             if key.as_bytes().starts_with(b"ApiKey") || key.as_bytes().starts_with(b"Basic") =>
@@ -412,7 +420,7 @@ async fn text(response: Response) -> String {
 }
 
 #[tokio::test]
-async fn what_described_the_plain_words_goes_with_them_and_the_rest_stays() {
+async fn headers_of_the_plain_body_are_removed_with_it_and_other_headers_stay() {
     let described = [
         ("content-encoding", "gzip"),
         ("content-language", "en"),
@@ -453,7 +461,7 @@ async fn what_described_the_plain_words_goes_with_them_and_the_rest_stays() {
     assert_eq!(response.headers()["x-extra"], "kept");
     assert_eq!(response.headers()["content-security-policy"], "default-src 'none'");
     assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
-    assert_eq!(response.extensions().get::<u8>(), Some(&42), "for layers outside");
+    assert_eq!(response.extensions().get::<u8>(), Some(&42), "for outer layers");
     assert_eq!(text(response).await, "thread.forbidden");
 
     // A gRPC client gets trailers only, even if a layer has wrapped the document.
@@ -466,7 +474,7 @@ async fn what_described_the_plain_words_goes_with_them_and_the_rest_stays() {
 }
 
 #[tokio::test]
-async fn an_answer_of_the_applications_own_is_left_alone() {
+async fn a_response_of_the_application_does_not_change() {
     const OWN: &str = r#"{"title":"Forbidden","status":403,"type":"https://app.test/paywall"}"#;
     // The handler's own problem document, with a rejection in its extensions.
     let own = handler(move || {
@@ -476,8 +484,8 @@ async fn an_answer_of_the_applications_own_is_left_alone() {
     let response = answer(styled(), own, request()).await;
     assert_eq!((response.status().as_u16(), text(response).await.as_str()), (403, OWN));
 
-    // A layer in between has replaced the crate's text: with everything else left, with another encoding,
-    // with another status, or with another type.
+    // A layer in between has changed the crate's response: the body alone, the body and the encoding, the status,
+    // or the content type.
     let plain = || handler(|| forbidden().into_response());
     let replaced =
         plain().layer(map_response(async |response: Response| response.map(|_| Body::from(OWN))));
@@ -511,8 +519,8 @@ async fn an_answer_of_the_applications_own_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_is_counted_is_not_what_is_told() {
-    // The client gets `thread.forbidden`, while the application counts attempts on other tenants.
+async fn an_application_may_count_another_rejection_than_the_client_gets() {
+    // The client gets `thread.forbidden`, and the application counts an attempt on another tenant.
     let inner = handler(|| {
         let counted = Rejection::new(RejectionKind::TenantMismatch);
         let mut response = forbidden().into_response();
@@ -526,7 +534,7 @@ async fn what_is_counted_is_not_what_is_told() {
 }
 
 #[tokio::test]
-async fn of_nested_layers_the_nearest_tells_a_rejection_and_nobody_tells_it_again() {
+async fn the_nearest_of_nested_layers_makes_the_response_and_no_other_layer_changes_it() {
     let outer = || {
         RequireRequestContext::new()
             .reject_with(|_: &Rejection| (StatusCode::CONFLICT, "outer").into_response())
@@ -554,7 +562,7 @@ async fn of_nested_layers_the_nearest_tells_a_rejection_and_nobody_tells_it_agai
 }
 
 #[tokio::test]
-async fn an_answer_to_head_is_told_like_one_to_get() {
+async fn a_refused_head_gets_the_style_of_a_refused_get() {
     let mut head = request();
     *head.method_mut() = Method::HEAD;
     let inner = handler(|| forbidden().into_response());
@@ -563,7 +571,7 @@ async fn an_answer_to_head_is_told_like_one_to_get() {
 }
 
 #[tokio::test]
-async fn only_what_is_refused_is_closed_and_nobody_stores_how() {
+async fn only_a_refused_upgrade_is_closed_and_no_cache_may_store_its_response() {
     let accepts = async |upgrade: WebSocketUpgrade| {
         let mut response = upgrade.on_upgrade(async |mut socket| {
             drop(socket.send(r#"{"type":"in"}"#.into()).await);
@@ -580,7 +588,7 @@ async fn only_what_is_refused_is_closed_and_nobody_stores_how() {
     let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
     let headers = [("x-tenant-id", "t_alpha"), ("x-env", "prod"), ("authorization", &*bearer)];
     let mut open = Socket::connect(&base, "/in", &headers).await.unwrap();
-    assert_eq!(open.next().await.unwrap()["type"], "in", "the handler took it");
+    assert_eq!(open.next().await.unwrap()["type"], "in", "the handler accepted the upgrade");
     let mut closed = Socket::connect(&base, "/out", &headers).await.unwrap();
     assert_eq!(closed.response.headers()["cache-control"], "no-store");
     assert_eq!(closed.response.headers()["vary"], "x-tenant-id, x-env, authorization");

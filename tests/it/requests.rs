@@ -1,5 +1,5 @@
-//! Requests as gateways, browsers and front ends send them: where they name tenant and env, and which ids threads
-//! may have.
+//! Requests as gateways, browsers and front ends send them: where they name the tenant and the env, and which ids
+//! a thread may have.
 
 use crate::{
     layers::{key, logged, verifier},
@@ -57,7 +57,7 @@ fn refused(status: u16, code: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_tenant_in_the_path_is_held_against_the_token_and_the_headers() {
+async fn a_tenant_in_the_path_is_compared_with_the_token_and_the_headers() {
     let tenancy = || {
         RequireTenantScope::new(verifier())
             .context_from(|head| ContextParts::new().tenant(head.segment(1)).env(head.segment(2)))
@@ -82,16 +82,16 @@ async fn a_tenant_in_the_path_is_held_against_the_token_and_the_headers() {
         ("t_alpha", "/t/t_alpha/production/whose", &[], ok("t_alpha/prod")),
         ("t_alpha", path, &[t, e], ok("t_alpha/prod")),
         ("a:b@c", "/t/a:b@c/prod/whose", &[], ok("a:b@c/prod")),
-        // It proves nothing.
+        // The path proves nothing.
         ("t_beta", path, &[], refused(403, "tenant.mismatch")),
         ("t_alpha", "/t/t_alpha/dev/whose", &[], refused(403, "env.mismatch")),
-        // Two names.
+        // A header differs from the path, is repeated, or is empty.
         ("t_alpha", path, &[("x-tenant-id", "t_beta")], refused(400, "context.invalid")),
         ("t_beta", path, &[("x-tenant-id", "t_beta")], refused(400, "context.invalid")),
         ("t_alpha", path, &[("x-env", "dev")], refused(400, "context.invalid")),
         ("t_alpha", path, &[t, t], refused(400, "context.invalid")),
         ("t_alpha", path, &[("x-tenant-id", "")], refused(400, "context.invalid")),
-        // Checked like a header.
+        // A value in the path is checked like a header.
         ("t_unknown", "/t/t_unknown/prod/whose", &[], refused(400, "context.invalid")),
         ("null", "/t/null/prod/whose", &[], refused(400, "context.invalid")),
         ("..", "/t/%2e%2e/prod/whose", &[], refused(400, "context.invalid")),
@@ -110,7 +110,7 @@ async fn a_tenant_in_the_path_is_held_against_the_token_and_the_headers() {
 }
 
 #[tokio::test]
-async fn a_tenant_in_the_host_is_held_against_the_token_and_the_headers() {
+async fn a_tenant_in_the_host_is_compared_with_the_token_and_the_headers() {
     let tenancy = RequireTenantScope::new(verifier())
         .envs(Envs::only("prod").unwrap())
         .context_from(|head| ContextParts::new().tenant(head.subdomain_of("example.com")));
@@ -118,7 +118,7 @@ async fn a_tenant_in_the_host_is_held_against_the_token_and_the_headers() {
     for (token_of, uri, headers, outcome) in [
         ("acme", "/", &[("host", "acme.example.com")][..], ok("acme/prod")),
         ("acme", "/", &[("host", "ACME.example.com:8443")], ok("acme/prod")),
-        // As in HTTP/2.
+        // The host is in the URI, as in HTTP/2.
         ("acme", "https://acme.example.com/", &[], ok("acme/prod")),
         ("acme", "/", &[("host", "acme.example.com"), ("x-tenant-id", "acme")], ok("acme/prod")),
         ("acme", "/", &[("host", "example.com"), ("x-tenant-id", "acme")], ok("acme/prod")),
@@ -147,13 +147,13 @@ async fn a_tenant_in_the_host_is_held_against_the_token_and_the_headers() {
         let told = answer(&app, get_as(token_of, uri, headers)).await;
         assert_eq!(told, outcome, "{uri} {headers:?}");
     }
-    // The host is part of the URL. The headers are still read.
+    // `Vary` does not name `Host`, which is part of the URL. It names the headers that the layer still reads.
     let response = app.oneshot(get_as("acme", "https://acme.example.com/", &[])).await.unwrap();
     assert_eq!(response.headers()["vary"], "x-tenant-id, x-env, authorization");
 }
 
 #[tokio::test]
-async fn what_reads_the_context_runs_in_the_span_of_the_request_and_on_the_query_that_is_left() {
+async fn context_from_runs_in_the_span_of_the_request_and_gets_the_rest_of_the_query() {
     let log = logged(async {
         let tenancy = RequireTenantScope::new(verifier()).or_query().context_from(|head| {
             tracing::info!(query = head.uri().query(), method = head.method().as_str(), "asked");
@@ -175,7 +175,7 @@ async fn what_reads_the_context_runs_in_the_span_of_the_request_and_on_the_query
 }
 
 #[tokio::test]
-async fn a_ticket_and_the_path_name_one_tenant() {
+async fn a_ticket_and_the_path_must_name_the_same_tenant_and_env() {
     let issuer = TicketIssuer::in_memory();
     let threads = MemoryRegistry::new();
     threads.register(&"t_alpha/prod/th".parse::<Routing>().unwrap());
@@ -210,7 +210,7 @@ async fn a_ticket_and_the_path_name_one_tenant() {
 }
 
 #[tokio::test]
-async fn thread_ids_of_a_path_are_decoded_once_and_dots_alone_are_nobodys() {
+async fn thread_ids_in_a_path_are_decoded_once_and_ids_of_dots_are_refused() {
     let longest = "x".repeat(128);
     let threads = MemoryRegistry::new();
     for thread in ["a:b@c.d~e", "-a", "_a", "..a", &longest] {
@@ -249,7 +249,7 @@ async fn thread_ids_of_a_path_are_decoded_once_and_dots_alone_are_nobodys() {
 }
 
 #[tokio::test]
-async fn a_subject_that_is_a_placeholder_proves_nobody() {
+async fn a_token_with_a_placeholder_as_its_subject_is_refused() {
     let verifier: JwtVerifier = JwtVerifier::builder().key(key()).build().unwrap();
     for subject in ["t_unknown", "T_Unknown", "undefined", "Undefined", "null", "NULL"] {
         let refused = verifier.verify(&token("t_alpha", "prod", subject)).unwrap_err();
@@ -259,7 +259,7 @@ async fn a_subject_that_is_a_placeholder_proves_nobody() {
 }
 
 #[tokio::test]
-async fn the_examples_take_ids_that_begin_with_a_dash_and_serve_one_env_unsaid() {
+async fn the_examples_accept_ids_that_begin_with_a_dash_and_can_serve_one_env_without_a_header() {
     let thread = ["--thread", "-t.1/prod/-a:b@c~d"];
     let only = ["--only-env", "prod"];
     for name in ["chat", "hyper_sse"] {

@@ -13,7 +13,7 @@ use std::{
 async fn killed_and_resumed(by_query: bool) {
     let chat = Arc::new(Chat::start());
     let mut events = chat.listen("t_alpha", "th", None).await;
-    assert!(events.next().await.unwrap().id.is_some(), "primed before any event");
+    assert!(events.next().await.unwrap().id.is_some(), "the client has a cursor before any event");
     let done = Arc::new(AtomicBool::new(false));
     let publisher = tokio::spawn({
         let (chat, done) = (chat.clone(), done.clone());
@@ -41,7 +41,7 @@ async fn killed_and_resumed(by_query: bool) {
                 }
             }
         }
-        let cursor = events.cursor.clone().expect("primed");
+        let cursor = events.cursor.clone().expect("the client has a cursor");
         drop(events);
         connections += 1;
         events = if by_query {
@@ -54,8 +54,12 @@ async fn killed_and_resumed(by_query: bool) {
         events.cursor = Some(cursor);
     }
     publisher.await.unwrap();
-    assert_eq!(seen, (0..400).map(|i| i.to_string()).collect::<Vec<_>>(), "{connections} cuts");
-    assert!(connections > 3, "{connections} connections cut nothing");
+    assert_eq!(
+        seen,
+        (0..400).map(|i| i.to_string()).collect::<Vec<_>>(),
+        "{connections} connections"
+    );
+    assert!(connections > 3, "{connections} connections are too few cuts");
 }
 
 #[tokio::test]
@@ -82,7 +86,7 @@ async fn the_header_wins_over_the_query_that_a_browser_repeats() {
 }
 
 #[tokio::test]
-async fn a_polyfills_cursor_is_read_and_never_silently_live() {
+async fn a_cursor_of_a_polyfill_is_read_and_never_ignored() {
     let chat = Chat::start();
     let first = chat.say("t_alpha", "th", "one").await["id"].as_str().unwrap().to_owned();
     chat.say("t_alpha", "th", "two").await;
@@ -91,7 +95,7 @@ async fn a_polyfills_cursor_is_read_and_never_silently_live() {
         let response = chat.request("GET", &path, "t_alpha").send().await.unwrap();
         let mut events = crate::support::Events::of(response);
         assert_eq!(events.event().await.unwrap().json()["data"]["text"], "two", "{name}");
-        // One parameter of the page and one of a polyfill: the server cannot tell which one is meant.
+        // The request has a parameter of the page and one of a polyfill. The server cannot know which one to use.
         let both = format!("{path}&last_event_id=earliest");
         let refused = chat.request("GET", &both, "t_alpha").send().await.unwrap();
         assert_eq!(crate::support::refusal(refused).await.1, "cursor.invalid", "{name}");
@@ -99,7 +103,7 @@ async fn a_polyfills_cursor_is_read_and_never_silently_live() {
 }
 
 #[tokio::test]
-async fn an_expired_cursor_is_answered_with_a_gap_and_what_is_left() {
+async fn a_trimmed_cursor_gets_a_gap_notice_and_the_events_that_are_left() {
     let chat = Chat::start_with(&["--retain", "5"]);
     let first = chat.say("t_alpha", "th", "0").await["id"].as_str().unwrap().to_owned();
     for i in 1..12 {
@@ -107,7 +111,7 @@ async fn an_expired_cursor_is_answered_with_a_gap_and_what_is_left() {
     }
     let mut events = chat.listen("t_alpha", "th", Some(&first)).await;
     let opening = events.next().await.unwrap();
-    assert!(opening.retry.is_some() && opening.id.is_none(), "no id before the gap is told");
+    assert!(opening.retry.is_some() && opening.id.is_none(), "no id before the gap notice");
     let gap = events.next().await.unwrap();
     assert_eq!(gap.event.as_deref(), Some("stream.gap"));
     let notice = gap.json();
@@ -146,11 +150,14 @@ async fn a_foreign_or_unknown_cursor_is_answered_with_a_gap_and_nothing_foreign(
         assert_eq!(next["data"]["text"], "mine");
         assert_eq!(next["routing"]["tenant_id"], "t_alpha");
     }
-    assert!(notices.windows(2).all(|pair| pair[0] == pair[1]), "unknown and foreign alike");
+    assert!(
+        notices.windows(2).all(|pair| pair[0] == pair[1]),
+        "the notices for unknown and foreign cursors are the same"
+    );
 }
 
 #[tokio::test]
-async fn earliest_is_from_the_oldest_and_nothing_is_live_from_now() {
+async fn earliest_starts_at_the_oldest_event_and_no_cursor_starts_live() {
     let chat = Chat::start();
     for i in 0..3 {
         chat.say("t_alpha", "th", &i.to_string()).await;
@@ -165,15 +172,15 @@ async fn earliest_is_from_the_oldest_and_nothing_is_live_from_now() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stalls_is_not_waited_for_and_catches_up() {
+async fn a_stalled_reader_does_not_delay_others_and_catches_up() {
     let chat = Chat::start_with(&["--retain", "100000"]);
     let mut stalled = chat.listen("t_alpha", "th", None).await;
     let mut brisk = chat.listen("t_alpha", "th", None).await;
-    // More than the buffers of the sockets hold, and less than the log keeps of a thread.
+    // The events are more than the buffers of the sockets hold, and less than the log keeps for a thread.
     let text = "x".repeat(4000);
     for _ in 0..200 {
         chat.say("t_alpha", "th", &text).await;
-        assert!(brisk.event().await.is_some(), "the brisk reader is served meanwhile");
+        assert!(brisk.event().await.is_some(), "the other reader gets the event meanwhile");
     }
     for seq in 1..=200 {
         let block = stalled.event().await.unwrap();

@@ -1,4 +1,4 @@
-//! A few clients use one ticket, in every possible order of their steps.
+//! A model: a few clients use one ticket, in every possible order of their steps.
 
 use crate::layers::{request, verifier};
 use bytes::Bytes;
@@ -24,12 +24,12 @@ use tower_tenancy::{
     verify_thread_access,
 };
 
-/// The in-memory store, one step at a time: it does its work when it is polled again.
+/// The in-memory store in steps: `get` and `swap` do their work at the second poll.
 struct Stepwise {
     tickets: MemoryTickets,
-    /// The answer of a swap is a separate step.
+    /// Whether the answer of a swap takes one more step.
     slow_answers: bool,
-    /// A fault on purpose: tickets are always given back, even if they have changed since.
+    /// A deliberate fault: the store accepts every give-back, even if the ticket has changed since.
     careless: bool,
     /// The states of the ticket, in order.
     states: Mutex<Vec<TicketState>>,
@@ -96,7 +96,7 @@ const FAIL: Try = Try { re_opens: false, fails: true };
 const RE_OPEN: Try = Try { re_opens: true, fails: false };
 const FAIL_AGAIN: Try = Try { re_opens: true, fails: true };
 
-/// The requests that reached the handler.
+/// A request that reached the handler.
 #[derive(Clone)]
 struct Proof {
     auth: AuthContext,
@@ -119,7 +119,7 @@ fn grant(threads: &MemoryRegistry) -> ThreadGrant {
     verify_thread_access(threads, scope, "th").now_or_never().unwrap().unwrap()
 }
 
-/// A service as in production. Its handler fails if the request says so.
+/// A service with the layers of a real one. Its handler fails if the request says so.
 fn site(issuer: TicketIssuer, proofs: &Proofs) -> Site {
     let proofs = Arc::clone(proofs);
     let handler = service_fn(move |request: Request<()>| {
@@ -158,7 +158,8 @@ impl Model {
         loop {
             self.run(clients, &mut order).map_err(|wrong| format!("{wrong}: {order:?}"))?;
             orders += 1;
-            // The next order: the last step that another client could make goes to that client.
+            // The next order: find the last step that the next client could also make, and let that client make
+            // it.
             loop {
                 match order.pop() {
                     None => return Ok(orders),
@@ -172,8 +173,8 @@ impl Model {
         }
     }
 
-    /// One run. Each step of `order` says which of the unfinished clients makes it, and how many of them there
-    /// are. After the end of `order`, the first unfinished client goes on.
+    /// Runs one order. Each step of `order` says which of the unfinished clients makes it, and how many of them
+    /// there are. After the end of `order`, the first unfinished client makes each step.
     fn run(&self, clients: &[&[Try]], order: &mut Vec<(usize, usize)>) -> Result<(), String> {
         let proofs = Proofs::default();
         let store = Arc::new(Stepwise {
@@ -219,7 +220,7 @@ impl Model {
                 order.push((0, waiting.len()));
             }
             let (client, could) = order[steps];
-            assert_eq!(could, waiting.len(), "a run depends on nothing but its order");
+            assert_eq!(could, waiting.len(), "a run depends only on its order");
             steps += 1;
             let (before, unused) = (live(), store.times(TicketState::Unused));
             if let Poll::Ready(()) = waiting[client].as_mut().poll(&mut cx) {
@@ -227,15 +228,15 @@ impl Model {
             }
             let after = live();
             if after.len() > 1 {
-                return Err("two proofs hold".to_owned());
+                return Err("two proofs are valid at the same time".to_owned());
             }
             let ended = before.into_iter().any(|i| !failed(i) && !after.contains(&i));
             if ended && store.times(TicketState::Unused) > unused {
-                return Err("who gave the ticket back ended somebody else's stream".to_owned());
+                return Err("a give-back ended the stream of another client".to_owned());
             }
         }
         drop(waiting);
-        // The next client, without a cursor.
+        // Then two more clients use the ticket, one after the other, without a cursor.
         let before = live();
         let opens = store.states.lock().unwrap().last() == Some(&TicketState::Unused);
         let mut again = || {
@@ -247,10 +248,12 @@ impl Model {
             }
         };
         if (again(), again()) != (opens, false) {
-            return Err(format!("a ticket is good for its first use once: {opens}"));
+            return Err(format!(
+                "an unused ticket must open one stream, and a used ticket none; unused: {opens}"
+            ));
         }
         if before.iter().any(|i| !failed(*i)) && (opens || live() != before) {
-            return Err("a stream is open, and so is its ticket".to_owned());
+            return Err("a stream is open, and another client could use its ticket".to_owned());
         }
         let first_uses = proofs.lock().unwrap().iter().filter(|proof| !proof.of.re_opens).count();
         if first_uses > store.times(TicketState::Unused) {
@@ -263,7 +266,7 @@ impl Model {
 const TRIES: [Try; 4] = [OPEN, FAIL, RE_OPEN, FAIL_AGAIN];
 
 #[test]
-fn one_client_opens_once_and_once_more_after_trouble_of_ours() {
+fn one_client_opens_a_stream_once_and_again_after_a_server_side_failure() {
     let model = Model::new();
     let mut order = Vec::new();
     for tries in [&[OPEN, OPEN][..], &[FAIL, OPEN, OPEN], &[FAIL, FAIL, FAIL_AGAIN, OPEN]] {
@@ -273,7 +276,7 @@ fn one_client_opens_once_and_once_more_after_trouble_of_ours() {
 }
 
 #[test]
-fn two_clients_never_have_one_ticket_in_any_order() {
+fn two_clients_never_hold_one_ticket_in_any_order() {
     let model = Model { slow_answers: true, ..Model::new() };
     for first in TRIES {
         for second in TRIES {
@@ -292,7 +295,7 @@ fn two_clients_never_have_one_ticket_in_any_order() {
 }
 
 #[test]
-fn three_clients_never_have_one_ticket_in_any_order() {
+fn three_clients_never_hold_one_ticket_in_any_order() {
     let model = Model::new();
     for [first, second, third] in [
         [OPEN, RE_OPEN, RE_OPEN],
@@ -309,8 +312,8 @@ fn three_clients_never_have_one_ticket_in_any_order() {
 
 /// A fault that the crate once had. The model must find it.
 #[test]
-fn the_model_finds_a_store_that_gives_tickets_back_whatever_happened_since() {
+fn the_model_finds_a_store_that_accepts_every_give_back() {
     let model = Model { careless: true, ..Model::new() };
     let wrong = model.check(&[&[FAIL], &[RE_OPEN]]).unwrap_err();
-    assert!(wrong.starts_with("who gave the ticket back ended somebody else's stream"), "{wrong}");
+    assert!(wrong.starts_with("a give-back ended the stream of another client"), "{wrong}");
 }

@@ -1,4 +1,4 @@
-//! A ticket opens a stream once, and gives nobody else anything.
+//! A ticket opens one stream, and gives no access to other clients.
 
 use crate::{
     hosts::{App, serve_axum},
@@ -89,14 +89,18 @@ async fn a_ticket_opens_one_web_socket_of_its_thread_as_its_caller() {
     assert_eq!(again, Some((401, "auth.invalid".to_owned())));
     let id = event["id"].as_str().unwrap();
     let as_stream = get_sse(&chat, &sse(&mine), &[("last-event-id", id)]).await;
-    assert_eq!(refused(as_stream).await.0, 401, "a used WebSocket ticket re-opens nothing");
+    assert_eq!(
+        refused(as_stream).await.0,
+        401,
+        "a used ticket of a WebSocket does not re-open a stream"
+    );
 }
 
 #[tokio::test]
-async fn a_ticket_is_for_one_thread_one_caller_and_one_way_to_ask() {
+async fn a_ticket_only_opens_a_stream_of_its_own_thread_and_allows_no_other_claim() {
     let chat = Chat::start();
     let bearer = format!("Bearer {}", token("t_alpha", "prod", "ada"));
-    // A thread of the same name in another tenant, and another thread of the same tenant.
+    // A thread of another tenant, and a thread that does not exist.
     for (path, status, code) in [
         ("/sse/chat/only-beta", 403, "thread.forbidden"),
         ("/sse/chat/nowhere", 403, "thread.forbidden"),
@@ -109,7 +113,11 @@ async fn a_ticket_is_for_one_thread_one_caller_and_one_way_to_ask() {
     assert_eq!(put.status(), 201);
     let mine = ticket(&chat, "t_alpha", "th", None).await;
     let own_but_other = get_sse(&chat, &format!("/sse/chat/second?ticket={mine}"), &[]).await;
-    assert_eq!(refused(own_but_other).await.1, "thread.forbidden", "the ticket was not for it");
+    assert_eq!(
+        refused(own_but_other).await.1,
+        "thread.forbidden",
+        "the ticket is for another thread"
+    );
 
     for (headers, query, status, code) in [
         (vec![("x-tenant-id", "t_beta")], "", 400, "context.invalid"),
@@ -126,7 +134,7 @@ async fn a_ticket_is_for_one_thread_one_caller_and_one_way_to_ask() {
         let (status, code) = refused(get_sse(&chat, &sse(unknown), &[]).await).await;
         assert_eq!((status, code.as_str()), INVALID, "{unknown}");
     }
-    // It opens a stream and does nothing else, even if the request claims otherwise.
+    // A ticket opens a stream and does nothing else, even if the request has the headers of an upgrade.
     for (method, path) in
         [("POST", "/chat/th/messages"), ("PUT", "/threads/new"), ("POST", "/tickets")]
     {
@@ -155,7 +163,7 @@ async fn a_ticket_is_for_one_thread_one_caller_and_one_way_to_ask() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_cannot_use_it() {
+async fn a_page_of_another_origin_cannot_use_a_ticket() {
     let chat = Chat::start();
     let page = "https://app.test";
     for (headers, passes) in [
@@ -180,7 +188,7 @@ async fn a_page_of_another_origin_cannot_use_it() {
         let socket = Socket::connect(&chat.base, &ws_path(&mine), &headers).await;
         assert_eq!(socket.is_ok(), passes, "{headers:?}");
     }
-    // Pages without an origin cannot be told apart, so a ticket would be valid for all of them.
+    // The server cannot distinguish pages with an opaque origin, so a ticket would be valid for all of them.
     for opaque in ["null", "file://", "https://app.test/page"] {
         let request = chat.request("POST", "/tickets", "t_alpha").header("origin", opaque);
         let response = request.json(&json!({ "thread_id": "th" })).send().await.unwrap();
@@ -189,7 +197,7 @@ async fn a_page_of_another_origin_cannot_use_it() {
 }
 
 #[tokio::test]
-async fn a_ticket_stands_next_to_a_gates_password_and_to_no_token() {
+async fn a_ticket_may_come_with_a_password_of_a_gateway_but_not_with_a_token() {
     let chat = Chat::start();
     let bearer = format!("Bearer {}", crate::support::token("t_alpha", "prod", "ada"));
     for (authorization, status) in [
@@ -208,7 +216,7 @@ async fn a_ticket_stands_next_to_a_gates_password_and_to_no_token() {
 }
 
 #[tokio::test]
-async fn of_many_who_redeem_at_once_one_succeeds() {
+async fn of_many_clients_that_use_a_ticket_at_once_one_succeeds() {
     let chat = Arc::new(Chat::start());
     for web_socket in [true, false] {
         let mine = ticket(&chat, "t_alpha", "th", None).await;
@@ -216,7 +224,6 @@ async fn of_many_who_redeem_at_once_one_succeeds() {
             let (chat, mine) = (chat.clone(), mine.clone());
             tokio::spawn(async move {
                 if web_socket {
-                    // Keep it open, so that all are open at the same time.
                     Socket::connect(&chat.base, &ws_path(&mine), &[]).await.map(drop).is_ok()
                 } else {
                     get_sse(&chat, &sse(&mine), &[]).await.status() == 200
@@ -232,7 +239,7 @@ async fn of_many_who_redeem_at_once_one_succeeds() {
 }
 
 #[tokio::test]
-async fn an_event_source_re_opens_its_stream_with_a_cursor_and_nobody_does_without() {
+async fn an_event_source_re_opens_its_stream_only_with_a_cursor() {
     let chat = Chat::start();
     let mine = ticket(&chat, "t_alpha", "th", None).await;
     let mut first = Events::of(get_sse(&chat, &sse(&mine), &[]).await);
@@ -260,8 +267,8 @@ async fn an_event_source_re_opens_its_stream_with_a_cursor_and_nobody_does_witho
     chat.say("t_alpha", "th", "two").await;
     assert_eq!(first.event().await.unwrap().json()["data"]["text"], "two");
 
-    // The browser reconnects: the id of the opening is enough, and so is the id of any event.
-    // (A gateway may double its header.)
+    // The browser reconnects. The id of the opening notice is enough, and so is the id of any event. A gateway
+    // may send the header twice.
     let doubled = [("last-event-id", primed.as_str()), ("last-event-id", &primed)];
     let mut second = Events::of(get_sse(&chat, &sse(&mine), &doubled).await);
     for text in ["one", "two"] {
@@ -278,7 +285,7 @@ async fn an_event_source_re_opens_its_stream_with_a_cursor_and_nobody_does_witho
 }
 
 #[tokio::test]
-async fn a_ticket_is_over_with_the_token_that_it_was_issued_for() {
+async fn a_ticket_expires_with_the_token_that_it_was_issued_for() {
     let chat = Chat::start_with(&["--leeway", "0"]);
     let ((answer, stream), over_at) = with_short_token(async |token| {
         let request = chat.bare("POST", "/tickets").header("x-tenant-id", "t_alpha");
@@ -289,7 +296,10 @@ async fn a_ticket_is_over_with_the_token_that_it_was_issued_for() {
         Some((answer, stream.error_for_status().ok()?))
     })
     .await;
-    assert!(answer["expires_at"].as_u64().unwrap() <= over_at, "not after the token");
+    assert!(
+        answer["expires_at"].as_u64().unwrap() <= over_at,
+        "the ticket does not expire after the token"
+    );
     let mine = answer["ticket"].as_str().unwrap();
     let mut events = Events::of(stream);
     let primed = events.next().await.unwrap().id.unwrap();
@@ -332,7 +342,7 @@ async fn listen(
     tracing::info!(?request, "everything that a handler sees");
     let grant = thread.into_grant();
     let events = grant.subscribe(&log, from).await?;
-    tracing::info!(?grant, "and what it makes of it");
+    tracing::info!(?grant, "the grant of the handler");
     Ok(grant.guard(events).into_sse().into_response())
 }
 
@@ -359,12 +369,12 @@ async fn site(tickets: TicketIssuer, tenancy: RequireTenantScope) -> String {
         .with_state(Site { app: App::new().await, tickets: tickets.clone() })
         .layer(trace.clone())
         .layer(tenancy.or_ticket())
-        // The secrets of the URL are gone before this layer. It may see only headers.
+        // `RedeemTicket` has removed the ticket from the URL before this layer. This layer records no headers.
         .layer(TraceLayer::new_for_http());
     serve(RedeemTicket::new(tickets).layer(router)).await
 }
 
-/// A router, inside of the layer that must be the outermost.
+/// Serves a router inside `RedeemTicket`, which must be the outermost layer.
 async fn serve(service: RedeemService<Router>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -415,7 +425,7 @@ async fn tickets_and_tokens_are_in_no_log_line_and_no_trace_field() {
     assert!(log.contains("everything that a handler sees") && log.contains("theme=dark"), "{log}");
     assert!(log.contains("/other?a=1&b=2") && log.contains("chat.v1"), "{log}");
     for secret in secrets {
-        // The log does not hold half of it, either.
+        // Not even half of a secret is in the log.
         let (head, tail) = secret.split_at(secret.len() / 2);
         assert!(!log.contains(head) && !log.contains(tail), "{log}");
     }
@@ -449,7 +459,7 @@ async fn a_revoked_session_ends_the_streams_of_its_tickets_too() {
 }
 
 #[tokio::test]
-async fn a_ticket_says_where_its_stream_starts_so_that_its_url_need_not() {
+async fn a_ticket_has_the_cursor_so_that_its_url_does_not() {
     let chat = Chat::start();
     let first = chat.say("t_alpha", "th", "one").await["id"].as_str().unwrap().to_owned();
     chat.say("t_alpha", "th", "two").await;
@@ -468,7 +478,7 @@ async fn a_ticket_says_where_its_stream_starts_so_that_its_url_need_not() {
     assert_eq!(refused(bad).await, (400, "cursor.invalid".to_owned()));
 }
 
-/// Fails the first time.
+/// A registry whose first look-up fails.
 #[derive(Clone)]
 struct Shaky(Arc<AtomicBool>, MemoryRegistry);
 
@@ -487,7 +497,7 @@ impl ThreadRegistry for Shaky {
 }
 
 #[tokio::test]
-async fn trouble_of_ours_uses_no_ticket_up_and_other_routes_take_none() {
+async fn a_server_side_failure_uses_up_no_ticket_and_other_routes_refuse_tickets() {
     let app = App::new().await;
     let tickets = TicketIssuer::in_memory();
     let shaky = Shaky(Arc::new(AtomicBool::new(true)), app.threads.clone());
@@ -523,10 +533,10 @@ async fn trouble_of_ours_uses_no_ticket_up_and_other_routes_take_none() {
     let ask = || http.get(&url).header("accept", "text/event-stream").send();
     let mut asked_back = Events::of(ask().await.unwrap());
     let notice = asked_back.event().await.unwrap();
-    assert_eq!(notice.json()["code"], "registry.unavailable", "and the browser comes back");
+    assert_eq!(notice.json()["code"], "registry.unavailable", "the browser reconnects");
     let mut opened = Events::of(ask().await.unwrap());
     assert!(opened.next().await.unwrap().id.is_some());
-    assert_eq!(refused(ask().await.unwrap()).await.0, 401, "now it is used");
+    assert_eq!(refused(ask().await.unwrap()).await.0, 401, "the ticket is used now");
 
     let whoami = http.get(format!("{base}/whoami?ticket={}", ticket().await)).send().await.unwrap();
     assert_eq!(refused(whoami).await, (403, "auth.insufficient_scope".to_owned()));
@@ -566,7 +576,7 @@ async fn tickets_work_in_any_host() {
 
 type Plain = http::Response<http_body_util::Full<bytes::Bytes>>;
 
-/// A ticket for thread `th`, for the proof `auth`.
+/// A ticket for the thread `th` and the proof `auth`.
 async fn ticket_of(issuer: &TicketIssuer, auth: &AuthContext) -> String {
     let (tickets, auth) = (issuer.clone(), auth.clone());
     let threads = MemoryRegistry::new();
@@ -602,7 +612,7 @@ fn without_ticket() -> http::Request<()> {
 }
 
 #[tokio::test]
-async fn a_route_finds_in_a_ticket_what_it_asks_of_a_token_and_refuses_what_is_not_there() {
+async fn require_claims_checks_a_ticket_like_its_token() {
     let issuer = TicketIssuer::in_memory();
     let good = || {
         ada()
@@ -639,7 +649,7 @@ async fn a_route_finds_in_a_ticket_what_it_asks_of_a_token_and_refuses_what_is_n
     }
 }
 
-/// Answers when the test tells it to.
+/// A store that answers a `get` when the test gives it a permit.
 struct Gated(MemoryTickets, Semaphore);
 
 impl TicketStore for Gated {
@@ -670,10 +680,10 @@ impl TicketStore for Gated {
 }
 
 #[tokio::test]
-async fn who_waits_for_the_store_holds_nothing_of_the_service_and_waits_in_turn_for_it() {
+async fn a_request_that_waits_for_the_store_holds_no_permit_and_then_waits_its_turn() {
     let store = Arc::new(Gated(MemoryTickets::new(), Semaphore::new(0)));
     let issuer = TicketIssuer::new(Arc::clone(&store));
-    // With a ticket, the request says where the stream starts.
+    // The request with a ticket is the one that has a `Last-Event-ID` at the handler.
     let (started, handler_may) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
     let handler = {
         let (started, may) = (Arc::clone(&started), Arc::clone(&handler_may));
@@ -704,12 +714,12 @@ async fn who_waits_for_the_store_holds_nothing_of_the_service_and_waits_in_turn_
     assert!(poll!(&mut by_ticket).is_pending());
     let mut last = ask(without_ticket());
     assert!(poll!(&mut last).is_pending());
-    assert_eq!(*started.lock().unwrap(), [false], "there is one permit");
+    assert_eq!(*started.lock().unwrap(), [false], "there is only one permit");
     handler_may.add_permits(3);
     assert!(poll!(&mut first).is_ready());
     drop(first);
-    assert!(poll!(&mut last).is_pending(), "not its turn");
-    let Poll::Ready(answer) = poll!(&mut by_ticket) else { panic!("its turn") };
+    assert!(poll!(&mut last).is_pending(), "it is not its turn");
+    let Poll::Ready(answer) = poll!(&mut by_ticket) else { panic!("it is the turn of the ticket") };
     assert_eq!(answer.status(), 200);
     drop(by_ticket);
     assert!(poll!(&mut last).is_ready());
@@ -717,7 +727,7 @@ async fn who_waits_for_the_store_holds_nothing_of_the_service_and_waits_in_turn_
 }
 
 #[tokio::test]
-async fn a_browser_whose_ticket_cannot_be_looked_up_is_asked_back_by_a_notice_with_its_request() {
+async fn a_browser_gets_a_notice_with_its_request_id_if_the_store_does_not_answer() {
     let store = Arc::new(Gated(MemoryTickets::new(), Semaphore::new(1)));
     let issuer = TicketIssuer::new(Arc::clone(&store));
     let mine = ticket_of(&issuer, &ada()).await;
@@ -739,7 +749,7 @@ async fn a_browser_whose_ticket_cannot_be_looked_up_is_asked_back_by_a_notice_wi
     assert_eq!(data["meta"]["trace_id"], id, "{text}");
 }
 
-/// Is ready as often as the test says, and then fails.
+/// A service that is ready as many times as the test says, and then fails.
 #[derive(Clone)]
 struct Readies(Arc<AtomicUsize>);
 
@@ -768,8 +778,8 @@ async fn an_error_of_the_service_passes_and_gives_the_ticket_back() {
     let mut service =
         RedeemTicket::new(issuer.clone()).layer(tenancy.clone().layer(Readies(readies.clone())));
     let refused = service.ready().await.unwrap().call(with_ticket(&mine)).await;
-    assert_eq!(refused.unwrap_err(), "out of order", "when it was asked again");
-    // An error instead of an answer.
+    assert_eq!(refused.unwrap_err(), "out of order", "the second `poll_ready` fails");
+    // An error instead of a response.
     let broken = tower::service_fn(async |_: http::Request<()>| Err::<Plain, _>("broken"));
     let broken = RedeemTicket::new(issuer).layer(tenancy.layer(broken));
     assert_eq!(broken.oneshot(with_ticket(&mine)).await.unwrap_err(), "broken");
@@ -781,7 +791,7 @@ async fn an_error_of_the_service_passes_and_gives_the_ticket_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_before_the_answer_has_used_its_ticket_once_the_store_was_asked() {
+async fn a_client_that_disconnects_early_has_used_its_ticket_if_the_store_answered() {
     let store = Arc::new(Gated(MemoryTickets::new(), Semaphore::new(0)));
     let issuer = TicketIssuer::new(Arc::clone(&store));
     let tenancy = RequireTenantScope::new(verifier()).or_ticket();
@@ -801,6 +811,6 @@ async fn a_client_that_goes_before_the_answer_has_used_its_ticket_once_the_store
         drop(gone);
         store.1.add_permits(1);
         let answer = answers.clone().oneshot(with_ticket(&mine)).await.unwrap();
-        assert_eq!(answer.status(), status, "the store was asked {asked} times");
+        assert_eq!(answer.status(), status, "the store answered {asked} times");
     }
 }

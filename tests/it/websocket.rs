@@ -34,7 +34,7 @@ fn bearer(tenant: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_refused_before_it_happens_in_the_order_of_all_requests() {
+async fn an_upgrade_is_refused_before_the_101_in_the_fixed_order_of_refusals() {
     let chat = Chat::start_with(&["--leeway", "0"]);
     let good = bearer("t_alpha");
     let mut expired = claims("t_alpha", "prod", "ada");
@@ -76,7 +76,7 @@ async fn each_event_is_seen_once_across_cuts() {
     });
     let mut seen = Vec::new();
     while seen.len() < 200 {
-        // It is dropped at any point, after a few events.
+        // Read a random number of events, and then drop the socket.
         for _ in 0..(1 + uuid::Uuid::new_v4().as_bytes()[0] % 9) {
             let message = socket.next().await.unwrap();
             seen.push(message["data"]["text"].as_str().unwrap().to_owned());
@@ -94,7 +94,7 @@ async fn each_event_is_seen_once_across_cuts() {
 }
 
 #[tokio::test]
-async fn what_is_said_reaches_every_transport_and_nobody_elses_thread() {
+async fn a_message_reaches_every_transport_and_no_other_thread() {
     let chat = Chat::start();
     let mut alpha = Socket::listen(&chat.base, "t_alpha", "th", None).await;
     let mut sse = chat.listen("t_alpha", "th", None).await;
@@ -121,17 +121,17 @@ async fn what_is_said_reaches_every_transport_and_nobody_elses_thread() {
     assert_eq!(event["data"], json!({"text": "honest"}));
     assert_eq!(event["routing"]["tenant_id"], "t_alpha");
     assert_eq!(event["routing"]["actor_id"], "ada");
-    assert_eq!(event["meta"]["seq"], 1, "nothing of the above was stored");
+    assert_eq!(event["meta"]["seq"], 1, "no refused message was stored");
     assert_eq!(event["meta"]["trace_id"], event["meta"]["origin_trace_id"]);
     let same = sse.event().await.unwrap().json();
     assert_eq!(same["id"], event["id"]);
     assert_ne!(same["meta"]["trace_id"], event["meta"]["trace_id"]);
     chat.say("t_beta", "th", "of beta").await;
-    assert_eq!(beta.next().await.unwrap()["data"]["text"], "of beta", "and nothing before");
+    assert_eq!(beta.next().await.unwrap()["data"]["text"], "of beta", "it is the first event");
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_token_and_with_what_breaks_the_rules() {
+async fn a_session_ends_with_its_token_and_at_a_message_that_breaks_the_rules() {
     let chat = Chat::start_with(&["--leeway", "0"]);
     let (mut session, _) = with_short_token(async |token| {
         let bearer = format!("Bearer {token}");
@@ -160,11 +160,15 @@ async fn a_session_ends_with_its_token_and_with_what_breaks_the_rules() {
     let mut session = Socket::listen(&chat.base, "t_alpha", "th", None).await;
     let text = "x".repeat(64 * 1024 - 20);
     session.say(json!({ "text": text })).await;
-    assert_eq!(session.next().await.unwrap()["data"]["text"], text, "as long as may be");
+    assert_eq!(
+        session.next().await.unwrap()["data"]["text"],
+        text,
+        "a message just below the limit"
+    );
 }
 
 #[tokio::test]
-async fn a_browser_bears_its_token_as_a_protocol_that_is_never_echoed() {
+async fn a_browser_sends_its_token_as_a_protocol_that_the_server_never_selects() {
     let chat = Chat::start();
     let jwt = token("t_alpha", "prod", "ada");
     let path = "/ws/chat/th?tenant=t_alpha&env=prod";
@@ -201,7 +205,7 @@ async fn a_browser_bears_its_token_as_a_protocol_that_is_never_echoed() {
     }
 }
 
-/// How long a peer may be silent and answer no ping: longer than a busy machine needs.
+/// How long a peer may be silent and answer no ping. This is longer than a busy machine needs.
 const SILENCE: Duration = Duration::from_secs(5);
 
 async fn talk(
@@ -254,7 +258,7 @@ async fn a_page_of_another_site_cannot_use_the_cookie() {
 }
 
 #[tokio::test]
-async fn a_silent_peer_is_let_go_and_one_that_answers_pings_is_kept() {
+async fn a_silent_peer_is_disconnected_and_a_peer_that_answers_pings_is_not() {
     let tenancy = RequireTenantScope::new(verifier());
     let addr = serve_axum(router(App::new().await, tenancy)).await;
     let bearer = bearer("t_alpha");
@@ -272,7 +276,7 @@ async fn a_silent_peer_is_let_go_and_one_that_answers_pings_is_kept() {
 }
 
 #[tokio::test]
-async fn a_refused_upgrade_is_closed_with_its_code_where_that_was_asked_for() {
+async fn the_layer_closes_a_refused_upgrade_with_its_code() {
     let tenancy = RequireTenantScope::new(verifier());
     let app = router(App::new().await, tenancy).layer(CloseRefusedUpgrades);
     let addr = serve_axum(app).await;
@@ -293,13 +297,13 @@ async fn a_refused_upgrade_is_closed_with_its_code_where_that_was_asked_for() {
         ),
     ] {
         let mut socket = Socket::connect(&base, path, &headers).await.unwrap();
-        assert_eq!(socket.response.headers()["x-request-id"], "conn-1", "to be found in the log");
+        assert_eq!(socket.response.headers()["x-request-id"], "conn-1", "the id in the log");
         assert_eq!(socket.next().await, Err((close.0, close.1.to_owned())), "{headers:?}");
     }
     let mut good = Socket::connect(&base, "/th", &[tenant, env, auth]).await.unwrap();
     assert_eq!(good.next().await.unwrap()["type"], "open");
     let plain = reqwest::get(format!("{base}/th")).await.unwrap();
-    assert_eq!(plain.status(), 400, "no upgrade, no change");
+    assert_eq!(plain.status(), 400, "a request without an upgrade does not change");
 }
 
 type Body = http_body_util::Full<bytes::Bytes>;
@@ -354,7 +358,7 @@ async fn bare_hyper_upgrades_to_the_same_sessions() {
     let auth = ("authorization", bearer.as_str());
     let refused = Socket::connect(&base, "/other", &[tenant, env, auth]).await.err();
     assert_eq!(refused, Some((403, "thread.forbidden".to_owned())));
-    // A token that the layer does not read is not selected, either.
+    // The server does not select a token that the layer does not read, either.
     let protocols = ("sec-websocket-protocol", "bearer.x, chat.v1, chat.v2");
     let earliest = ("last-event-id", "earliest");
     let headers = [tenant, env, auth, protocols, earliest];
@@ -369,5 +373,9 @@ async fn bare_hyper_upgrades_to_the_same_sessions() {
         .get(format!("{base}/th"))
         .bearer_auth(token("t_alpha", "prod", "ada"));
     let plain = request.header("x-tenant-id", "t_alpha").header("x-env", "prod");
-    assert_eq!(plain.send().await.unwrap().status(), 400, "asks for no upgrade");
+    assert_eq!(
+        plain.send().await.unwrap().status(),
+        400,
+        "the request does not ask for an upgrade"
+    );
 }

@@ -48,7 +48,7 @@ impl Connection {
         let (send, connection) = http2::handshake(TokioExecutor::new(), tcp).await.unwrap();
         tokio::spawn(connection);
         let mut this = Self(send, addr);
-        // Its settings come before its first answer.
+        // The settings of the server arrive before its first response.
         let request = Request::get(format!("http://{addr}/nowhere")).body(Empty::new()).unwrap();
         this.0.send_request(request).await.unwrap();
         this
@@ -135,7 +135,7 @@ async fn site() -> (SocketAddr, String) {
 }
 
 #[tokio::test]
-async fn a_token_comes_by_header_cookie_protocol_or_ticket() {
+async fn a_token_may_come_in_a_header_a_cookie_a_protocol_or_a_ticket() {
     let (addr, ticket) = site().await;
     let mut connection = Connection::to(addr).await;
     let jwt = token("t_alpha", "prod", "ada");
@@ -177,7 +177,7 @@ async fn a_token_comes_by_header_cookie_protocol_or_ticket() {
 }
 
 #[tokio::test]
-async fn a_refused_upgrade_is_closed_with_its_code_where_that_was_asked_for() {
+async fn the_layer_closes_a_refused_upgrade_with_its_code() {
     let tenancy = RequireTenantScope::new(verifier());
     let app = router(App::new().await, tenancy).layer(CloseRefusedUpgrades);
     let mut connection = Connection::to(serve_axum(app).await).await;
@@ -202,8 +202,8 @@ async fn a_refused_upgrade_is_closed_with_its_code_where_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn an_accepted_upgrade_stays_open_whatever_else_was_refused() {
-    // A handler may put a rejection into its answer for other reasons.
+async fn an_accepted_upgrade_stays_open_even_with_a_rejection_in_its_extensions() {
+    // A handler may put a rejection into its response for other reasons.
     let handler = async |upgrade: WebSocketUpgrade| {
         let mut accepted = upgrade.on_upgrade(async |mut socket: ws::WebSocket| {
             let _sent = socket.send(ws::Message::text(r#"{"type":"accepted"}"#)).await;
@@ -215,12 +215,12 @@ async fn an_accepted_upgrade_stays_open_whatever_else_was_refused() {
     let app = Router::new().route("/th", any(handler)).layer(CloseRefusedUpgrades);
     let mut connection = Connection::to(serve_axum(app).await).await;
     let (mut socket, answer) = connection.open("/th", &[]).await.unwrap();
-    assert_eq!(answer["x-handler"], "kept", "the handler's own answer");
+    assert_eq!(answer["x-handler"], "kept", "the response of the handler");
     assert_eq!(next(&mut socket).await.unwrap()["type"], "accepted");
 }
 
 #[tokio::test]
-async fn bare_hyper_takes_no_other_protocol_for_a_web_socket() {
+async fn bare_hyper_refuses_a_protocol_that_is_not_a_web_socket() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let service = TowerToHyperService::new(hyper_service(App::new().await));

@@ -44,7 +44,7 @@ fn a_clock_that_was_set_back_does_not_silence_a_stream() {
 }
 
 #[test]
-fn no_heartbeat_outlives_a_jump_of_the_clock() {
+fn a_heartbeat_is_armed_again_after_the_clock_was_set_back() {
     let clock = ManualClock::at(1000);
     let auth = scopes::auth(&["t_a"], &["prod"]);
     let auth = auth.with_clock(std::sync::Arc::new(ByTimeOfDay(clock.clone())));
@@ -62,7 +62,7 @@ fn no_heartbeat_outlives_a_jump_of_the_clock() {
 }
 
 #[test]
-fn a_quiet_stream_is_kept_alive_and_a_busy_one_needs_no_comment() {
+fn a_quiet_stream_sends_heartbeats_and_a_busy_one_does_not() {
     let clock = ManualClock::at(1000);
     let (send, receive) = mpsc::unbounded();
     let mut body = beating(&clock, receive);

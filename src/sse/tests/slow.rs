@@ -21,7 +21,7 @@ use proptest::{collection::vec, prop_assert, prop_assert_eq, proptest};
 use std::time::Duration;
 
 #[test]
-fn what_is_ready_leaves_in_frames_of_bounded_size() {
+fn ready_events_go_out_in_frames_of_bounded_size() {
     let epoch = Epoch::random();
     let events = (1..=500).map(move |seq| message(Cursor::new(epoch, seq)));
     let frames = frames(&mut Box::pin(body(stream::iter(events))));
@@ -52,12 +52,16 @@ fn the_rest_of_a_large_event_is_shared_by_its_readers_and_nothing_comes_before_i
         assert_eq!(envelope["data"], data);
         assert_eq!(envelope["meta"]["trace_id"], "req-1");
     }
-    assert_eq!(one.len(), 3, "up to the large one's trace id, its rest, and what follows");
+    assert_eq!(
+        one.len(),
+        3,
+        "all up to the trace id of the large event, its rest, and all after it"
+    );
     assert!(one[1].1.len() > 2 * SHARED && one[1].0 == other[1].0);
 }
 
 #[test]
-fn a_client_that_does_not_read_is_cut_off_when_its_proof_ends_whatever_it_was_sent() {
+fn a_client_that_does_not_read_is_cut_off_when_its_proof_ends_at_any_event_size() {
     for size in [1, 500, 7_000, 9_000, 100_000, 7 << 20] {
         let (clock, session) = (ManualClock::at(1000), Revocation::new());
         let guarded = grant(withdrawable(&clock, &session), "th").guard(endless(size));
@@ -67,12 +71,12 @@ fn a_client_that_does_not_read_is_cut_off_when_its_proof_ends_whatever_it_was_se
         assert!(bytes_of(&unread) > 8 * 1024, "{size}: {}", bytes_of(&unread));
         session.revoke();
         assert_eq!(body.frame().now_or_never().unwrap().unwrap().err(), Some(CutOff::ProofEnded));
-        assert!(body.frame().now_or_never().unwrap().is_none(), "and nothing after it");
+        assert!(body.frame().now_or_never().unwrap().is_none(), "nothing comes after the error");
     }
 }
 
 #[test]
-fn a_client_that_reads_all_gets_no_more_of_a_large_event_after_its_proof() {
+fn a_client_that_reads_gets_no_more_of_a_large_event_after_its_proof_has_ended() {
     let (clock, session) = (ManualClock::at(1000), Revocation::new());
     let guarded = grant(withdrawable(&clock, &session), "th").guard(endless(7 << 20));
     let mut body = Box::pin(guarded.into_sse());
@@ -81,7 +85,7 @@ fn a_client_that_reads_all_gets_no_more_of_a_large_event_after_its_proof() {
     }
     session.revoke();
     assert_eq!(body.frame().now_or_never().unwrap().unwrap().err(), Some(CutOff::ProofEnded));
-    assert!(body.frame().now_or_never().unwrap().is_none(), "and nothing after it");
+    assert!(body.frame().now_or_never().unwrap().is_none(), "nothing comes after the error");
 }
 
 #[tokio::test]
@@ -109,12 +113,12 @@ async fn a_body_whose_client_does_not_read_wakes_for_the_end_of_its_proof_and_fo
 }
 
 #[test]
-fn a_client_that_takes_nothing_in_for_too_long_is_cut_off() {
+fn a_client_that_reads_nothing_for_too_long_is_cut_off() {
     let (clock, session) = (ManualClock::at(1000), Revocation::new());
     let guarded = grant(withdrawable(&clock, &session), "th").guard(endless(5_000));
     let mut body = Box::pin(guarded.into_sse().timeout(Duration::from_secs(60)));
     let mut unread = kept(&mut body);
-    // The client reads what it has once in a while: that is slow, but not too slow.
+    // The client reads all that it has just before each timeout. That is slow, but not too slow.
     for _ in 0..5 {
         clock.advance(Duration::from_secs(59));
         assert!(body.frame().now_or_never().is_none());
@@ -132,7 +136,11 @@ fn a_client_that_takes_nothing_in_for_too_long_is_cut_off() {
         Some(body.frame().now_or_never())
     });
     let cut = cut.take(10).find_map(|polled| polled);
-    assert_eq!(cut.unwrap().unwrap().err(), Some(CutOff::Slow), "and soon, for all the clock did");
+    assert_eq!(
+        cut.unwrap().unwrap().err(),
+        Some(CutOff::Slow),
+        "soon, although the clock was set back"
+    );
     drop(unread);
 }
 
@@ -166,7 +174,7 @@ proptest! {
 }
 
 #[test]
-fn a_client_that_does_not_read_small_events_is_noticed_before_its_host_stops_to_ask() {
+fn a_client_that_does_not_read_small_events_is_noticed_before_its_host_stops_polling() {
     let (clock, session) = (ManualClock::at(1000), Revocation::new());
     let (send, receive) = mpsc::unbounded();
     let guarded = grant(withdrawable(&clock, &session), "th").guard(receive);
@@ -186,7 +194,7 @@ fn a_client_that_does_not_read_small_events_is_noticed_before_its_host_stops_to_
     }
     assert_eq!(slow.unwrap().unwrap().err(), Some(CutOff::Slow));
 
-    // The window is not full, and the socket is blocked: the end of the proof does not wait for it.
+    // The socket is blocked, but the window is not full. The proof still ends the stream at once.
     let (send, receive) = mpsc::unbounded();
     let guarded = grant(withdrawable(&clock, &session), "th").guard(receive);
     let mut body = Box::pin(guarded.into_sse());

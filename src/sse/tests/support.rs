@@ -49,21 +49,21 @@ pub(super) fn all<S: Stream<Item = Delivery>>(source: S) -> String {
     frames(&mut Box::pin(body(source))).concat()
 }
 
-/// A scope that a revocation withdraws, on this clock.
+/// A scope on this clock that `switch` can revoke.
 pub(super) fn withdrawable(clock: &ManualClock, switch: &Revocation) -> TenantScope {
     let auth = scopes::auth(&["t_a"], &["prod"]).with_clock(clock.shared());
     let auth = auth.with_revocation(switch.clone());
     TenantScope::agree(&scopes::request("t_a", "prod"), &auth).unwrap()
 }
 
-/// The host of a client that reads nothing: it keeps all frames.
+/// All frames that are ready, as a host keeps them if its client reads nothing.
 pub(super) fn kept<S>(body: &mut std::pin::Pin<Box<SseBody<S>>>) -> Vec<bytes::Bytes>
 where
     S: Stream,
     S::Item: crate::stream::IntoDelivery,
 {
     let frames = std::iter::from_fn(|| body.frame().now_or_never().flatten());
-    // Without a bound, the body would never stop.
+    // If the window did not stop the body, this bound would.
     frames.take(1000).map(|frame| frame.unwrap().into_data().unwrap()).collect()
 }
 
@@ -71,12 +71,12 @@ pub(super) fn bytes_of(frames: &[bytes::Bytes]) -> usize {
     frames.iter().map(bytes::Bytes::len).sum()
 }
 
-/// Events of this many bytes, without end.
+/// An endless stream of events of this many bytes.
 pub(super) fn endless(bytes: usize) -> impl Stream<Item = StreamEvent> {
     stream::repeat(StreamEvent::new(routing("t_a", "th"), "x.y", &"x".repeat(bytes)).unwrap())
 }
 
-/// A stream with a heartbeat of ten seconds by this clock.
+/// A stream on this clock, with a heartbeat of ten seconds.
 pub(super) fn beating<S: Stream<Item = Delivery>>(
     clock: &ManualClock,
     source: S,

@@ -78,7 +78,7 @@ proptest! {
 }
 
 #[test]
-fn a_gap_notice_bears_the_position_where_reading_goes_on() {
+fn a_gap_notice_has_the_position_where_reading_continues() {
     let epoch = Epoch::random();
     let at = |seq| Cursor::new(epoch, seq);
     let gap = |resumes_at| -> Delivery {
@@ -94,23 +94,23 @@ fn a_gap_notice_bears_the_position_where_reading_goes_on() {
     let source = stream::iter([gap(None), message(at(6))]);
     let closed = all(source);
     assert_eq!(closed.matches("event: ").count(), 2, "the opening and one notice: {closed}");
-    assert!(!closed.contains("\nid: "), "nothing goes on: {closed}");
+    assert!(!closed.contains("\nid: "), "no position to continue from: {closed}");
     assert!(closed.contains("stream.gap") && closed.contains(r#""resumes_at":null"#));
 }
 
 #[test]
-fn a_stream_says_why_it_ends() {
+fn a_stream_reports_why_it_ends() {
     let complete = all(stream::iter([]));
     assert!(complete.contains("event: stream.complete\ndata: {"), "{complete}");
     let failed = stream::iter([Err::<Delivery, BoxError>("boom".into())]);
     let mut failed = Box::pin(grant(scope("t_a"), "th").guard(failed).into_sse());
     let text = frames(&mut failed).concat();
-    assert_eq!(text.matches("retry: ").count(), 2, "a jittered delay of its own: {text}");
+    assert_eq!(text.matches("retry: ").count(), 2, "the ending has its own jittered delay: {text}");
     assert!(text.contains("event: stream.source_failed\n") && !text.contains("boom"));
     assert!(http_body::Body::is_end_stream(&*failed));
 }
 
-/// No block is without data: Firefox and Safari drop such a block, and simple parsers take it for an
+/// Every block has data. Firefox and Safari drop a block without data, and simple parsers take it as an
 /// event without data.
 #[test]
 fn every_block_has_data_and_every_notice_names_its_request() {

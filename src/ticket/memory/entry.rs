@@ -24,7 +24,7 @@ pub(super) struct Entry {
     pub(super) state: TicketState,
     pub(super) number: u64,
     pub(super) bytes: usize,
-    /// The revocation that the last swap answered.
+    /// The revocation that the last swap returned. `None` after a ticket was given back.
     pub(super) revocation: Option<Revocation>,
 }
 

@@ -5,10 +5,10 @@ use crate::ticket::record::TicketRecord;
 /// The limits of the store.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// How many tickets one caller may have, and their bytes.
+    /// The number and the bytes of the tickets of one caller.
     pub(super) per_holder: usize,
     pub(super) per_holder_bytes: usize,
-    /// The least that a ticket counts, in bytes. So the limits of bytes also limit the number of tickets.
+    /// The least that a ticket counts, in bytes. So the byte limits also limit the number of tickets.
     pub(super) least: usize,
     /// The bytes of one tenant and env.
     pub(super) per_account_bytes: usize,

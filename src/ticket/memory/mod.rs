@@ -1,4 +1,4 @@
-//! Tickets of one process.
+//! Tickets in the memory of one process.
 
 mod entry;
 mod limits;

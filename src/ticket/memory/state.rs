@@ -29,7 +29,7 @@ pub(super) struct State {
     /// The tickets, ordered by the time when the store may forget them.
     pub(super) ends: BTreeSet<(SystemTime, TicketKey)>,
     pub(super) bytes: usize,
-    /// The number of tickets that were ever inserted. It tells which of two tickets is older.
+    /// The number of tickets that were ever inserted. It numbers the tickets by age.
     pub(super) inserted: u64,
 }
 
@@ -101,8 +101,8 @@ impl State {
         }
     }
 
-    /// The tickets of a caller that must be evicted for a new ticket of `bytes`, and their bytes. `None`
-    /// if the new ticket alone is too large.
+    /// The tickets that a caller loses for a new ticket of `bytes` bytes, and the sum of their bytes.
+    /// `None` if the new ticket alone is too large.
     fn holder_evictions(&self, holder: &Holder, bytes: usize) -> Option<(Vec<TicketKey>, usize)> {
         if bytes > self.limits.per_holder_bytes {
             return None;
@@ -150,7 +150,8 @@ impl State {
             return Err(TooManyTickets);
         }
         while grown(self.bytes) > self.limits.in_all_bytes {
-            // The account that would be the largest is refused, or gives a ticket.
+            // The largest account loses a ticket. If the new ticket makes its own account the largest,
+            // the new ticket is refused.
             let (most, largest) = self.largest.last().ok_or(TooManyTickets)?;
             if *largest == account || *most <= of_account {
                 return Err(TooManyTickets);
@@ -169,7 +170,8 @@ impl State {
         Ok(true)
     }
 
-    /// The new revocation for the caller of the swap, and the one of the connection that is replaced.
+    /// Returns the new revocation for the caller of the swap, and the revocation of the connection that
+    /// is replaced.
     pub(super) fn swap(
         &mut self,
         key: TicketKey,

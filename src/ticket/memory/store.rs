@@ -1,4 +1,4 @@
-//! The store of one process.
+//! The ticket store of one process.
 
 use super::state::State;
 use crate::{
@@ -14,15 +14,15 @@ use std::{fmt, future::ready, sync::Arc, time::SystemTime};
 
 /// Keeps tickets in memory.
 ///
-/// A caller has at most 64 tickets, of at most 1 MiB together. For a further ticket, one of the caller's
-/// own tickets is evicted. One tenant and env has at most 30 MiB, which is 10,240 ordinary tickets. A
-/// further ticket is refused. All tickets together have at most 300 MiB. When that is full, the largest
-/// tenant and env loses a ticket, or is refused a new one. A ticket counts for at least 3 KiB, and for no
-/// less than it takes.
+/// A caller has at most 64 tickets, of at most 1 MiB together. A further ticket evicts others of the same
+/// caller. One tenant and env has at most 30 MiB, which is 10,240 ordinary tickets. The store refuses a
+/// further ticket. All tickets together have at most 300 MiB. For a further ticket, the tenant and env
+/// with the most bytes loses tickets. If the new ticket makes its own tenant and env the largest, the
+/// store refuses it. A ticket counts for the bytes that it takes, and for at least 3 KiB.
 ///
-/// The order of eviction: first tickets that are used up, then tickets that have opened nothing yet, then
-/// tickets in use; within each of these, the oldest first. A stream whose ticket was evicted goes on
-/// until its token ends, and cannot be re-opened.
+/// The order of eviction: first the tickets that are used up, then the tickets that have not opened a
+/// stream yet, then the tickets in use. Within each of these groups, the oldest ticket is the first. A
+/// stream whose ticket was evicted continues until its token expires, and cannot be re-opened.
 #[derive(Default)]
 pub struct MemoryTickets(Mutex<State>);
 
@@ -33,13 +33,13 @@ impl MemoryTickets {
         Self::default()
     }
 
-    /// How many bytes the tickets in the store count for.
+    /// The number of bytes that the tickets in the store count for.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.state().bytes
     }
 
-    /// Every change is whole before the lock is given back.
+    /// Each change is complete before the lock is released, so the state of a poisoned lock is valid.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock()
     }

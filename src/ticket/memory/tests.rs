@@ -55,7 +55,7 @@ fn limited(limits: Limits) -> MemoryTickets {
     store
 }
 
-/// Limits: ten tickets of 4 KiB for an account, and 30 for all.
+/// A store with small limits: ten tickets of 4 KiB for an account, and 30 in all.
 fn small() -> MemoryTickets {
     limited(Limits {
         per_holder: 4,
@@ -73,7 +73,7 @@ fn key(name: impl ToString) -> TicketKey {
 fn insert(store: &MemoryTickets, name: impl ToString, record: TicketRecord, now: u64) -> bool {
     match store.insert(key(name), record, from_unix(now)).now_or_never().unwrap() {
         Ok(inserted) => {
-            assert!(inserted, "it is new");
+            assert!(inserted, "the ticket is new");
             true
         }
         Err(error) => {
@@ -136,12 +136,12 @@ fn a_ticket_is_inserted_once() {
     let again = store.insert(key("t"), record("t_b", "prod", "bob"), from_unix(1000));
     assert!(!again.now_or_never().unwrap().unwrap());
     let stored = store.get(key("t")).now_or_never().unwrap().unwrap().unwrap();
-    assert_eq!((stored.state, stored.revision), (Open, 1), "as it was");
+    assert_eq!((stored.state, stored.revision), (Open, 1), "the ticket is unchanged");
     assert_eq!(stored.record.account().0.as_str(), "t_a");
 }
 
 #[test]
-fn of_all_who_swap_the_same_revision_one_succeeds_and_none_comes_back() {
+fn one_swap_of_each_revision_succeeds_and_no_revision_comes_back() {
     let store = MemoryTickets::new();
     insert(&store, "t", record("t_a", "prod", "ada"), 1000);
     let swap =
@@ -151,17 +151,17 @@ fn of_all_who_swap_the_same_revision_one_succeeds_and_none_comes_back() {
     assert!(!first.is_revoked(), "a late swap replaces nothing");
     let second = swap(1, Open).unwrap();
     assert!(first.is_revoked() && swap(1, Unused).is_none());
-    assert!(!second.is_revoked(), "nor does a late give-back");
+    assert!(!second.is_revoked(), "a late give-back replaces nothing, either");
     swap(2, Unused).unwrap();
-    assert!(second.is_revoked(), "what gave the ticket back is no stream");
-    assert!(swap(0, Open).is_none(), "unused again, and another state than the first");
+    assert!(second.is_revoked(), "a give-back is not a stream");
+    assert!(swap(0, Open).is_none(), "the ticket is unused again, but at another revision");
     let third = swap(3, UsedUp).unwrap();
     assert!(swap(3, UsedUp).is_none() && !third.is_revoked());
     assert!(store.swap(key("other"), 0, Open).now_or_never().unwrap().unwrap().is_none());
 }
 
 #[test]
-fn a_caller_with_too_many_tickets_loses_what_is_least_missed_and_nobody_else_does() {
+fn a_caller_with_too_many_tickets_loses_the_least_useful_and_other_callers_lose_none() {
     let store = small();
     assert!(insert(&store, "bob", record("t_a", "prod", "bob"), 1000));
     let mut other_issuer = record("t_a", "prod", "ada");
@@ -180,14 +180,14 @@ fn a_caller_with_too_many_tickets_loses_what_is_least_missed_and_nobody_else_doe
         open(&store, i);
     }
     assert!(insert(&store, 7, record("t_a", "prod", "ada"), 1001));
-    assert!(!knows(&store, 0) && !stream.is_revoked(), "its stream goes on");
+    assert!(!knows(&store, 0) && !stream.is_revoked(), "its stream continues");
     assert!(knows(&store, "bob") && knows(&store, "another ada"));
     assert_eq!(count(&store), 6);
     // The limit of bytes works in the same way.
     assert!(insert(&store, 8, large(record("t_a", "prod", "ada"), 30 << 10), 1001));
-    assert_eq!(count(&store), 3, "all that one made room for");
+    assert_eq!(count(&store), 3, "the large ticket evicted the four others of its caller");
     assert!(!insert(&store, 9, large(record("t_a", "prod", "ada"), 33 << 10), 1001));
-    assert_eq!(count(&store), 3, "what has no room at all costs nothing");
+    assert_eq!(count(&store), 3, "a ticket that never fits evicts nothing");
 }
 
 #[test]
@@ -209,13 +209,13 @@ fn a_tenant_and_env_with_too_many_tickets_is_refused_and_no_other_is() {
     }
     assert!(!insert(&store, "x", large(record("t_b", "prod", "ada"), 31 << 10), 1001));
     assert_eq!(count(&store), 22);
-    // The old tickets have ended, which alone makes room.
+    // All old tickets have ended by now, so there is room.
     assert!(insert(&store, "later", record("t_a", "dev", "more"), 1030));
     assert_eq!(count(&store), 1);
 }
 
 #[test]
-fn a_few_large_tickets_are_as_many_as_many_small_ones() {
+fn a_few_large_tickets_count_as_much_as_many_small_ones() {
     let store = small();
     for i in 0..2 {
         let record = large(record("t_a", "prod", &format!("u{i}")), 20 << 10);
@@ -226,7 +226,7 @@ fn a_few_large_tickets_are_as_many_as_many_small_ones() {
 }
 
 #[test]
-fn when_all_is_full_the_largest_gives_and_the_largest_is_refused() {
+fn in_a_full_store_the_largest_account_loses_a_ticket_or_is_refused() {
     let store = small();
     for (tenant, tickets) in [("t_a", 10), ("t_b", 10), ("t_c", 9), ("t_d", 1)] {
         for i in 0..tickets {
@@ -238,23 +238,26 @@ fn when_all_is_full_the_largest_gives_and_the_largest_is_refused() {
     assert_eq!(count(&store), 30, "full");
     let more = |name: &str, tenant| insert(&store, name, record(tenant, "prod", name), 1000);
     assert!(!more("x", "t_c"), "it would be as large as the largest");
-    assert!(more("d1", "t_d") && more("d2", "t_d"), "a small one is not");
-    assert!(knows(&store, "t_b0") && !knows(&store, "t_b1"), "not one in use");
-    assert!(!knows(&store, "t_a0") && knows(&store, "t_a1"), "each of the largest gave one");
+    assert!(more("d1", "t_d") && more("d2", "t_d"), "a small account is not refused");
+    assert!(knows(&store, "t_b0") && !knows(&store, "t_b1"), "a ticket in use stays");
+    assert!(
+        !knows(&store, "t_a0") && knows(&store, "t_a1"),
+        "each of the two largest accounts lost one"
+    );
     assert!((0..9).all(|i| knows(&store, format!("t_c{i}"))) && knows(&store, "t_d0"));
     assert_eq!(count(&store), 30);
-    // However many tickets come, each tenant keeps its fair share.
+    // No matter how many tickets come, each tenant keeps its fair share.
     for i in 0..1000 {
         let tenant = ["t_d", "t_e", "t_f"][i % 3];
         insert(&store, i, record(tenant, "prod", &format!("{i}")), 1000);
     }
     let state = store.state();
     let shares: Vec<_> = state.accounts.values().map(|group| group.tickets.len()).collect();
-    assert_eq!(shares, [5; 6], "of six");
+    assert_eq!(shares, [5; 6], "six accounts share the store");
 }
 
 #[test]
-fn old_tickets_are_thrown_away_and_those_in_use_are_not() {
+fn old_tickets_are_removed_and_tickets_in_use_are_not() {
     let store = MemoryTickets::new();
     for i in 0..100 {
         insert(&store, i, record("t_a", "prod", &format!("u{i}")), 1000);
@@ -266,7 +269,7 @@ fn old_tickets_are_thrown_away_and_those_in_use_are_not() {
     let mut newer = record("t_a", "prod", "newer");
     newer.open_until = from_unix(1060);
     insert(&store, "newer", newer, 1030);
-    assert_eq!(count(&store), 2, "one in use, and the last");
+    assert_eq!(count(&store), 2, "the ticket in use, and the newest one");
     // A ticket that is given back keeps its age.
     store.swap(key(7), 1, Unused).now_or_never().unwrap().unwrap().unwrap();
     insert(&store, "last", record("t_a", "prod", "last"), 1030);
@@ -274,7 +277,7 @@ fn old_tickets_are_thrown_away_and_those_in_use_are_not() {
 }
 
 #[test]
-fn an_ordinary_ticket_counts_the_least() {
+fn an_ordinary_ticket_counts_for_the_least() {
     let limits = Limits::default();
     assert_eq!(limits.count(&record("t_a", "prod", "ada")), limits.least);
 }

@@ -34,8 +34,8 @@ where
         }
     }
 
-    /// Ends the session because the proof has ended. Messages that wait for the socket are dropped; the
-    /// ending is sent.
+    /// Ends the session because the proof has ended. Drops the messages that wait for the socket, and
+    /// sends the ending.
     pub(super) fn end_with_proof(self: Pin<&mut Self>, ending: Ending) {
         let this = self.project();
         *this.proof_ended = true;

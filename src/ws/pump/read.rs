@@ -35,7 +35,7 @@ where
         let Some(handling) = this.handling else { return false };
         let Poll::Ready(outcome) = handling.as_mut().poll(cx) else { return false };
         *this.handling = None;
-        // Nothing was read from the client meanwhile.
+        // The session did not read meanwhile, so the client's silence starts now.
         *this.received_at = this.guarded.clock().now();
         if let Err(error) = outcome {
             self.refuse(error.into());
@@ -43,7 +43,7 @@ where
         true
     }
 
-    /// Reads one message, if there is one and the message before it is handled.
+    /// Reads one message, if there is one and the earlier message is handled.
     pub(super) fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.as_mut().project();
         let has_output = !this.outbox.is_empty() || this.held.is_some() || this.ending.is_some();
@@ -72,7 +72,7 @@ where
             WsKind::Control => {}
             WsKind::Close => {
                 if self.is_open() {
-                    // The library answers by itself, and then its stream ends.
+                    // The library answers by itself, and then the socket's stream ends.
                     *self.project().phase = Phase::Closing(None);
                 }
             }
@@ -93,7 +93,7 @@ where
                 let this = self.project();
                 *this.handling = Some(Box::pin((this.on_message)(message)));
             }
-            // The stream is about to end, and tells the client so.
+            // The stream is about to end, and the client gets the ending.
             Err(InvalidMessage::ProofEnded(_)) => {}
             Err(invalid) => self.refuse(invalid.into()),
         }
@@ -102,21 +102,22 @@ where
     /// Closes the session for a fault of the client, and sends the reason.
     pub(super) fn break_off(mut self: Pin<&mut Self>, code: u16) {
         let detail = match code {
-            UNSUPPORTED_DATA => "Send text messages, not binary ones.".to_owned(),
+            UNSUPPORTED_DATA => "Send text messages, not binary messages.".to_owned(),
             MESSAGE_TOO_BIG => {
                 format!("A message may have at most {} bytes.", self.options.max_message)
             }
-            _ => "The message breaks the WebSocket protocol.".to_owned(),
+            _ => "The message breaks the WebSocket protocol (RFC 6455). Correct the client."
+                .to_owned(),
         };
         let invalid = Rejection::new(RejectionKind::MessageInvalid).with_detail(detail);
         self.as_mut().refuse(invalid);
         self.close(code, "message.invalid");
     }
 
-    /// Tells the client that its message was refused, unless the session is ending.
+    /// Sends an `error` notice for a refused message, unless the session is ending.
     ///
-    /// The log has a line for the first refused message, and one line with the number of all when the
-    /// session ends. So a client that floods the server does not flood the log.
+    /// Logs a line for the first refused message. If there were more, a second line has the number of all
+    /// when the session ends. So a client that floods the server does not flood the log.
     pub(super) fn refuse(mut self: Pin<&mut Self>, mut rejection: Rejection) {
         if self.refused == 0 {
             rejection.log();

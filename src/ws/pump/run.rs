@@ -20,8 +20,8 @@ use std::{
     time::SystemTime,
 };
 
-/// How many rounds one poll has, and how many messages one round writes, before other sessions get their
-/// turn.
+/// How many rounds one poll makes, and how many messages one round writes, before the session yields to
+/// other tasks.
 pub(super) const BUDGET: usize = 64;
 
 pin_project! {
@@ -32,7 +32,7 @@ pin_project! {
         #[pin]
         pub(super) guarded: GuardedStream<S>,
         pub(super) on_message: H,
-        // The session handles one message at a time, and reads no other one meanwhile.
+        // The session handles one message at a time, and does not read another one meanwhile.
         pub(super) handling: Option<Pin<Box<F>>>,
         pub(super) options: Options,
         // Notices, pings and the close frame that the socket has not taken yet. While there is one, the
@@ -46,7 +46,7 @@ pin_project! {
         pub(super) proof_ended: bool,
         // How many messages of the client were refused.
         pub(super) refused: u64,
-        // How many bytes the socket was given since its last flush.
+        // How many bytes the socket got since its last flush.
         pub(super) unflushed: usize,
         pub(super) opened: bool,
         pub(super) phase: Phase,
@@ -54,7 +54,7 @@ pin_project! {
         pub(super) read_failed: bool,
         pub(super) received_at: SystemTime,
         pub(super) pinged_at: SystemTime,
-        // The time since when the socket has taken no message.
+        // The time when the socket became blocked.
         pub(super) blocked_since: Option<SystemTime>,
         pub(super) alarm: Option<Sleep>,
     }
@@ -108,7 +108,8 @@ where
         }
     }
 
-    /// Ready when the connection is over. Returns the message that is still being handled.
+    /// Ready when the connection is over. Returns the handling of the last message, if it has not
+    /// finished.
     pub(in crate::ws) fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

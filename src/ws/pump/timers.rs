@@ -14,12 +14,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How long the client has to answer a close frame after it was sent. Then the connection is closed, and
-/// what the client has not read is lost.
+/// How long the client has to answer a close frame after it was sent. Then the server closes the
+/// connection, and the client may lose what it has not read.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a connection stays open after the client broke the protocol: the server cannot read its
-/// answer. What the client has not read by then may be lost.
+/// How long a connection stays open after the client broke the protocol. The server cannot read an answer
+/// then. The client may lose what it has not read by then.
 const READ_FAILED_WAIT: Duration = Duration::from_secs(1);
 
 impl<T, M, S, H, F, O, E> Pump<T, M, S, H, F>
@@ -60,7 +60,8 @@ where
                     && this.ending.is_none()
                     && this.blocked_since.is_none() =>
             {
-                // If reading failed, no answer can be read; the client can only read what was sent.
+                // If reading failed, the server cannot read an answer. The client can only read what was
+                // sent.
                 let wait = if *this.read_failed { READ_FAILED_WAIT } else { CLOSE_WAIT };
                 let until = until.get_or_insert_with(|| clock.sleep(wait));
                 let over = until.as_mut().poll(cx).is_ready();
@@ -75,7 +76,8 @@ where
                     *this.received_at = now;
                 }
                 let (silent, unpinged) = (since(this.received_at), since(this.pinged_at));
-                // However far the clock jumped, the client has a heartbeat's time to answer.
+                // Even if the clock jumped ahead, the client has the time of one heartbeat to answer a
+                // ping.
                 let asked = *this.pinged_at > *this.received_at && unpinged >= heartbeat;
                 if silent >= timeout && asked {
                     tracing::info!(
@@ -88,8 +90,8 @@ where
                 if unpinged >= heartbeat {
                     *this.pinged_at = now;
                     *this.alarm = None;
-                    // A ping would wait behind what the socket has not taken yet, so it would ask
-                    // nothing.
+                    // Do not queue a ping behind messages that the socket has not taken yet: the client
+                    // could not answer it in time.
                     if this.outbox.is_empty() && this.held.is_none() && this.blocked_since.is_none()
                     {
                         this.outbox.push_back(M::ping());
@@ -100,7 +102,7 @@ where
             }
         };
         if set_back {
-            // The alarm was set by the old time, and would fire too late.
+            // The alarm was set with the old time, and would fire too late.
             *this.alarm = None;
         }
         let alarm = this.alarm.get_or_insert_with(|| clock.sleep(next));

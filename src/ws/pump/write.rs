@@ -23,8 +23,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// How many unflushed bytes a socket may hold after the proof has ended, and still get time to send them.
-/// A socket with more is dropped at once.
+/// The limit of unflushed bytes when the proof ends. A socket with more is dropped at once. Any other
+/// socket gets time to send them.
 const MAX_UNFLUSHED: usize = 64 * 1024;
 
 impl<T, M, S, H, F, O, E> Pump<T, M, S, H, F>
@@ -83,7 +83,7 @@ where
         Ok(())
     }
 
-    /// The socket is blocked. Nothing waits for it after the end of the proof.
+    /// Ends the session if the proof ends while the socket is blocked.
     pub(super) fn poll_blocked(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
         while !self.proof_ended && !matches!(self.phase, Phase::Gone) {
             let polled = self.as_mut().project().guarded.poll_end(cx, |_| Duration::MAX);
@@ -129,7 +129,8 @@ where
         self.project().outbox.pop_front()
     }
 
-    /// The socket took something. Meanwhile the client was not pinged, and perhaps not read from.
+    /// The socket took a message or was flushed. If it was blocked, the session did not ping the client
+    /// and may not have read from it, so the client's silence starts now.
     pub(super) fn unblocked(self: Pin<&mut Self>, now: SystemTime) {
         let this = self.project();
         if this.blocked_since.take().is_some() {
@@ -144,7 +145,7 @@ where
         let is_position = matches!(polled, Poll::Ready(Some(Outbound::Position(_))));
         match polled {
             Poll::Pending => {}
-            // The stream gave its ending before, and is not polled after it.
+            // This does not happen: the stream gives its ending first, and is not polled after it.
             Poll::Ready(None) => self.as_mut().end(Ending::Complete),
             Poll::Ready(Some(Outbound::End(ending))) => self.as_mut().end(ending),
             Poll::Ready(Some(outbound)) => *self.as_mut().project().held = Some(outbound),
@@ -168,7 +169,7 @@ where
                 let data = Value::Object(gap.members()).to_string();
                 self.notice(Ending::Gap.code(), gap.resumes_at(), &data);
             }
-            // `poll_guarded` keeps an end in `ending`.
+            // `poll_guarded` puts an ending into `ending`, not into `held`.
             Some(Outbound::End(_)) | None => {}
         }
     }
@@ -183,7 +184,7 @@ where
     /// Queues the ending and the close frame.
     pub(super) fn write_ending(mut self: Pin<&mut Self>) {
         let Some(ending) = self.as_mut().project().ending.take() else { return };
-        // The gap was the notice.
+        // The notice of the gap has reported this ending.
         if ending != Ending::Gap {
             let delay = ending.retry_after(self.options.retry).map(jittered);
             let delay = delay.map(millis);

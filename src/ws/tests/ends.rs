@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use std::time::Duration;
 
 #[test]
-fn the_session_ends_with_the_token_and_takes_nothing_in_after_it() {
+fn a_session_ends_with_the_token_and_handles_no_message_after_it() {
     let mut talk = Talk::with(quiet(), |session| session.timeout(Duration::from_secs(3600)));
     talk.got();
     talk.pass(599);
@@ -27,10 +27,10 @@ fn the_session_ends_with_the_token_and_takes_nothing_in_after_it() {
 }
 
 #[test]
-fn nothing_is_taken_in_after_expiry_while_the_stream_cannot_say_so() {
+fn no_message_is_handled_after_expiry_while_the_socket_is_blocked() {
     let options = |session: WsSession<_>| session.timeout(Duration::from_secs(3600));
     let mut talk = Talk::with(stream::iter([event("one")]).chain(quiet()), options);
-    // One message waits in the socket, which takes no other.
+    // One message waits in the socket, which takes no other message.
     talk.step();
     talk.receive.next().now_or_never().unwrap().unwrap();
     talk.step();
@@ -49,12 +49,12 @@ const ENDS: [End; 2] = [
 ];
 
 #[test]
-fn what_waits_for_the_socket_is_asked_again_when_it_is_written() {
+fn the_proof_is_checked_again_when_a_waiting_message_is_written() {
     let gap = || {
         let at = Cursor::new(Epoch::random(), 1);
         Delivery::from(Gap::new(&routing("t_a", "th"), GapReason::Trimmed, at, at, None))
     };
-    // What follows `open`: an event, or an ending that was right when the stream gave it.
+    // The items after `open`: events, or an ending that was right when the stream gave it.
     let sources: [&dyn Fn() -> Vec<Delivery>; 5] = [
         &|| vec![event("one"), event("two")],
         &|| vec![Ending::SourceFailed.into()],
@@ -62,7 +62,7 @@ fn what_waits_for_the_socket_is_asked_again_when_it_is_written() {
         &|| vec![],
         &|| vec![gap()],
     ];
-    // The session runs while the socket is blocked, or only after the socket has room.
+    // The session runs while the socket is blocked, or only after the socket has room again.
     for ((end, code, close), runs_before) in ENDS.into_iter().flat_map(|e| [(e, true), (e, false)])
     {
         for source in sources {
@@ -84,7 +84,7 @@ fn what_waits_for_the_socket_is_asked_again_when_it_is_written() {
 }
 
 #[test]
-fn a_gap_that_ends_the_stream_is_overruled_by_the_end_of_the_proof() {
+fn the_end_of_the_proof_overrules_a_gap_that_ends_the_stream() {
     let at = Cursor::new(Epoch::random(), 1);
     let gap = || Gap::new(&routing("t_a", "th"), GapReason::Trimmed, at, at, None).into();
     for (end, code, close) in ENDS {
@@ -115,7 +115,7 @@ fn a_socket_that_takes_nothing_is_dropped_when_its_proof_ends() {
             assert!(!talk.ended);
             end(&mut talk);
             talk.step();
-            // A small rest is still sent, with the ending. A large rest is cut off.
+            // The session still sends a small rest, with the ending. It cuts off a large rest.
             assert_eq!(talk.ended, seconds == 0, "{size}");
             talk.clock.advance(Duration::from_secs(seconds));
             talk.step();
@@ -136,7 +136,10 @@ fn a_socket_that_takes_more_after_the_end_of_the_proof_gets_no_more_of_a_large_m
         talk.receive.next().now_or_never().unwrap().unwrap();
         talk.step();
         assert!(talk.ended);
-        assert!(talk.receive.next().now_or_never().unwrap().is_none(), "nothing else was given");
+        assert!(
+            talk.receive.next().now_or_never().unwrap().is_none(),
+            "the socket got nothing else"
+        );
     }
 }
 

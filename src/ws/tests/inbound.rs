@@ -10,13 +10,13 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use std::{sync::Arc, time::Duration};
 
 #[test]
-fn a_client_that_does_not_listen_is_not_listened_to() {
+fn a_session_does_not_read_from_a_client_that_does_not_read() {
     let mut talk = Talk::of(stream::repeat_with(|| event("more")));
     talk.step();
     talk.say(r#"{"text":"hi"}"#);
     talk.step();
     assert!(talk.handled.lock().unwrap().is_empty());
-    // The client reads a message once in a while: that is slow, but not too slow.
+    // The client reads one message just before each timeout. That is slow, but not too slow.
     for _ in 0..5 {
         talk.clock.advance(Duration::from_secs(44));
         talk.step();
@@ -26,11 +26,11 @@ fn a_client_that_does_not_listen_is_not_listened_to() {
     }
     talk.clock.advance(Duration::from_secs(45));
     talk.step();
-    assert!(talk.ended, "nothing was taken in for the whole timeout");
+    assert!(talk.ended, "the client read nothing for the whole timeout");
 }
 
 #[test]
-fn messages_are_the_callers_whatever_they_say() {
+fn a_message_has_the_routing_and_the_actor_of_its_caller() {
     let mut talk = Talk::of(quiet());
     talk.got();
     talk.say(r#"{"type":"message","text":"hi"}"#);
@@ -45,7 +45,7 @@ fn messages_are_the_callers_whatever_they_say() {
         assert_eq!(notice["data"]["code"], "message.invalid");
     }
     talk.say(r#"{"text":"still here"}"#);
-    assert_eq!(talk.got(), [], "the session goes on");
+    assert_eq!(talk.got(), [], "the session continues");
     let handled = talk.handled.lock().unwrap();
     let texts: Vec<_> = handled.iter().map(|event| event.data()).collect();
     assert_eq!(texts, [r#"{"text":"hi"}"#, r#"{"text":"still here"}"#]);
@@ -57,7 +57,7 @@ fn messages_are_the_callers_whatever_they_say() {
 }
 
 #[test]
-fn claims_are_ignored_by_choice_and_trusted_never() {
+fn routing_in_a_message_can_be_ignored_and_is_never_trusted() {
     let mut talk =
         Talk::with(quiet(), |session| session.on_foreign_members(OnForeignMembers::Ignore));
     talk.got();
@@ -94,14 +94,14 @@ fn one_message_is_handled_at_a_time_and_to_its_end() {
     assert_eq!(types(&talk.got()), ["open"]);
     let mut open = || gates.next().now_or_never().flatten();
     let first = open().unwrap();
-    assert!(open().is_none(), "the second waits for the first");
+    assert!(open().is_none(), "the second message waits for the first");
     first.send(Err(Rejection::new(RejectionKind::LogUnavailable))).unwrap();
     let got = talk.got();
     assert_eq!(parsed(&got[0])["data"]["code"], "log.unavailable");
     open().unwrap().send(Ok(())).unwrap();
     talk.got();
     let third = open().unwrap();
-    // The client is gone. Its earlier message is still handled.
+    // The client has disconnected. The session still handles its earlier message.
     talk.receive.close();
     talk.send.close_channel();
     talk.clock.advance(Duration::from_secs(20));

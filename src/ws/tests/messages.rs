@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
 #[test]
-fn a_session_opens_at_once_with_the_place_where_reading_starts() {
+fn a_session_opens_at_once_with_the_position_where_reading_starts() {
     let cursor = Cursor::new(Epoch::random(), 7);
     let position = Position::new(&routing("t_a", "th"), cursor).into();
     let mut talk = Talk::of(stream::iter([position, event("hi")]).chain(quiet()));
@@ -36,7 +36,7 @@ fn a_session_opens_at_once_with_the_place_where_reading_starts() {
 }
 
 #[test]
-fn a_gap_is_told_with_the_place_where_reading_goes_on() {
+fn a_gap_notice_has_the_position_where_reading_continues() {
     let epoch = Epoch::random();
     let at = |seq| Cursor::new(epoch, seq);
     let gap = |resumes_at| {
@@ -56,7 +56,7 @@ fn a_gap_is_told_with_the_place_where_reading_goes_on() {
 }
 
 #[test]
-fn every_ending_is_told_and_closes_with_the_code_of_the_table() {
+fn every_ending_sends_its_notice_and_its_close_code() {
     for ending in Ending::ALL.iter().filter(|ending| **ending != Ending::Gap) {
         let mut talk = Talk::of(stream::iter([event("last"), (*ending).into(), event("never")]));
         let got = talk.got();
@@ -73,7 +73,7 @@ fn every_ending_is_told_and_closes_with_the_code_of_the_table() {
 }
 
 #[test]
-fn what_breaks_the_rules_of_the_protocol_closes_with_its_code() {
+fn a_message_that_breaks_the_rules_closes_the_session_with_its_code() {
     for (sent, code) in [
         (Ok(Message::Binary), 1003),
         (Ok(Message::Text("x".repeat(101))), 1009),
@@ -83,7 +83,7 @@ fn what_breaks_the_rules_of_the_protocol_closes_with_its_code() {
         let mut talk = Talk::with(quiet(), |session| session.max_message(100));
         talk.got();
         talk.say(format!("{{{}}}", " ".repeat(98)));
-        assert_eq!(talk.got(), [], "as long as may be");
+        assert_eq!(talk.got(), [], "the longest message that is allowed");
         talk.send.unbounded_send(sent.clone()).unwrap();
         let got = talk.got();
         assert_eq!(got[1..], [Message::Close(code, "message.invalid")], "{sent:?}");
@@ -98,7 +98,7 @@ fn what_breaks_the_rules_of_the_protocol_closes_with_its_code() {
 }
 
 #[test]
-fn a_client_that_closes_is_not_told_anything_more() {
+fn a_client_that_closes_gets_no_more_messages() {
     let (events, source) = mpsc::unbounded();
     let mut talk = Talk::of(source);
     talk.got();
@@ -112,7 +112,7 @@ fn a_client_that_closes_is_not_told_anything_more() {
 }
 
 #[tokio::test]
-async fn a_busy_stream_does_not_keep_others_from_running() {
+async fn a_busy_stream_yields_to_other_tasks() {
     // The channel takes everything. Without a bound, this call would never return.
     let (outgoing, _receive) = mpsc::channel(1_000_000);
     let (_send, incoming) = mpsc::unbounded();
@@ -123,7 +123,7 @@ async fn a_busy_stream_does_not_keep_others_from_running() {
 }
 
 #[test]
-fn a_flood_of_messages_that_are_refused_is_two_lines_with_a_count() {
+fn a_flood_of_refused_messages_is_two_log_lines_with_a_count() {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let write = Arc::clone(&lines);
     let subscriber = tracing_subscriber::fmt()

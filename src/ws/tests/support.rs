@@ -221,7 +221,7 @@ impl Talk {
 }
 
 pub(super) fn parsed(message: &Message) -> Value {
-    let Message::Text(text) = message else { panic!("{message:?} is no text") };
+    let Message::Text(text) = message else { panic!("{message:?} is not a text") };
     serde_json::from_str(text).unwrap()
 }
 

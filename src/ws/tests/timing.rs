@@ -22,7 +22,7 @@ use std::{
 };
 
 #[test]
-fn a_client_that_does_not_answer_a_close_frame_is_not_waited_for_long() {
+fn a_session_does_not_wait_long_for_the_answer_to_its_close_frame() {
     let mut talk = Talk::of(stream::iter([]));
     assert!(matches!(talk.got()[..], [_, _, Message::Close(1000, "stream.complete")]));
     talk.say("{}");
@@ -30,11 +30,11 @@ fn a_client_that_does_not_answer_a_close_frame_is_not_waited_for_long() {
     assert!(!talk.ended);
     talk.pass(1);
     assert!(talk.ended);
-    assert!(talk.handled.lock().unwrap().is_empty(), "nothing is taken in after the end");
+    assert!(talk.handled.lock().unwrap().is_empty(), "no message is handled after the end");
 }
 
 #[test]
-fn after_the_close_frame_nothing_is_said_and_the_client_still_has_its_time() {
+fn after_the_close_frame_the_session_sends_nothing_and_still_waits_for_the_answer() {
     let (gate, mut gates) = mpsc::unbounded::<oneshot::Sender<Result<(), Rejection>>>();
     let options = |session: WsSession<_>| session.timeout(Duration::from_secs(3600));
     let mut talk = Talk::handling(quiet(), options, Handled::default(), move |_| {
@@ -50,13 +50,13 @@ fn after_the_close_frame_nothing_is_said_and_the_client_still_has_its_time() {
     pending.send(Err(Rejection::new(RejectionKind::LogUnavailable))).unwrap();
     assert_eq!(talk.got(), []);
     talk.pass(4);
-    assert!(!talk.ended, "it may still answer");
+    assert!(!talk.ended, "the client may still answer");
     talk.pass(1);
     assert!(talk.ended);
 }
 
 #[test]
-fn a_close_frame_that_is_not_sent_yet_is_not_given_up() {
+fn a_slow_client_still_gets_its_close_frame() {
     let mut talk = Talk::of(stream::iter([event("one"), event("two")]));
     talk.step();
     // One message in half a minute is slow, but not too slow.
@@ -74,7 +74,7 @@ fn a_close_frame_that_is_not_sent_yet_is_not_given_up() {
 }
 
 #[test]
-fn a_clock_that_jumps_cuts_nobody_off_unasked() {
+fn a_clock_that_jumps_cuts_off_no_client_before_a_ping() {
     let mut talk = Talk::with(quiet(), |session| session);
     talk.got();
     // If the clock jumps ahead, the client is pinged first. If it is set back, the client is still pinged
@@ -107,7 +107,7 @@ fn a_client_is_pinged_and_is_alive_while_it_answers() {
 }
 
 #[tokio::test]
-async fn no_timer_outlives_a_jump_of_the_clock() {
+async fn the_ping_timer_is_armed_again_after_the_clock_was_set_back() {
     let clock = ManualClock::at(1000);
     let alarms = Arc::new(AtomicUsize::new(0));
     let counting = Counting { clock: ByTimeOfDay(clock.clone()), alarms: Arc::clone(&alarms) };
@@ -131,7 +131,7 @@ async fn no_timer_outlives_a_jump_of_the_clock() {
     let before = alarms.load(Ordering::Relaxed);
     send.unbounded_send(Ok(Message::Pong)).unwrap();
     assert_eq!(got().await, None);
-    assert!(alarms.load(Ordering::Relaxed) > before, "it is armed again");
+    assert!(alarms.load(Ordering::Relaxed) > before, "the ping is armed again");
     clock.advance(Duration::from_secs(14));
     assert_eq!(got().await, None);
     clock.advance(Duration::from_secs(1));
