@@ -63,7 +63,7 @@ pub(super) fn write(
             let block = Block::new(frame).event(Ending::Gap.code()).id(gap.resumes_at());
             block.notice(gap.members(), Some(trace_id)).end();
         }
-        // The notice of the gap has reported this ending.
+        // If a gap ended the stream, its notice has reported this ending.
         Outbound::End(Ending::Gap) => {}
         Outbound::End(ending) => {
             let retry = ending.retry_after(retry).map(jittered);

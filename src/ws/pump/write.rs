@@ -184,7 +184,7 @@ where
     /// Queues the ending and the close frame.
     pub(super) fn write_ending(mut self: Pin<&mut Self>) {
         let Some(ending) = self.as_mut().project().ending.take() else { return };
-        // The notice of the gap has reported this ending.
+        // If a gap ended the stream, its notice has reported this ending.
         if ending != Ending::Gap {
             let delay = ending.retry_after(self.options.retry).map(jittered);
             let delay = delay.map(millis);
