@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// A module uses only modules that stand above it. `tests/it/layering.rs` checks that, and
-// ARCHITECTURE.md describes the floors.
+// A module uses only modules above it. `tests/it/layering.rs` checks this, and ARCHITECTURE.md describes
+// the groups.
 
 // Values.
 pub mod id;
@@ -46,7 +46,7 @@ mod inbound;
 
 pub mod log;
 
-// Wires. `grpc` stands lower, because it names the services inside the layers.
+// Wires: the transports. `grpc` is further down, because it uses `middleware`.
 mod sse;
 
 #[cfg(feature = "ws")]
@@ -56,7 +56,7 @@ pub mod ws;
 #[cfg(feature = "tickets")]
 pub mod ticket;
 
-// Shells.
+// Shells: layers and extractors around handlers.
 pub mod middleware;
 
 #[cfg(feature = "tonic")]
