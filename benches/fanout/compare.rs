@@ -4,8 +4,8 @@
 use crate::{
     load::Plan,
     machine,
-    measure::{Protocol, Sample, measure},
-    serve::Kind,
+    measure::{Sample, measure},
+    serve::{Kind, Protocol},
     server::Server,
 };
 use clap::{Args, ValueEnum as _};

@@ -3,27 +3,11 @@
 use crate::{
     load::{Client, Load, Plan, http1::Http1, http2::Http2, phase, tally::Tally},
     machine,
-    serve::Kind,
+    serve::{Kind, Protocol},
     server::Server,
 };
 use std::{thread::sleep, time::Duration};
 use tower_tenancy::BoxError;
-
-/// The protocol of the subscribers' connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Http1,
-    Http2,
-}
-
-impl Protocol {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Http1 => "http1",
-            Self::Http2 => "http2",
-        }
-    }
-}
 
 /// The figures of one run. There is a sample only if all deliveries arrived, in order and once.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,8 @@ use crate::{
     idle,
     load::Plan,
     machine,
-    measure::{Protocol, Sample, measure},
-    serve::Kind,
+    measure::{Sample, measure},
+    serve::{Kind, Protocol},
 };
 use clap::{Args, ValueEnum};
 use std::{fs, path::PathBuf};

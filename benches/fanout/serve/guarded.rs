@@ -1,6 +1,6 @@
 //! A server with this crate under axum, as in the README, with all checks and the log.
 
-use super::crowd;
+use super::crowd::{self, Grants};
 use crate::token::{self, SECRET};
 use axum::{
     Router,
@@ -16,7 +16,7 @@ use std::{convert::Infallible, future::ready};
 use tower::{Layer as _, Service as _, service_fn};
 use tower_tenancy::{
     BoxError, LastEventId, MemoryLog, MemoryRegistry, Rejection, RequireTenantScope, Routing,
-    TenantScope, ThreadAccess, ThreadGrant,
+    TenantScope, ThreadAccess,
     auth::{Algorithm, JwtKey, JwtVerifier, TokenCache},
     verify_thread_access,
 };
@@ -53,9 +53,6 @@ fn tenancy() -> Result<RequireTenantScope, BoxError> {
     let cache = TokenCache::new(1024);
     Ok(RequireTenantScope::new(JwtVerifier::builder().key(key).cache(cache).build()?))
 }
-
-/// Makes grants for threads, without a request for each of them.
-pub(crate) type Grants = Box<dyn Fn(&str) -> Result<ThreadGrant, BoxError>>;
 
 /// Sends one request through the layers, and makes grants in its scope.
 pub(crate) fn grants() -> Result<Grants, BoxError> {

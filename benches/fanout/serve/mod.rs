@@ -8,7 +8,7 @@ pub(crate) mod preframed;
 pub(crate) mod raw;
 pub(crate) mod tuned;
 
-use crate::{machine, measure::Protocol};
+use crate::machine;
 use axum::{Router, serve::ListenerExt as _};
 use clap::{Args, ValueEnum};
 use raw::Writers;
@@ -18,6 +18,22 @@ use tower_tenancy::BoxError;
 
 /// The path of the measured thread: GET reads it, POST publishes to it.
 pub(crate) const PATH: &str = "/threads/th/events";
+
+/// The protocol of the subscribers' connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
