@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 /// Refuses requests that do not name one tenant and one served env (400). Gives each request an id, and
 /// opens a span with tenant, env and id.
 ///
-/// See the [module docs](crate::middleware) for an example of its use.
+/// See the [module docs](crate::middleware) for an example.
 ///
 /// - It reads `X-Tenant-Id`, `X-Env` and `X-Request-Id`, and puts a
 ///   [`RequestContext`](crate::RequestContext) on the request.
