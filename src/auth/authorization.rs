@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 const SCHEMES_WITHOUT_TOKEN: [&[u8]; 4] = [b"basic", b"digest", b"negotiate", b"ntlm"];
 
 /// Whether `Authorization` may contain a token. If there are two `Authorization` headers, the answer is yes.
-pub(crate) fn bears_token(headers: &HeaderMap) -> bool {
+pub(crate) fn has_token(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => false,

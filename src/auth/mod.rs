@@ -43,7 +43,7 @@ mod token_sources;
 
 pub use crate::origin::InvalidOrigin;
 pub use authenticator::{AuthFuture, Authenticator, Verdict};
-pub(crate) use authorization::bears_token;
+pub(crate) use authorization::has_token;
 pub use context::AuthContext;
 #[cfg(feature = "tickets")]
 pub(crate) use context::{Bound, Proven};

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::authorization::bears_token;
+use super::authorization::has_token;
 use crate::{
     origin::{InvalidOrigin, Origin, SEC_FETCH_SITE},
     rejection::{Rejection, RejectionKind},
@@ -134,7 +134,7 @@ impl TokenSources {
         if found == 0 {
             return Ok(if by_header { FoundToken::Header } else { FoundToken::Nowhere });
         }
-        if found > 1 || bears_token(request.headers()) {
+        if found > 1 || has_token(request.headers()) {
             return Err(two_tokens());
         }
         let head = RequestHead::of(request);

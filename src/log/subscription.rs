@@ -102,7 +102,7 @@ pub struct Subscription<R> {
 
 /// The item that the stream returns before any event.
 enum Start {
-    Said,
+    Done,
     Position,
     /// Decided when the client subscribed: an invented cursor may be a valid position later.
     Gap(Box<(GapReason, Extent)>),
@@ -183,8 +183,8 @@ impl<R: LogReader> Stream for Subscription<R> {
         if this.reader.is_erased() {
             return Poll::Ready(Some(Ok(this.erased())));
         }
-        match std::mem::replace(&mut this.start, Start::Said) {
-            Start::Said => {}
+        match std::mem::replace(&mut this.start, Start::Done) {
+            Start::Done => {}
             Start::Position => {
                 let position = Position::of(&this.thread, this.at);
                 return Poll::Ready(Some(Ok(position.into())));

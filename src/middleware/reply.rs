@@ -52,7 +52,7 @@ impl<R> Reply<R> {
             let plain = response.extensions_mut().remove::<Plain>();
             match plain.and_then(|plain| plain.still(&response, self.to_head)) {
                 // An extractor knows neither this layer's style nor the dialect of the request.
-                Some(told) => self.render_again(response, &told),
+                Some(plain) => self.render_again(response, &plain),
                 None => self.reject_with.pass(response),
             }
         });

@@ -154,8 +154,8 @@ mod tests {
             (format!("{set}x"), "not valid JSON"),
             ("[]".to_owned(), "not an object"),
         ] {
-            let told = JwtKey::jwks(&bad).unwrap_err().to_string();
-            assert!(told.contains(why), "{told}");
+            let error = JwtKey::jwks(&bad).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
         }
     }
 
@@ -175,11 +175,14 @@ mod tests {
         let set = json!({"keys": keys}).to_string();
         let Published { keys, left_out } = Published::read(&set).unwrap();
         assert_eq!(keys.len(), 1);
-        let told = left_out.to_string();
-        assert!(told.contains("the JWK is of an unknown kind") && !told.contains('\n'), "{told}");
-        assert!(told.contains(r#"["for-encryption"]: the JWK is not for signatures"#), "{told}");
-        assert!(told.contains(r#"["number 303, no kid"]: a JWK set is public"#), "{told}");
-        assert!(told.len() < 1500, "{told}");
+        let error = left_out.to_string();
+        assert!(
+            error.contains("the JWK is of an unknown kind") && !error.contains('\n'),
+            "{error}"
+        );
+        assert!(error.contains(r#"["for-encryption"]: the JWK is not for signatures"#), "{error}");
+        assert!(error.contains(r#"["number 303, no kid"]: a JWK set is public"#), "{error}");
+        assert!(error.len() < 1500, "{error}");
         assert!(parse_object(set.as_bytes()).is_ok());
     }
 }

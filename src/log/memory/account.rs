@@ -127,7 +127,7 @@ impl FairShare {
     }
 
     /// How much an account must free that uses `used`.
-    pub(super) fn gives(&self, used: usize) -> usize {
+    pub(super) fn must_free(&self, used: usize) -> usize {
         if used > self.share { used.saturating_sub(self.level) } else { 0 }
     }
 }
@@ -139,7 +139,7 @@ mod tests {
 
     fn left(limit: usize, uses: &[usize]) -> Vec<usize> {
         let fair = FairShare::of(limit, uses.iter().copied());
-        uses.iter().map(|used| used - fair.gives(*used)).collect()
+        uses.iter().map(|used| used - fair.must_free(*used)).collect()
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
             let kept: usize = left(limit, &uses).iter().sum();
             prop_assert!(kept <= limit, "{kept}");
             for used in &uses {
-                let gives = fair.gives(*used);
+                let gives = fair.must_free(*used);
                 if used * uses.len() <= limit {
                     prop_assert!(gives == 0);
                 }

@@ -34,12 +34,12 @@ pub(super) fn make_room(shared: &Shared, of: Resource, now: SystemTime) {
         let uses = shared.accounts.uses(of);
         let fair = FairShare::of(gauge.limit, uses.iter().map(|(_, used)| *used));
         let mut excess = fair.excess;
-        for giver in givers(shared, &uses, fair) {
+        for account in over_share(shared, &uses, fair) {
             if excess == 0 {
                 break;
             }
-            let wanted = fair.gives(giver.used).min(excess);
-            let freed = free(shared, of, &giver, wanted);
+            let wanted = fair.must_free(account.used).min(excess);
+            let freed = free(shared, of, &account, wanted);
             failed |= freed < wanted;
             excess = excess.saturating_sub(freed);
         }
@@ -48,7 +48,7 @@ pub(super) fn make_room(shared: &Shared, of: Resource, now: SystemTime) {
 }
 
 /// An account above its share, and its threads in the order in which they lose events.
-struct Giver {
+struct OverShare {
     used: usize,
     threads: Vec<Candidate>,
 }
@@ -85,23 +85,23 @@ fn expire(shared: &Shared, now: SystemTime) {
 }
 
 /// The accounts above their share. Those that use most come first.
-fn givers(shared: &Shared, uses: &[(Arc<Account>, usize)], fair: FairShare) -> Vec<Giver> {
-    let give = uses.iter().filter(|(_, used)| fair.gives(*used) > 0);
-    let mut givers: HashMap<_, _> = give
+fn over_share(shared: &Shared, uses: &[(Arc<Account>, usize)], fair: FairShare) -> Vec<OverShare> {
+    let give = uses.iter().filter(|(_, used)| fair.must_free(*used) > 0);
+    let mut over_share: HashMap<_, _> = give
         .map(|(account, used)| {
-            (Arc::as_ptr(account).addr(), Giver { used: *used, threads: Vec::new() })
+            (Arc::as_ptr(account).addr(), OverShare { used: *used, threads: Vec::new() })
         })
         .collect();
     let chance = RandomState::new();
     for shard in &shared.shards {
         for (key, thread) in &*shard.0.read() {
             let account = Arc::as_ptr(&thread.account).addr();
-            let Some(giver) = givers.get_mut(&account) else { continue };
+            let Some(account) = over_share.get_mut(&account) else { continue };
             let (written, bytes) = {
                 let ring = thread.ring.lock();
                 (ring.written, ring.bytes)
             };
-            giver.threads.push(Candidate {
+            account.threads.push(Candidate {
                 key: key.clone(),
                 in_use: in_use(thread),
                 written,
@@ -110,23 +110,23 @@ fn givers(shared: &Shared, uses: &[(Arc<Account>, usize)], fair: FairShare) -> V
             });
         }
     }
-    let mut givers: Vec<_> = givers.into_values().collect();
-    for giver in &mut givers {
-        giver.threads.sort_unstable_by_key(Candidate::order);
+    let mut over_share: Vec<_> = over_share.into_values().collect();
+    for account in &mut over_share {
+        account.threads.sort_unstable_by_key(Candidate::order);
     }
-    givers.sort_unstable_by_key(|giver| {
-        (Reverse(giver.used), giver.threads.first().map(Candidate::order))
+    over_share.sort_unstable_by_key(|account| {
+        (Reverse(account.used), account.threads.first().map(Candidate::order))
     });
-    givers
+    over_share
 }
 
 /// Frees `wanted` of what the account uses, or as much as possible, and returns how much it freed.
 ///
 /// Unused threads go first, as a whole. Then the largest threads lose the older half of their events.
-fn free(shared: &Shared, of: Resource, giver: &Giver, wanted: usize) -> usize {
+fn free(shared: &Shared, of: Resource, account: &OverShare, wanted: usize) -> usize {
     let mut freed = 0;
     let mut left = BinaryHeap::new();
-    for (index, candidate) in giver.threads.iter().enumerate() {
+    for (index, candidate) in account.threads.iter().enumerate() {
         if freed >= wanted {
             return freed;
         }
@@ -143,7 +143,7 @@ fn free(shared: &Shared, of: Resource, giver: &Giver, wanted: usize) -> usize {
     while freed < wanted
         && let Some((_, chance, index)) = left.pop()
     {
-        let Some(Candidate { key, .. }) = giver.threads.get(index) else { continue };
+        let Some(Candidate { key, .. }) = account.threads.get(index) else { continue };
         let found = shared.shard(key).0.read().get(key).cloned();
         let Some(thread) = found else { continue };
         let (evicted, before, after) = {

@@ -2,9 +2,7 @@
 
 use super::step::{AfterAuth, Check, FirstLook, Step};
 use crate::{
-    auth::{
-        AuthRequest, Authenticator, FoundToken, TokenSources, Verdict, bears_token, two_tokens,
-    },
+    auth::{AuthRequest, Authenticator, FoundToken, TokenSources, Verdict, has_token, two_tokens},
     rejection::{Rejection, RejectionKind},
     scope::Contexts,
 };
@@ -60,7 +58,7 @@ impl AuthCheck {
         match Contexts::redeemed(request.extensions()) {
             None => self.ask(request, &found),
             Some(_)
-                if matches!(found, FoundToken::Elsewhere(_)) || bears_token(request.headers()) =>
+                if matches!(found, FoundToken::Elsewhere(_)) || has_token(request.headers()) =>
             {
                 Verdict::Ready(Err(two_tokens()))
             }

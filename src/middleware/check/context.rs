@@ -44,11 +44,11 @@ impl ContextCheck {
                 .tenant(bound.map(|bound| bound.tenant.as_str()))
                 .env(bound.map(|bound| bound.env.as_str()));
         }
-        let placed = match &self.reader {
+        let read = match &self.reader {
             Some(reader) => span.in_scope(|| reader.read(RequestHead::of(request))),
             None => ContextParts::new(),
         };
-        RequestContext::read(RequestHead::of(request), &sent, &placed, id, &self.envs)
+        RequestContext::read(RequestHead::of(request), &sent, &read, id, &self.envs)
     }
 }
 

@@ -21,35 +21,35 @@ pub(super) fn shown(url: &str) -> String {
 
 /// The text with the secrets of all its URLs removed, as in [`shown`]. The text may be any error.
 fn redacted(text: &str) -> String {
-    let mut told = String::with_capacity(text.len());
+    let mut shown_text = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(found) = rest.find("://") {
         let (before, _) = rest.split_at(found);
         let name =
             before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
-        told.push_str(name);
+        shown_text.push_str(name);
         let url = rest.get(name.len()..).unwrap_or_default();
         // A URL does not contain these characters. Punctuation after a URL belongs to the sentence.
         let ends = |c: char| c.is_whitespace() || c.is_control() || "\"<>`".contains(c);
         let url = url.split(ends).next().unwrap_or_default();
         let alone = url.trim_end_matches([')', '}', ',', '.', ':', ';', '\'']);
-        told.push_str(&shown(alone));
-        told.push_str(url.get(alone.len()..).unwrap_or_default());
+        shown_text.push_str(&shown(alone));
+        shown_text.push_str(url.get(alone.len()..).unwrap_or_default());
         rest = rest.get(name.len() + url.len()..).unwrap_or_default();
     }
-    told + rest
+    shown_text + rest
 }
 
 /// An error for log lines: [`redacted`], and cut if it is long. An error may contain a whole document.
 pub(super) fn shown_error(error: &str) -> String {
     // Redact first, then cut. Otherwise a URL that is cut before its `@` would show a password.
-    let mut told = redacted(error);
-    if told.len() > MAX_ERROR {
-        let end = (0..=MAX_ERROR).rev().find(|end| told.is_char_boundary(*end));
-        told.truncate(end.unwrap_or_default());
-        told.push('…');
+    let mut shown_text = redacted(error);
+    if shown_text.len() > MAX_ERROR {
+        let end = (0..=MAX_ERROR).rev().find(|end| shown_text.is_char_boundary(*end));
+        shown_text.truncate(end.unwrap_or_default());
+        shown_text.push('…');
     }
-    told
+    shown_text
 }
 
 #[cfg(test)]
@@ -116,9 +116,12 @@ mod tests {
         for pad in MAX_ERROR - 40..=MAX_ERROR {
             let pad = "x".repeat(pad);
             let long = format!("{pad} https://u:SECRET@id.example/keys é𝄞é𝄞é𝄞{pad}");
-            let told = shown_error(&long);
-            assert!(told.ends_with('…') && told.len() <= MAX_ERROR + '…'.len_utf8(), "{told}");
-            assert!(told.starts_with(&pad) && !told.contains("SEC"), "{told}");
+            let shown_text = shown_error(&long);
+            assert!(
+                shown_text.ends_with('…') && shown_text.len() <= MAX_ERROR + '…'.len_utf8(),
+                "{shown_text}"
+            );
+            assert!(shown_text.starts_with(&pad) && !shown_text.contains("SEC"), "{shown_text}");
         }
     }
 }

@@ -65,8 +65,8 @@ impl Task {
                     let error = shown_error(&Chain(&*error).to_string());
                     let held =
                         shared.read(|state| state.held(now).map_or(0, |held| held.keys.len()));
-                    let told = Some((error.clone(), held > 0));
-                    if told == error_before {
+                    let failure = Some((error.clone(), held > 0));
+                    if failure == error_before {
                         tracing::debug!(
                             source,
                             issuer,
@@ -85,7 +85,7 @@ impl Task {
                         let what = "keys cannot be fetched; the old keys stay in use";
                         tracing::warn!(source, issuer, error, held, "{what}");
                     }
-                    error_before = told;
+                    error_before = failure;
                     shared.settle(|state| state.fail(error, now));
                 }
             }
