@@ -63,8 +63,6 @@ pub(super) fn write(
             let block = Block::new(frame).event(Ending::Gap.code()).id(gap.resumes_at());
             block.notice(gap.members(), Some(trace_id)).end();
         }
-        // If a gap ended the stream, its notice has reported this ending.
-        Outbound::End(Ending::Gap) => {}
         Outbound::End(ending) => {
             let retry = ending.retry_after(retry).map(jittered);
             let block = Block::new(frame).event(ending.code()).retry(retry);

@@ -3,7 +3,7 @@
 use super::{
     blocks::{FRAME, open, write},
     cut_off::CutOff,
-    window::{PIECE, Window},
+    window::Window,
 };
 use crate::{
     access::Woken,
@@ -89,6 +89,8 @@ pin_project! {
 enum Phase {
     Opening,
     Open,
+    /// The last notice was a gap that ends the stream. It has reported the ending.
+    GapReported,
     Ended,
 }
 
@@ -180,7 +182,7 @@ where
                 *this.phase = Phase::Ended;
                 return Poll::Ready(Some(Err(CutOff::ProofEnded)));
             }
-            let piece = rest.split_to(PIECE.min(rest.len()));
+            let piece = rest.split_to(this.window.piece().min(rest.len()));
             if rest.is_empty() {
                 *this.rest = None;
             }
@@ -189,7 +191,9 @@ where
         let mut frame = String::new();
         let mut proof_ended = false;
         let opening = *this.phase == Phase::Opening;
-        *this.phase = Phase::Open;
+        if opening {
+            *this.phase = Phase::Open;
+        }
         let retry = Duration::from_millis((*this.retry).into());
         let heartbeat = *this.heartbeat;
         loop {
@@ -206,6 +210,15 @@ where
                             return ControlFlow::Continue(());
                         }
                         open(&mut frame, trace_id, None, Some(retry));
+                    }
+                    if let Outbound::Gap(gap) = &outbound
+                        && gap.resumes_at().is_none()
+                    {
+                        *this.phase = Phase::GapReported;
+                    } else if matches!(outbound, Outbound::End(Ending::Gap))
+                        && *this.phase == Phase::GapReported
+                    {
+                        return ControlFlow::Break(());
                     }
                     proof_ended = matches!(
                         outbound,

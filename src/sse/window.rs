@@ -8,7 +8,13 @@ use std::{
 };
 
 /// The longest piece of a large event, in bytes.
-pub(super) const PIECE: usize = 32 * 1024;
+const PIECE: usize = 32 * 1024;
+/// How much may be unwritten, in bytes.
+const MOST: usize = 64 * 1024;
+/// How much may be unwritten while a marked frame is unwritten, in bytes. The mark may cover only a few
+/// bytes. Once it is written, there is still room for one frame, which has less than 26 KiB: 16 KiB of
+/// events, the beginning of one more event, and 8 KiB of its data.
+const MOST_MARKED: usize = 38 * 1024;
 /// A frame gets a mark if this many bytes or frames are unwritten with it, and no other frame has a mark.
 const MARK: Size = Size { bytes: 8 * 1024, frames: 4 };
 /// While a marked frame is unwritten, the body gives out another frame only if no more than this is
@@ -28,8 +34,9 @@ struct Size {
 /// written. Some frames have a mark: when a marked frame is dropped, all frames before it are written as
 /// well. A host that copies each frame and drops it at once must limit what it keeps by itself.
 ///
-/// In numbers: while a marked frame is unwritten, at most [`LIMIT`] and one [`PIECE`] are unwritten. Once
-/// the host has written it, the body gives out one more piece with its own mark.
+/// In numbers: while a marked frame is unwritten, the body gives out a frame or a piece only if at most
+/// [`LIMIT`] is unwritten, and at most [`MOST_MARKED`] is unwritten after it. Once the host has written the
+/// marked frame, the body gives out one more frame or piece, up to [`MOST`]. That one has its own mark.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     /// What was given out, and may not be written yet.
@@ -92,6 +99,12 @@ impl Window {
         let mark = Arc::<Mark>::default();
         self.mark = Some((Arc::clone(&mark), self.unwritten));
         Bytes::from_owner(Marked { bytes, mark })
+    }
+
+    /// How long the next piece of a large event may be, in bytes. There must be room for a frame.
+    pub(super) fn piece(&self) -> usize {
+        let most = if self.mark.is_some() { MOST_MARKED } else { MOST };
+        PIECE.min(most.saturating_sub(self.unwritten.bytes))
     }
 
     /// Whether a marked frame is not written yet.

@@ -3,6 +3,7 @@
 use super::support::*;
 use crate::{
     delivery::{Delivery, Gap, GapReason, Position},
+    ending::Ending,
     event::{Cursor, Epoch, EventType, NewEvent},
     rejection::BoxError,
     testing::{
@@ -96,6 +97,18 @@ fn a_gap_notice_has_the_position_where_reading_continues() {
     assert_eq!(closed.matches("event: ").count(), 2, "the opening and one notice: {closed}");
     assert!(!closed.contains("\nid: "), "no position to continue from: {closed}");
     assert!(closed.contains("stream.gap") && closed.contains(r#""resumes_at":null"#));
+}
+
+#[test]
+fn each_ending_of_a_source_has_one_notice() {
+    for ending in Ending::ALL {
+        for items in [vec![(*ending).into()], vec![own(), (*ending).into(), own()]] {
+            let text = all(stream::iter(items));
+            let notice = format!("event: {}\n", ending.code());
+            assert_eq!(text.matches(&notice).count(), 1, "{text}");
+            assert!(text.contains(&format!(r#""code":"{}""#, ending.code())), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -49,6 +49,8 @@ pin_project! {
         // How many bytes the socket got since its last flush.
         pub(super) unflushed: usize,
         pub(super) opened: bool,
+        // The last notice was a gap that ends the stream. It has reported the ending.
+        pub(super) gap_reported: bool,
         pub(super) phase: Phase,
         // Reading failed: the socket gives no more messages, but may still take a close frame.
         pub(super) read_failed: bool,
@@ -99,6 +101,7 @@ where
             refused: 0,
             unflushed: 0,
             opened: false,
+            gap_reported: false,
             phase: Phase::Open,
             read_failed: false,
             received_at: now,

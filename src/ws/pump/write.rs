@@ -166,6 +166,7 @@ where
                 self.notice("open", Some(position.cursor()), "{}");
             }
             Some(Outbound::Gap(gap)) => {
+                *self.as_mut().project().gap_reported = gap.resumes_at().is_none();
                 let data = Value::Object(gap.members()).to_string();
                 self.notice(Ending::Gap.code(), gap.resumes_at(), &data);
             }
@@ -184,8 +185,8 @@ where
     /// Queues the ending and the close frame.
     pub(super) fn write_ending(mut self: Pin<&mut Self>) {
         let Some(ending) = self.as_mut().project().ending.take() else { return };
-        // If a gap ended the stream, its notice has reported this ending.
-        if ending != Ending::Gap {
+        // The notice of a gap that ends the stream has reported this ending.
+        if ending != Ending::Gap || !self.gap_reported {
             let delay = ending.retry_after(self.options.retry).map(jittered);
             let delay = delay.map(millis);
             let mut members = ending.members();
