@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     id::{ThreadId, ThreadKey},
-    rejection::{Chain, Rejection, RejectionKind},
+    rejection::{Chain, Rejection, RejectionKind, TARGET},
     scope::TenantScope,
 };
 
@@ -40,6 +40,7 @@ where
 {
     let refuse = |thread: &str, reason: &'static str, owner: Option<&ThreadKey>| {
         tracing::warn!(
+            target: TARGET,
             code = RejectionKind::ThreadForbidden.code(),
             reason,
             tenant = scope.tenant().as_str(),

@@ -45,4 +45,5 @@ pub(crate) use problem::Plain;
 pub(crate) use problem::problem;
 pub use reject_with::{ByContentType, GrpcStatus, RejectWith, WrapBody};
 pub use value::Rejection;
+pub(crate) use value::TARGET;
 pub use wrapped_body::WrappedBody;

@@ -9,6 +9,9 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
+/// The log target of every refusal. It stays the same wherever the code moves.
+pub(crate) const TARGET: &str = "tower_tenancy::rejection";
+
 /// The default delay after a retryable rejection.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -115,6 +118,7 @@ impl Rejection {
     /// The refusal if a layer is missing in front of a handler or of another layer.
     pub(crate) fn layer_missing(needed: &'static str, layer: &'static str) -> Self {
         tracing::error!(
+            target: TARGET,
             needed,
             layer,
             "request refused: nothing provides the {needed}; \
@@ -189,9 +193,11 @@ impl Rejection {
         // A `String`, so that the formatter quotes and escapes it: the text may contain claims.
         let cause = || self.0.source.as_deref().map(|source| Chain(source).to_string());
         match self.status().as_u16() {
-            500.. => tracing::error!(code, detail, cause = cause(), "request refused"),
-            403 => tracing::warn!(code, detail, cause = cause(), "request refused"),
-            _ => tracing::info!(code, detail, cause = cause(), "request refused"),
+            500.. => {
+                tracing::error!(target: TARGET, code, detail, cause = cause(), "request refused")
+            }
+            403 => tracing::warn!(target: TARGET, code, detail, cause = cause(), "request refused"),
+            _ => tracing::info!(target: TARGET, code, detail, cause = cause(), "request refused"),
         }
     }
 }

@@ -90,6 +90,13 @@ async fn the_log_names_the_reason_or_the_missing_layer_but_contains_no_token() {
     assert!(log.contains("the signature does not verify"), "{log}");
     assert!(log.contains("ERROR") && log.contains("RequireRequestContext"), "{log}");
     assert!(!log.contains(&secret), "{log}");
+    let refusals = log.matches("request refused").count();
+    assert!(refusals >= 3, "{log}");
+    assert_eq!(
+        log.matches(" tower_tenancy::rejection: request refused").count(),
+        refusals,
+        "{log}"
+    );
 }
 
 #[tokio::test]
