@@ -118,7 +118,7 @@ fn the_guide_shows_these_tables() {
 fn the_readme_has_each_rejection_once_with_its_numbers() {
     let readme = include_str!("../../README.md");
     let (_, table) =
-        readme.split_once("| HTTP | gRPC | code | means |\n|---|---|---|---|\n").unwrap();
+        readme.split_once("| HTTP | gRPC | code | meaning |\n|---|---|---|---|\n").unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
     let numbers = |cell: &str| -> Vec<u16> {
         cell.split([',', ' ']).filter_map(|word| word.parse().ok()).collect()
