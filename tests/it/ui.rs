@@ -59,7 +59,7 @@ fn forgotten_checks_do_not_compile() {
     defaults.set_custom("rustfix", RustfixMode::Disabled);
     // The comparison ignores line numbers in the sources of this crate and of the compiler.
     config.path_stderr_filter(Path::new(env!("CARGO_MANIFEST_DIR")), b"$DIR");
-    config.stderr_filter(r"--> (?:\$DIR/)?(src/[^:]+):\d+:\d+", b"--> $1");
+    config.stderr_filter(r"(-->|:::) (?:\$DIR/)?(src/[^:]+):\d+:\d+", b"$1 $2");
     config.stderr_filter(r"--> \S+/registry/src/[^/]+/([^:]+):\d+:\d+", b"--> $$CARGO/$1");
     config.stderr_filter(r"--> \S+/library/([^:]+):\d+:\d+", b"--> $$RUST/$1");
     config.stderr_filter(r"(?m)^ *\d+ ", b"LL ");
