@@ -104,7 +104,7 @@ fn variants() -> [Variant; 4] {
             bare: DecodingKey::from_secret(SECRET.as_bytes()),
             axum_jwt_auth: jsonwebtoken_10::DecodingKey::from_secret(SECRET.as_bytes()),
             jwt_authorizer: JwtAuthorizer::from_secret(SECRET),
-            ours: JwtKey::hmac(Algorithm::HS256, SECRET).unwrap(),
+            ours: JwtKey::hmac(tower_tenancy::auth::Algorithm::HS256, SECRET).unwrap(),
         },
         Variant {
             algorithm: Algorithm::RS256,
