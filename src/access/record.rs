@@ -51,6 +51,7 @@ pub struct ThreadRecord {
     key: ThreadKey,
     roster: Arc<Roster>,
 }
+
 impl ThreadRecord {
     /// A thread that is open to everybody in its tenant and env.
     #[must_use]

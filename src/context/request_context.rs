@@ -22,6 +22,7 @@ pub struct RequestContext {
     origin: Option<Arc<str>>,
     envs: Envs,
 }
+
 impl RequestContext {
     /// Reads tenant and env from a request. `sent` comes from the query or a ticket. `placed` comes from
     /// the application's closure.
@@ -86,6 +87,7 @@ impl RequestContext {
         name == self.env.as_str() || self.envs.resolve(name) == Some(&self.env)
     }
 }
+
 /// Merges the value that the client sent with the value that the application read from the request. If
 /// both exist, they must be equal: a front end may send its headers with every request. Each value comes
 /// with its name, for the text of a refusal.

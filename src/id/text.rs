@@ -32,6 +32,7 @@ impl Text {
         kept_aside(self.as_str())
     }
 }
+
 /// The overhead of one allocation in bytes: the allocator's header and rounding.
 #[cfg(any(feature = "tickets", feature = "token-cache"))]
 pub(crate) const ALLOCATION: usize = 16;

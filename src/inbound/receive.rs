@@ -36,6 +36,7 @@ pub enum OnForeignMembers {
     /// Ignore such members, and accept the rest.
     Ignore,
 }
+
 impl ThreadGrant {
     /// Parses a message of this grant's client. The text must be a JSON object. Its member `type` is the
     /// type of the event (`message` if it is absent). Its other members are the data of the event.

@@ -49,6 +49,7 @@ pub(super) fn resolved(inside: &str) -> Option<Cow<'_, str>> {
         }
     }
 }
+
 /// The index of the first quote, backslash or control character, or 8 if there is none.
 pub(super) fn special(word: [u8; 8]) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);

@@ -45,6 +45,7 @@ pub(super) struct WaitingRequest<S, ReqBody> {
     /// The rest of the check.
     pub(super) rest: AfterAuth,
 }
+
 impl<S, F, R, ReqBody> RequireFuture<S, F, R, ReqBody> {
     pub(super) fn calling(response: F, reply: Reply<R>) -> Self {
         Self { state: State::Calling { response }, reply }

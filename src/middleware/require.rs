@@ -16,6 +16,7 @@ pub struct Require<C, R = ByContentType> {
     opens_streams: bool,
     vary_by: Vec<HeaderName>,
 }
+
 impl<C> Require<C> {
     pub(super) const fn with_check(check: C) -> Self {
         Self {
@@ -88,6 +89,7 @@ impl<C, R> Require<C, R> {
         self
     }
 }
+
 impl<S, C: Check, R: Clone> Layer<S> for Require<C, R> {
     type Service = RequireService<S, C, R>;
 

@@ -26,6 +26,7 @@ enum Host<'a> {
     Name(Cow<'a, str>),
     V6(Ipv6Addr),
 }
+
 impl<'a> Origin<'a> {
     /// Parses the text of a browser or of a configuration. It ignores case, a default port and one
     /// trailing `/`.

@@ -27,6 +27,7 @@ impl ThreadRegistry for Answers {
         self.0.clone().map_err(Into::into)
     }
 }
+
 fn auth(issuer: Option<&str>, subject: &str, roles: &[&str]) -> AuthContext {
     let auth = AuthContext::new(Subject::new(subject).unwrap(), from_unix(u64::MAX))
         .with_tenants(["t_a"])

@@ -53,6 +53,7 @@ impl ClaimsCheck {
         }
     }
 }
+
 impl Check for ClaimsCheck {
     fn begin<B>(&self, request: &mut Request<B>) -> FirstLook {
         let auth = AuthContext::from_extensions(request.extensions());

@@ -14,6 +14,7 @@ pub struct ScopeCheck {
     pub(in crate::middleware) context: ContextCheck,
     pub(in crate::middleware) auth: AuthCheck,
 }
+
 impl Check for ScopeCheck {
     fn begin<B>(&self, request: &mut Request<B>) -> FirstLook {
         let FirstLook { step, span, echo } = self.context.begin(request);
