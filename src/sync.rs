@@ -9,7 +9,8 @@ use loom::sync as imp;
 use std::sync as imp;
 use std::sync::{PoisonError, TryLockError};
 
-pub(crate) use imp::{MutexGuard, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU64};
+pub(crate) use imp::atomic::AtomicU64;
+use imp::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
 /// [`std::sync::Mutex`] without poison.
 #[derive(Debug, Default)]

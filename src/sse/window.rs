@@ -1,6 +1,6 @@
 //! Counts what a body has given out and its host has not written yet.
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::Mutex;
 use bytes::Bytes;
 use std::{
     sync::Arc,
@@ -54,13 +54,6 @@ struct State {
     waker: Option<Waker>,
 }
 
-impl Mark {
-    /// Each change is complete before the lock is released, so the state of a poisoned lock is valid.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
-    }
-}
-
 /// A frame that sets its mark when it is dropped.
 struct Marked {
     bytes: Bytes,
@@ -76,7 +69,7 @@ impl AsRef<[u8]> for Marked {
 impl Drop for Marked {
     fn drop(&mut self) {
         let waker = {
-            let mut state = self.mark.state();
+            let mut state = self.mark.0.lock();
             state.written = true;
             state.waker.take()
         };
@@ -109,13 +102,13 @@ impl Window {
 
     /// Whether a marked frame is not written yet.
     pub(super) fn waits(&self) -> bool {
-        self.mark.as_ref().is_some_and(|(mark, _)| !mark.state().written)
+        self.mark.as_ref().is_some_and(|(mark, _)| !mark.0.lock().written)
     }
 
     /// Ready while another frame may be given out.
     pub(super) fn poll_room(&mut self, cx: &Context<'_>) -> Poll<()> {
         if let Some((mark, up_to)) = &self.mark {
-            let mut state = mark.state();
+            let mut state = mark.0.lock();
             if !state.written {
                 if self.unwritten.bytes <= LIMIT.bytes && self.unwritten.frames <= LIMIT.frames {
                     return Poll::Ready(());

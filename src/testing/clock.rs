@@ -2,7 +2,7 @@
 
 use crate::{
     clock::{Clock, Sleep, from_unix},
-    sync::{Mutex, MutexGuard},
+    sync::Mutex,
 };
 use std::{
     sync::Arc,
@@ -53,7 +53,7 @@ impl ManualClock {
     /// Moves the clock forward, and wakes all sleeping tasks.
     pub fn advance(&self, by: Duration) {
         let sleepers = {
-            let mut state = self.state();
+            let mut state = self.0.lock();
             state.time_of_day += by;
             state.elapsed += by;
             std::mem::take(&mut state.sleepers)
@@ -63,30 +63,26 @@ impl ManualClock {
 
     /// Sets the time of day back. This does not change when sleeps end.
     pub fn set_back(&self, by: Duration) {
-        self.state().time_of_day -= by;
+        self.0.lock().time_of_day -= by;
     }
 
     /// Wakes the task the next time that the clock advances.
     #[cfg(test)]
     pub(crate) fn wake(&self, cx: &std::task::Context<'_>) {
-        self.state().sleepers.push(cx.waker().clone());
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
+        self.0.lock().sleepers.push(cx.waker().clone());
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> SystemTime {
-        self.state().time_of_day
+        self.0.lock().time_of_day
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
         let clock = self.clone();
-        let until = self.state().elapsed.saturating_add(duration);
+        let until = self.0.lock().elapsed.saturating_add(duration);
         Box::pin(std::future::poll_fn(move |cx| {
-            let mut state = clock.state();
+            let mut state = clock.0.lock();
             if state.elapsed >= until {
                 return Poll::Ready(());
             }

@@ -1,6 +1,6 @@
 //! An issuer on loopback.
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::Mutex;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ impl TestIssuer {
     /// requires an [audience](crate::auth::JwtVerifierBuilder::audience) refuses them.
     #[must_use]
     pub fn with_audience(self, audience: impl Into<String>) -> Self {
-        self.desk().audience = Some(audience.into());
+        self.0.desk.lock().audience = Some(audience.into());
         self
     }
 
@@ -125,7 +125,9 @@ impl TestIssuer {
             "iss": self.url(), "sub": subject, "tenant_id": tenant, "env": env,
             "iat": now, "exp": now + LIFETIME,
         });
-        if let (Some(audience), Some(claims)) = (&self.desk().audience, claims.as_object_mut()) {
+        if let (Some(audience), Some(claims)) =
+            (&self.0.desk.lock().audience, claims.as_object_mut())
+        {
             claims.insert("aud".to_owned(), json!(audience));
         }
         claims
@@ -134,7 +136,7 @@ impl TestIssuer {
     /// A token with any claims, signed with the newest key.
     #[must_use]
     pub fn sign(&self, claims: &Value) -> String {
-        match self.desk().keys.last() {
+        match self.0.desk.lock().keys.last() {
             Some((kid, key)) => {
                 sign(&json!({ "alg": "ES256", "typ": "JWT", "kid": kid }), claims, key)
             }
@@ -146,12 +148,12 @@ impl TestIssuer {
     /// another `alg`.
     #[must_use]
     pub fn sign_as(&self, header: &Value, claims: &Value) -> String {
-        self.desk().keys.last().map(|(_, key)| sign(header, claims, key)).unwrap_or_default()
+        self.0.desk.lock().keys.last().map(|(_, key)| sign(header, claims, key)).unwrap_or_default()
     }
 
     /// Makes a new key, which signs from now on. The key set contains the new key and all older ones.
     pub fn rotate(&self) {
-        let mut desk = self.desk();
+        let mut desk = self.0.desk.lock();
         desk.made += 1;
         let kid = format!("key-{}", desk.made);
         // Try again if the number is not below the order of the curve. The probability is one in 2^32.
@@ -166,30 +168,26 @@ impl TestIssuer {
 
     /// Removes all keys but the newest one from the key set.
     pub fn withdraw_old_keys(&self) {
-        let mut desk = self.desk();
+        let mut desk = self.0.desk.lock();
         let old = desk.keys.len().saturating_sub(1);
         desk.keys.drain(..old);
     }
 
     /// Sets how the issuer answers requests for the key set and the discovery document from now on.
     pub fn conduct(&self, conduct: Conduct) {
-        self.desk().conduct = conduct;
+        self.0.desk.lock().conduct = conduct;
     }
 
     /// The number of requests for the key set so far.
     #[must_use]
     pub fn fetches(&self) -> usize {
-        self.desk().fetches
+        self.0.desk.lock().fetches
     }
 
     /// The key set that [`Conduct::Good`] sends.
     #[must_use]
     pub fn jwks(&self) -> String {
-        self.desk().jwks()
-    }
-
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.0.desk.lock()
+        self.0.desk.lock().jwks()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         request::AuthRequest,
         revocation::Revocation,
     },
-    sync::{RwLock, RwLockReadGuard},
+    sync::RwLock,
 };
 use std::{
     collections::HashMap,
@@ -64,10 +64,6 @@ impl Default for Shared {
 }
 
 impl Shared {
-    fn read(&self) -> RwLockReadGuard<'_, List> {
-        self.list.read()
-    }
-
     /// Changes the list, and returns the result of `change`.
     fn change<T>(&self, change: impl FnOnce(&mut List) -> T) -> T {
         let mut list = self.list.write();
@@ -167,7 +163,7 @@ impl TrustedIssuers {
     fn find(&self, token: &str) -> Result<JwtVerifier, TokenError> {
         check_length(token, self.0.max_token_bytes.load(Ordering::Relaxed))?;
         let claimed = ClaimedIssuer::of(token)?;
-        let list = self.0.read();
+        let list = self.0.list.read();
         // Only a token without `iss` gets the fallback. A token of an unknown issuer does not.
         let verifier = match claimed.hint() {
             Some(issuer) => list.issuers.get(issuer).map(|trusted| &trusted.verifier),
@@ -195,7 +191,7 @@ impl Authenticator for TrustedIssuers {
 
 impl fmt::Debug for TrustedIssuers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = self.0.read();
+        let list = self.0.list.read();
         f.debug_tuple("TrustedIssuers").field(&list.issuers.keys().collect::<Vec<_>>()).finish()
     }
 }

@@ -27,10 +27,6 @@ mod key;
 mod key_set;
 mod limits;
 mod material;
-#[cfg(test)]
-#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
-#[path = "tests/no_backend.rs"]
-mod no_backend;
 mod ready_key;
 mod rules;
 mod secret;

@@ -37,9 +37,7 @@ impl AuthCheck {
         }
         verdict
     }
-}
 
-impl AuthCheck {
     /// Checks the token, or starts the check.
     pub(super) fn step<B>(&self, request: &mut Request<B>) -> Step {
         mark_sensitive(request.headers_mut());

@@ -3,7 +3,7 @@
 use super::state::State;
 use crate::{
     auth::Revocation,
-    sync::{Mutex, MutexGuard},
+    sync::Mutex,
     ticket::{
         record::{TicketRecord, TicketState},
         secret::TicketKey,
@@ -24,7 +24,7 @@ use std::{fmt, future::ready, sync::Arc, time::SystemTime};
 /// stream yet, then the tickets in use. Within each of these groups, the oldest ticket is the first. A
 /// stream whose ticket was evicted continues until its token expires, and cannot be re-opened.
 #[derive(Default)]
-pub struct MemoryTickets(Mutex<State>);
+pub struct MemoryTickets(pub(super) Mutex<State>);
 
 impl MemoryTickets {
     /// An empty store.
@@ -36,19 +36,14 @@ impl MemoryTickets {
     /// The number of bytes that the tickets in the store count for.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.state().bytes
-    }
-
-    /// Each change is complete before the lock is released, so the state of a poisoned lock is valid.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
+        self.0.lock().bytes
     }
 }
 
 impl fmt::Debug for MemoryTickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tickets, bytes) = {
-            let state = self.state();
+            let state = self.0.lock();
             (state.tickets.len(), state.bytes)
         };
         f.debug_struct("MemoryTickets")
@@ -65,12 +60,12 @@ impl TicketStore for MemoryTickets {
         record: TicketRecord,
         now: SystemTime,
     ) -> TicketFuture<'_, bool> {
-        let inserted = self.state().insert(key, record, now);
+        let inserted = self.0.lock().insert(key, record, now);
         Box::pin(ready(inserted.map_err(Into::into)))
     }
 
     fn get(&self, key: TicketKey) -> TicketFuture<'_, Option<StoredTicket>> {
-        let state = self.state();
+        let state = self.0.lock();
         let stored = state
             .tickets
             .get(&key)
@@ -85,7 +80,7 @@ impl TicketStore for MemoryTickets {
         revision: u64,
         next: TicketState,
     ) -> TicketFuture<'_, Option<Revocation>> {
-        let swapped = self.state().swap(key, revision, next);
+        let swapped = self.0.lock().swap(key, revision, next);
         let answer = swapped.map(|(revocation, replaced)| {
             // Outside the lock, because it wakes the stream that is replaced.
             if let Some(replaced) = replaced {

@@ -51,7 +51,7 @@ fn large(mut record: TicketRecord, bytes: usize) -> TicketRecord {
 
 fn limited(limits: Limits) -> MemoryTickets {
     let store = MemoryTickets::new();
-    store.state().limits = limits;
+    store.0.lock().limits = limits;
     store
 }
 
@@ -92,7 +92,7 @@ fn knows(store: &MemoryTickets, name: impl ToString) -> bool {
 }
 
 fn count(store: &MemoryTickets) -> usize {
-    let state = store.state();
+    let state = store.0.lock();
     // All indexes have the same tickets.
     let of_holders = state.holders.values().map(|group| group.tickets.len()).sum::<usize>();
     let of_accounts = state.accounts.values().map(|group| group.tickets.len()).sum::<usize>();
@@ -251,7 +251,7 @@ fn in_a_full_store_the_largest_account_loses_a_ticket_or_is_refused() {
         let tenant = ["t_d", "t_e", "t_f"][i % 3];
         insert(&store, i, record(tenant, "prod", &format!("{i}")), 1000);
     }
-    let state = store.state();
+    let state = store.0.lock();
     let shares: Vec<_> = state.accounts.values().map(|group| group.tickets.len()).collect();
     assert_eq!(shares, [5; 6], "six accounts share the store");
 }

@@ -5,10 +5,7 @@ use super::{
     ledger::{Ledger, Room},
     shard::Shard,
 };
-use crate::{
-    auth::jwt::rules::Checked,
-    sync::{Mutex, MutexGuard},
-};
+use crate::{auth::jwt::rules::Checked, sync::Mutex};
 use std::{
     collections::hash_map::RandomState,
     fmt,
@@ -31,10 +28,6 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock()
-    }
-
     pub(super) fn hash(&self, verifier: u64, generation: u64, token: &str) -> u64 {
         self.hasher.hash_one((verifier, generation, token))
     }
@@ -49,7 +42,7 @@ impl Store {
         let Some(shard) = self.shard(entry.hash) else { return };
         // These entries are freed after all locks are released.
         let mut gone = Vec::new();
-        let mut ledger = self.ledger();
+        let mut ledger = self.ledger.lock();
         if shard.get(entry.hash).is_some() {
             return;
         }
@@ -74,7 +67,7 @@ impl Store {
     /// Removes the entries of an owner for which `is_meant` returns `true`.
     pub(super) fn remove(&self, owner: u64, is_meant: impl Fn(&Entry) -> bool) {
         let mut gone = Vec::new();
-        let mut ledger = self.ledger();
+        let mut ledger = self.ledger.lock();
         let Some(mut held) = ledger.owners.remove(&owner) else { return };
         ledger.bytes -= held.bytes;
         ledger.entries -= held.kept.len();

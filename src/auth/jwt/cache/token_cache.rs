@@ -68,7 +68,7 @@ impl TokenCache {
 
     /// Removes all tokens. A removed token is verified again when a client sends it again.
     pub fn clear(&self) {
-        let mut ledger = self.0.ledger();
+        let mut ledger = self.0.ledger.lock();
         let tables: Vec<_> = self.0.shards.iter().map(Shard::take).collect();
         let kept = std::mem::take(&mut *ledger);
         drop(ledger);
@@ -81,7 +81,7 @@ impl TokenCache {
     /// it expires, use a [`Revocation`](crate::auth::Revocation).
     pub fn forget(&self, is_meant: impl Fn(&AuthContext) -> bool) {
         let owners: Vec<(u64, Vec<Arc<Entry>>)> = {
-            let ledger = self.0.ledger();
+            let ledger = self.0.ledger.lock();
             let kept = |owner: &Owner| owner.kept.iter().cloned().collect();
             ledger.owners.iter().map(|(id, owner)| (*id, kept(owner))).collect()
         };
@@ -96,7 +96,7 @@ impl TokenCache {
     /// How many tokens are in the cache.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.ledger().entries
+        self.0.ledger.lock().entries
     }
 
     /// Whether no token is in the cache.
@@ -108,7 +108,7 @@ impl TokenCache {
     /// How many bytes the tokens in the cache need.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.ledger().bytes
+        self.0.ledger.lock().bytes
     }
 
     #[cfg(test)]

@@ -126,7 +126,7 @@ impl KeySetBuilder {
         let Times { refresh_after, stale_for, .. } = self.times;
         let set =
             KeySet::idle(work, Times { stale_for: stale_for.max(refresh_after), ..self.times });
-        *set.0.lock_wake() = Task::start(&set.0, &runtime);
+        *set.0.wake.lock() = Task::start(&set.0, &runtime);
         Ok(set)
     }
 }

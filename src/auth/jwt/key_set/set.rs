@@ -137,7 +137,7 @@ impl KeySet {
             Miss::Unavailable(wait) => return Err(self.unavailable(wait)),
             Miss::Wait => {}
             // If the channel is full, the task has been woken before.
-            Miss::Fetch => drop(self.0.lock_wake().try_send(())),
+            Miss::Fetch => drop(self.0.wake.lock().try_send(())),
         }
         let set = self.clone();
         Ok(async move {
@@ -152,7 +152,7 @@ impl KeySet {
     /// Marks a fetch as failed because it took too long.
     fn give_up(&self, attempt: u64) -> TokenError {
         let now = self.now();
-        let mut wake = self.0.lock_wake();
+        let mut wake = self.0.wake.lock();
         let error = self.0.work.no_answer();
         let (is_lost, wait) =
             self.0.write(|state| (state.give_up(attempt, error, now), state.due_in(now)));
@@ -183,7 +183,7 @@ impl KeySet {
 
     /// Starts a new task if the old one is gone.
     fn keep_alive(&self) {
-        let mut wake = self.0.lock_wake();
+        let mut wake = self.0.wake.lock();
         let now = self.now();
         let is_gone = wake.is_closed()
             || self.0.read(|state| state.is_overdue(now))

@@ -1,7 +1,7 @@
 //! The state that the task of a set shares with its handles.
 
 use super::{fetch::Work, state::State};
-use crate::sync::{Mutex, MutexGuard, RwLock};
+use crate::sync::{Mutex, RwLock};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, watch};
 
@@ -20,10 +20,6 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn lock_wake(&self) -> MutexGuard<'_, mpsc::Sender<()>> {
-        self.wake.lock()
-    }
-
     /// Records the end of a fetch.
     pub(super) fn settle(&self, outcome: impl FnOnce(&mut State)) {
         self.write(|state| {
